@@ -1,0 +1,8 @@
+//! `GET /health/storage` as a binary.
+
+use shared::runtime;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::serve(health_storage::service)
+}

@@ -1,0 +1,8 @@
+//! `GET /sse/heartbeat` as a binary.
+
+use shared::runtime;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::serve(sse::service)
+}

@@ -1,0 +1,175 @@
+//! Postgres: a lazy connection, a pool, and the state of the schema. No sqlx type leaves this file but the pool's.
+
+mod schema;
+
+use crate::config::{self, Unusable};
+pub use schema::{Migration, MigrationState, Run, Schema};
+use schema::{applied, compare};
+use sqlx::{
+    Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
+use tokio::sync::Mutex;
+
+/// Postgres, untouched until the first question to it. Clones share their connections.
+#[derive(Clone)]
+pub struct Database(Arc<Inner>);
+
+struct Inner {
+    options: Result<PgConnectOptions, Unusable>,
+    max_connections: u32,
+    pool: OnceLock<PgPool>,
+    /// Kept between checks; taken out while in use, so that a check that was cut leaves no half-read answer behind.
+    idle: Mutex<Option<PgConnection>>,
+}
+
+/// Why Postgres, or its schema, cannot be used: the closed set of `/health/db`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// `DATABASE_URL` is not set.
+    NotConfigured,
+    /// A setting cannot work, or names a database that does not exist or cannot be read.
+    Misconfigured,
+    /// Nothing answers there, or what does is starting up or shutting down.
+    Unreachable,
+    /// No answer within the deadline.
+    Timeout,
+    /// User, password or `pg_hba.conf`.
+    AuthFailed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// The server has no slot left.
+    TooManyConnections,
+    /// Migrations of this build are not applied.
+    SchemaBehind,
+    /// A migration failed halfway.
+    SchemaDirty,
+    /// What is applied is not what this build has under the same version.
+    SchemaDrift,
+    /// Anything else; the log has the cause.
+    Error,
+}
+
+impl Reason {
+    /// The word in the report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::Misconfigured => "misconfigured",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::AuthFailed => "auth_failed",
+            Self::TlsFailed => "tls_failed",
+            Self::TooManyConnections => "too_many_connections",
+            Self::SchemaBehind => "schema_behind",
+            Self::SchemaDirty => "schema_dirty",
+            Self::SchemaDrift => "schema_drift",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Database {
+    /// Takes the settings; connects at the first question.
+    pub fn connect_lazy(settings: config::Database) -> Self {
+        let options = settings.url.and_then(|url| {
+            url.parse::<PgConnectOptions>()
+                .map(|options| options.application_name(env!("CARGO_PKG_NAME")))
+                .map_err(|_| {
+                    Unusable::Misconfigured(config::Invalid {
+                        key: "DATABASE_URL",
+                        expected: "a URL that names a host, a user and a database",
+                    })
+                })
+        });
+        Self(Arc::new(Inner {
+            options,
+            max_connections: settings.max_connections,
+            pool: OnceLock::new(),
+            idle: Mutex::default(),
+        }))
+    }
+
+    /// The pool for the queries of a function, built at its first use.
+    ///
+    /// # Errors
+    /// `NotConfigured` or `Misconfigured`. Connecting happens at the first query.
+    pub fn pool(&self) -> Result<&PgPool, Reason> {
+        let options = self.options()?;
+        Ok(self.0.pool.get_or_init(|| {
+            PgPoolOptions::new()
+                .max_connections(self.0.max_connections)
+                .connect_lazy_with(options.clone())
+        }))
+    }
+
+    /// A connection of its own, outside the pool: a job's locks end with it.
+    async fn connect(&self) -> Result<PgConnection, Reason> {
+        let options = self.options()?;
+        PgConnection::connect_with(options)
+            .await
+            .map_err(|error| logged(&error))
+    }
+
+    /// One query that proves the connection and reads the state of the schema.
+    ///
+    /// # Errors
+    /// The reason; the cause is logged. No deadline: the caller has one, and may drop this future at any point.
+    pub async fn schema(&self) -> Result<Schema, Reason> {
+        let idle = self.0.idle.lock().await.take();
+        let found = match idle {
+            // A connection that died while it was idle says nothing about the server of now.
+            Some(mut connection) => match applied(&mut connection).await {
+                Err(sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_)) => None,
+                answer => Some((answer, connection)),
+            },
+            None => None,
+        };
+        let (applied, connection) = match found {
+            Some(found) => found,
+            None => {
+                let mut connection = self.connect().await?;
+                (applied(&mut connection).await, connection)
+            }
+        };
+        let applied = applied.map_err(|error| logged(&error))?;
+        *self.0.idle.lock().await = Some(connection);
+        Ok(compare(&applied))
+    }
+
+    fn options(&self) -> Result<&PgConnectOptions, Reason> {
+        self.0.options.as_ref().map_err(|unusable| match unusable {
+            Unusable::NotConfigured => Reason::NotConfigured,
+            Unusable::Misconfigured(setting) => {
+                tracing::error!("{setting}");
+                Reason::Misconfigured
+            }
+        })
+    }
+}
+
+/// The one place where sqlx's errors meet the closed set. The cause goes to the log, with the request's id.
+fn logged(error: &sqlx::Error) -> Reason {
+    let reason = match error {
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Reason::Timeout,
+        sqlx::Error::Io(_) => Reason::Unreachable,
+        sqlx::Error::Tls(_) => Reason::TlsFailed,
+        sqlx::Error::Configuration(_) => Reason::Misconfigured,
+        sqlx::Error::Database(error) => match error.code().as_deref().unwrap_or_default() {
+            "28000" | "28P01" => Reason::AuthFailed,
+            "53300" => Reason::TooManyConnections,
+            // Starting up, shutting down, crashed.
+            "57P01" | "57P02" | "57P03" => Reason::Unreachable,
+            // No such database; no right to connect to it, or to read the table of migrations.
+            "3D000" | "42501" => Reason::Misconfigured,
+            _ => Reason::Error,
+        },
+        _ => Reason::Error,
+    };
+    tracing::error!(reason = reason.as_str(), cause = %error, "the database cannot be used");
+    reason
+}

@@ -1,0 +1,339 @@
+//! The health contract: a report in two media types, and a check with a deadline, a single flight and a short cache.
+
+use crate::config;
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde_json::json;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use tracing::Instrument;
+
+/// Can this be relied on?
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Yes.
+    Healthy,
+    /// Yes, but someone should look. Answered 200: taking instances out of service would not help.
+    Degraded,
+    /// No. Answered 503.
+    Unhealthy,
+}
+
+/// The result of one check, served to every probe that shares it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Decides the status code of the answer and the exit code of the job.
+    pub status: Status,
+    reason: Option<&'static str>,
+    measured: Measurement,
+    timestamp: String,
+    json: Bytes,
+}
+
+/// A member of `checks` in `application/health+json`.
+#[derive(Clone, Copy, Debug)]
+pub struct Measurement {
+    /// The key, as `component:measurement`.
+    pub name: &'static str,
+    /// `system`, `datastore` or `component`.
+    pub component: &'static str,
+    /// The value and its unit; `None` where nothing could be measured.
+    pub observed: Option<(f64, &'static str)>,
+}
+
+impl Report {
+    /// Writes the report out. `body` is what stands between `status` and `timestamp`, and `reason` is from the closed set
+    /// of the dependency.
+    pub fn new(status: Status, body: impl Serialize, reason: Option<&'static str>, measured: Measurement) -> Self {
+        #[derive(Serialize)]
+        struct Plain<'a, T> {
+            status: Status,
+            #[serde(flatten)]
+            body: T,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reason: Option<&'static str>,
+            timestamp: &'a str,
+        }
+        let timestamp = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let plain = Plain {
+            status,
+            body,
+            reason,
+            timestamp: &timestamp,
+        };
+        let json = serde_json::to_vec(&plain).expect("reports have string keys and finite numbers");
+        Self {
+            status,
+            reason,
+            measured,
+            json: json.into(),
+            timestamp,
+        }
+    }
+
+    /// The report as `application/health+json` (draft-inadarei-api-health-check-06).
+    fn health_json(&self) -> serde_json::Value {
+        let status = match self.status {
+            Status::Healthy => "pass",
+            Status::Degraded => "warn",
+            Status::Unhealthy => "fail",
+        };
+        let mut check = json!({"componentType": self.measured.component, "status": status, "time": self.timestamp});
+        if let Some((value, unit)) = self.measured.observed {
+            check["observedValue"] = value.into();
+            check["observedUnit"] = unit.into();
+        }
+        if let Some(reason) = self.reason {
+            check["output"] = reason.into();
+        }
+        json!({"status": status, "checks": {self.measured.name: [check]}})
+    }
+
+    /// The report as one line of JSON.
+    pub fn json(&self) -> &str {
+        std::str::from_utf8(&self.json).unwrap_or_default()
+    }
+
+    /// The answer to a probe, in the media type that its `Accept` prefers.
+    pub fn respond(&self, request: &HeaderMap) -> Response {
+        let (media_type, body) = if prefers_health_json(request) {
+            ("application/health+json", self.health_json().to_string().into())
+        } else {
+            ("application/json", self.json.clone())
+        };
+        let status = match self.status {
+            Status::Healthy | Status::Degraded => StatusCode::OK,
+            Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (header::VARY, HeaderValue::from_static("accept")),
+        ];
+        (status, headers, body).into_response()
+    }
+}
+
+/// Milliseconds with one decimal, as every report gives latencies.
+pub fn milliseconds(latency: Duration) -> f64 {
+    (latency.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// RFC 9110, section 12.5.1: the health media type must be named, and weigh no less than plain JSON.
+fn prefers_health_json(request: &HeaderMap) -> bool {
+    let ranges = request.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (mut health, mut plain) = (0.0, 0.0);
+    for range in ranges.flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        let weight: f64 = weight.map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        if media_type.eq_ignore_ascii_case("application/health+json") {
+            health = weight;
+        } else if media_type.eq_ignore_ascii_case("application/json") {
+            plain = weight;
+        }
+    }
+    health > 0.0 && health >= plain
+}
+
+/// A check that any number of probes may ask for at once: they share one flight, and its result for a while.
+#[derive(Clone)]
+pub struct Check {
+    probe: Arc<Probe>,
+    settings: config::Health,
+    state: Arc<Mutex<State>>,
+}
+
+type Probe = dyn Fn() -> BoxFuture<'static, Report> + Send + Sync;
+
+enum State {
+    Idle,
+    Running(watch::Receiver<Option<Report>>),
+    Done(Instant, Report),
+}
+
+impl Check {
+    /// A check that runs `probe` and turns what it found, or `None` at the deadline, and the time it took into a report.
+    pub fn new<T, F>(
+        settings: config::Health,
+        probe: impl Fn() -> F + Send + Sync + 'static,
+        report: impl Fn(Option<T>, Duration) -> Report + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let report = Arc::new(report);
+        let probe = move || -> BoxFuture<'static, Report> {
+            let (found, report) = (timeout(settings.timeout, probe()), Arc::clone(&report));
+            Box::pin(async move {
+                let start = Instant::now();
+                let found = found.await.ok();
+                report(found, start.elapsed())
+            })
+        };
+        Self {
+            probe: Arc::new(probe),
+            settings,
+            state: Arc::new(Mutex::new(State::Idle)),
+        }
+    }
+
+    /// The report of the last check if it is fresh, else of the one in flight, else of a new one.
+    ///
+    /// The flight is a task of its own: a probe that hangs up does not cancel it for the others.
+    pub async fn report(&self) -> Report {
+        let mut flight = match self.join_or_start() {
+            Ok(fresh) => return fresh,
+            Err(flight) => flight,
+        };
+        let landed = flight.wait_for(Option::is_some).await.map(|landed| landed.clone());
+        landed.ok().flatten().expect("a probe that panicked fails those who wait for it, too")
+    }
+
+    fn join_or_start(&self) -> Result<Report, watch::Receiver<Option<Report>>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Done(at, report) if at.elapsed() < self.settings.cache => return Ok(report.clone()),
+            State::Running(flight) if flight.has_changed().is_ok() => return Err(flight.clone()),
+            _ => {}
+        }
+        let (landing, flight) = watch::channel(None);
+        *state = State::Running(flight.clone());
+        tokio::spawn(self.clone().fly(landing).in_current_span());
+        Err(flight)
+    }
+
+    async fn fly(self, landing: watch::Sender<Option<Report>>) {
+        let report = (self.probe)().await;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Done(Instant::now(), report.clone());
+        landing.send_replace(Some(report));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const SETTINGS: config::Health = config::Health {
+        timeout: Duration::from_secs(2),
+        cache: Duration::from_secs(1),
+    };
+    const MEASURED: Measurement = Measurement {
+        name: "thing:responseTime",
+        component: "component",
+        observed: None,
+    };
+
+    fn report(found: Option<bool>, _: Duration) -> Report {
+        let (status, reason) = match found {
+            Some(true) => (Status::Healthy, None),
+            Some(false) => (Status::Unhealthy, Some("unreachable")),
+            None => (Status::Unhealthy, Some("timeout")),
+        };
+        Report::new(status, json!({"thing": "x"}), reason, MEASURED)
+    }
+
+    /// A check of something that takes `latency`, and how often it was tried.
+    fn check(latency: Duration, healthy: bool) -> (Check, Arc<AtomicUsize>) {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&tries);
+        let probe = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            async move {
+                tokio::time::sleep(latency).await;
+                healthy
+            }
+        };
+        (Check::new(SETTINGS, probe, report), tries)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dependency_that_hangs_is_reported_at_the_deadline() {
+        let (check, _) = check(Duration::from_secs(3600), true);
+        let start = Instant::now();
+        assert!(check.report().await.json().contains(r#""reason":"timeout""#));
+        assert!(start.elapsed() < SETTINGS.timeout + Duration::from_millis(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_probes_at_once_share_one_flight_and_its_bad_result() {
+        let (check, tries) = check(Duration::from_millis(100), false);
+        let probes = (0..1000).map(|_| check.report());
+        for report in futures_util::future::join_all(probes).await {
+            assert_eq!(report.status, Status::Unhealthy);
+        }
+        check.report().await;
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+        tokio::time::advance(SETTINGS.cache).await;
+        check.report().await;
+        assert_eq!(tries.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_up_does_not_cancel_the_flight_of_the_others() {
+        let (check, tries) = check(Duration::from_millis(100), true);
+        let impatient = timeout(Duration::from_millis(10), check.report());
+        assert!(impatient.await.is_err());
+        assert_eq!(check.report().await.status, Status::Healthy);
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_panics_leaves_the_check_usable() {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let probe = move || {
+            let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                assert!(!first, "the first try fails");
+                true
+            }
+        };
+        let check = Check::new(SETTINGS, probe, report);
+        let first = tokio::spawn({
+            let check = check.clone();
+            async move { check.report().await.status }
+        });
+        assert!(first.await.is_err());
+        assert_eq!(check.report().await.status, Status::Healthy);
+    }
+
+    #[test]
+    fn the_health_media_type_is_served_only_to_those_who_prefer_it() {
+        for (accept, expected) in [
+            ("*/*", false),
+            ("application/json", false),
+            ("application/health+json;q=0", false),
+            ("application/health+json;q=0.5, application/json", false),
+            ("application/health+json", true),
+            ("application/json;q=0.5, Application/Health+JSON", true),
+            ("text/html, application/health+json;q=0.9, */*;q=0.1", true),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(prefers_health_json(&headers), expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn a_failed_check_says_fail_and_its_reason_in_both_media_types() {
+        let report = report(Some(false), Duration::ZERO);
+        let health = report.health_json();
+        assert_eq!(health["status"], "fail");
+        assert_eq!(health["checks"]["thing:responseTime"][0]["output"], "unreachable");
+        assert!(report.json().starts_with(r#"{"status":"unhealthy","thing":"x","reason":"unreachable","timestamp":"#));
+    }
+}

@@ -1,0 +1,69 @@
+//! The one error type of the HTTP surface: RFC 9457 problem details, and the only place where an error meets a status.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+/// Why a request was not served. Each speaks of the request or of itself, never of what is behind it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Problem {
+    /// 404: no route has this path.
+    NotFound,
+    /// 405: the path exists, the method does not. Routers add `Allow`.
+    MethodNotAllowed,
+    /// 400: a body came with a request that takes none.
+    UnexpectedBody,
+    /// 500: a bug. The cause is in the log, under the same request id.
+    Internal,
+}
+
+impl Problem {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnexpectedBody => StatusCode::BAD_REQUEST,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Self::NotFound => "No function answers on this path.",
+            Self::MethodNotAllowed => "This path does not take this method; Allow names those it takes.",
+            Self::UnexpectedBody => "This path takes no request body.",
+            Self::Internal => "The function failed; its log has the cause under this request's x-request-id.",
+        }
+    }
+}
+
+/// The members of RFC 9457 that a problem without a type of its own has.
+#[derive(Serialize)]
+struct Details {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let details = axum::Json(Details {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: self.detail(),
+        });
+        let mut response = (status, details).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}

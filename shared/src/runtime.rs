@@ -1,0 +1,169 @@
+//! One binary, four lives: the only place that knows a Lambda environment from a container, a job and a laptop.
+
+mod http;
+mod lambda;
+mod request;
+
+use crate::{config::Env, telemetry};
+use axum::Router;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+pub use http::serve_until;
+
+/// What a function serves, and how it looks at itself.
+pub struct Service {
+    /// Every route of the function under its full public path.
+    pub router: Router,
+    /// How its answers leave.
+    pub responses: Responses,
+    /// Its own check, run by the job life alone.
+    pub check: BoxFuture<'static, Outcome>,
+}
+
+/// How the answers of a function leave. `InvokeMode` of its Function URL must say the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Responses {
+    /// In one piece: `BUFFERED`.
+    Buffered,
+    /// Chunk by chunk: `RESPONSE_STREAM`.
+    Streamed {
+        /// The longest silence on a stream. A peer that acknowledges nothing for that long is gone.
+        heartbeat: Duration,
+    },
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Decides the exit code: 0 or 1. On Lambda, a failure is an invocation error.
+    pub success: bool,
+    /// One line for standard output: JSON, unless a person asked for text.
+    pub report: String,
+}
+
+/// A function without a route: from its arguments to its outcome.
+pub type Job = Box<dyn Fn(Vec<String>) -> LocalBoxFuture<'static, Outcome>>;
+
+/// Settings that the process cannot live with (`EX_CONFIG` of sysexits.h).
+const EXIT_CONFIG: u8 = 78;
+
+/// Lives the life that the environment asks for, and returns its exit code.
+///
+/// | environment | life |
+/// |---|---|
+/// | `AWS_LAMBDA_RUNTIME_API` | Lambda, until the platform ends the process |
+/// | `CLOUD_RUN_JOB`, or the argument `check` | the function's own check, once |
+/// | otherwise | HTTP on `0.0.0.0:$PORT`, until SIGTERM or SIGINT |
+pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
+    start(|env| {
+        let service = build(env);
+        let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
+        let lambda = lambda::Settings::from_env(env);
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let check = env.text("CLOUD_RUN_JOB").is_some() || arguments.iter().any(|argument| argument == "check");
+        async move {
+            if let Some(settings) = lambda {
+                lambda::serve(settings, service.router, service.responses).await
+            } else if check {
+                finish(service.check.await)
+            } else {
+                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                listen(address, service).await
+            }
+        }
+    })
+}
+
+/// Lives the life of a function without a route: each Lambda invocation is a run, and so is the process elsewhere.
+pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
+    start(|env| {
+        let job = build(env);
+        let lambda = lambda::Settings::from_env(env);
+        async move {
+            match lambda {
+                Some(settings) => lambda::run(settings, job).await,
+                None => finish(job(std::env::args().skip(1).collect()).await),
+            }
+        }
+    })
+}
+
+/// Reads the settings, starts telemetry, and drives `life` on this thread, unless a setting is one it cannot live with.
+pub fn start<F>(life: impl FnOnce(&Env) -> F) -> ExitCode
+where
+    F: Future<Output = ExitCode>,
+{
+    let env = Env::from_process();
+    telemetry::init(&env);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start the event loop: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let guard = runtime.enter();
+    let life = life(&env);
+    let invalid = env.invalid();
+    drop(guard);
+    if !invalid.is_empty() {
+        let named: Vec<String> = invalid.iter().map(ToString::to_string).collect();
+        eprintln!("invalid settings: {}", named.join("; "));
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    let code = runtime.block_on(life);
+    // A name look-up that hangs on its own thread must not hold up the exit.
+    runtime.shutdown_background();
+    code
+}
+
+async fn listen(address: SocketAddr, service: Service) -> ExitCode {
+    let listener = match http::bind(address) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%address, %error, "cannot listen");
+            return ExitCode::FAILURE;
+        }
+    };
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    serve_until(stop, listener, service.router, service.responses).await;
+    ExitCode::SUCCESS
+}
+
+/// Cancels `stop` at the first SIGTERM or SIGINT; a second one ends the process at once.
+pub async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::warn!("signals cannot be caught: the process will not drain");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if stop.is_cancelled() {
+            std::process::exit(1);
+        }
+        tracing::info!("draining");
+        stop.cancel();
+    }
+}
+
+fn finish(outcome: Outcome) -> ExitCode {
+    println!("{}", outcome.report);
+    if outcome.success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

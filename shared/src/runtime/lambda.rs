@@ -1,0 +1,289 @@
+//! The life in Lambda: polls the Runtime API, decodes HTTP events with `lambda_http`, answers in one piece or as a stream.
+//!
+//! The loop is our own because `lambda_http`'s cannot be told to send small writes at once: the first byte of a stream
+//! takes 40 ms there, while the kernel waits for an acknowledgement (Nagle's algorithm). Source of the protocol:
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
+
+use super::{Job, Responses, request};
+use crate::{config::Env, lifetime::Lifetime};
+use axum::{Router, body::Body, http::HeaderValue, response::Response};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, future, stream};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{
+    HeaderMap, Method, Request, Uri,
+    body::Frame,
+    header::{CONTENT_TYPE, SET_COOKIE},
+};
+use hyper_util::client::legacy::connect::HttpConnector;
+use lambda_http::{
+    Adapter, Context, LambdaEvent, RequestExt, Service, lambda_runtime::MetadataPrelude, request::LambdaRequest,
+};
+use lambda_runtime_api_client::{BoxError, PooledClient, body::Body as ApiBody, build_request};
+use serde::Serialize;
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    process::ExitCode,
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+
+/// What the platform says about this environment.
+pub struct Settings {
+    api: Uri,
+    concurrency: usize,
+}
+
+impl Settings {
+    /// `None` outside Lambda. Reads `AWS_LAMBDA_RUNTIME_API` and `AWS_LAMBDA_MAX_CONCURRENCY`.
+    pub fn from_env(env: &Env) -> Option<Self> {
+        env.text("AWS_LAMBDA_RUNTIME_API")?;
+        let api = env.parse("AWS_LAMBDA_RUNTIME_API", None, "host:port", |text| {
+            format!("http://{text}").parse().ok().map(Some)
+        })?;
+        let concurrency = env.parse("AWS_LAMBDA_MAX_CONCURRENCY", 1, "a number above 0", |text| {
+            text.parse().ok().filter(|count| *count > 0)
+        });
+        Some(Self { api, concurrency })
+    }
+}
+
+/// Serves HTTP events until the platform ends the process.
+pub async fn serve(settings: Settings, router: Router, responses: Responses) -> ExitCode {
+    let router = request::complete(router);
+    poll(settings, move |invocation| {
+        let router = router.clone();
+        async move {
+            let event = serde_json::from_slice(&invocation.event).map_err(|_| Failure {
+                error_type: "UnsupportedEvent",
+                error_message: "this function takes the HTTP events of Function URLs, API Gateway (REST APIs v1, HTTP \
+                                APIs v2) and Application Load Balancers",
+            })?;
+            match responses {
+                Responses::Buffered => buffered(router, event, invocation).await,
+                Responses::Streamed { .. } => streamed(router, event, invocation).await,
+            }
+        }
+    })
+    .await
+}
+
+/// Runs the job once an invocation, until the platform ends the process. The event may be `{"arguments": [...]}`.
+pub async fn run(settings: Settings, job: Job) -> ExitCode {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        #[serde(default)]
+        arguments: Vec<String>,
+    }
+    let job = Rc::new(job);
+    poll(settings, move |invocation| {
+        let job = Rc::clone(&job);
+        async move {
+            let event = serde_json::from_slice::<Option<Event>>(&invocation.event).map_err(|_| Failure {
+                error_type: "UnsupportedEvent",
+                error_message: "this job takes null, or an object such as {\"arguments\": [\"status\"]}",
+            })?;
+            let outcome = job(event.map(|event| event.arguments).unwrap_or_default()).await;
+            if outcome.success {
+                Ok(Answer::Buffered(outcome.report.into()))
+            } else {
+                tracing::error!(report = outcome.report, "the job failed");
+                Err(Failure {
+                    error_type: "JobFailed",
+                    error_message: "the job failed; its log has the report",
+                })
+            }
+        }
+    })
+    .await
+}
+
+/// One event and what came with it.
+struct Invocation {
+    headers: HeaderMap,
+    event: Bytes,
+}
+
+const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
+/// Set where an environment serves many invocations at once; the answer must repeat it.
+const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
+
+enum Answer {
+    Buffered(Bytes),
+    Streamed(ApiBody),
+}
+
+/// An invocation error, in the Runtime API's shape.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure {
+    error_type: &'static str,
+    error_message: &'static str,
+}
+
+const NOT_SERIALIZABLE: Failure = Failure {
+    error_type: "ResponseNotSerializable",
+    error_message: "the response has a header that JSON cannot hold",
+};
+
+impl Invocation {
+    fn id(&self) -> Option<HeaderValue> {
+        self.headers.get(REQUEST_ID).cloned()
+    }
+
+    /// The deadline, unless it has passed already: emulators send a constant.
+    fn lifetime(&self) -> Lifetime {
+        let deadline = self.headers.get("lambda-runtime-deadline-ms");
+        let deadline: Option<u64> = deadline.and_then(|value| value.to_str().ok()?.parse().ok());
+        let left = deadline.and_then(|deadline| {
+            let deadline = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(deadline))?;
+            deadline.duration_since(SystemTime::now()).ok()
+        });
+        Lifetime {
+            deadline: left.and_then(|left| Instant::now().checked_add(left)),
+            ..Lifetime::default()
+        }
+    }
+}
+
+/// Routes an event by the path that the client asked for: API Gateway's stage is a matter of deployment.
+async fn route(router: Router, event: lambda_http::Request, invocation: &Invocation) -> Response {
+    let path = event.raw_http_path().to_owned();
+    let (mut parts, body) = event.into_parts();
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(uri) = format!("{path}{query}").parse() {
+        parts.uri = uri;
+    }
+    let body = match body {
+        lambda_http::Body::Text(text) => Body::from(text),
+        lambda_http::Body::Binary(bytes) => Body::from(bytes),
+        _ => Body::empty(),
+    };
+    let request = Request::from_parts(parts, body);
+    request::answer(router, request, invocation.id(), invocation.lifetime()).await
+}
+
+async fn buffered(router: Router, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
+    let (router, invocation) = (&router, &invocation);
+    let mut adapter = Adapter::from(lambda_http::service_fn(move |event| async move {
+        let (parts, body) = route(router.clone(), event, invocation).await.into_parts();
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = match String::from_utf8(body.into()) {
+            Ok(text) => lambda_http::Body::Text(text),
+            Err(binary) => lambda_http::Body::Binary(binary.into_bytes()),
+        };
+        Ok::<_, Infallible>(Response::from_parts(parts, body))
+    }));
+    let Ok(response) = adapter.call(LambdaEvent::new(event, Context::default())).await;
+    let response = serde_json::to_vec(&response).map_err(|_| NOT_SERIALIZABLE)?;
+    Ok(Answer::Buffered(response.into()))
+}
+
+/// The status and headers as a JSON prelude, eight NULs, then the body as it comes.
+async fn streamed(router: Router, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
+    let (mut parts, body) = route(router, event.into(), &invocation).await.into_parts();
+    let cookies = parts.headers.get_all(SET_COOKIE).iter();
+    let cookies = cookies
+        .map(|cookie| String::from_utf8_lossy(cookie.as_bytes()).into_owned())
+        .collect();
+    parts.headers.remove(SET_COOKIE);
+    let mut prelude = MetadataPrelude::default();
+    prelude.status_code = parts.status;
+    prelude.headers = parts.headers;
+    prelude.cookies = cookies;
+    let mut prelude = serde_json::to_vec(&prelude).map_err(|_| NOT_SERIALIZABLE)?;
+    prelude.extend([0; 8]);
+    // An error in a body would reach the client as text in the stream; a stream that breaks ends instead.
+    let chunks = body.into_data_stream().scan((), |(), chunk| future::ready(chunk.ok()));
+    let frames = stream::once(future::ready(Bytes::from(prelude)))
+        .chain(chunks)
+        .map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+    Ok(Answer::Streamed(ApiBody::new(StreamBody::new(frames))))
+}
+
+/// Polls with as many workers as the platform may send invocations at once.
+async fn poll<F>(settings: Settings, handler: impl Fn(Invocation) -> F) -> ExitCode
+where
+    F: Future<Output = Result<Answer, Failure>>,
+{
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let api = PooledClient::builder()
+        .with_connector(connector)
+        .with_endpoint(settings.api)
+        .with_pool_size(settings.concurrency)
+        .build();
+    let workers = (0..settings.concurrency).map(|_| work(&api, &handler).boxed_local());
+    // The Runtime API fails for good: the platform starts a new environment when this process has ended.
+    let (error, ..) = future::select_all(workers).await;
+    tracing::error!(%error, "the Lambda Runtime API failed");
+    ExitCode::FAILURE
+}
+
+async fn work<F>(api: &PooledClient, handler: impl Fn(Invocation) -> F) -> BoxError
+where
+    F: Future<Output = Result<Answer, Failure>>,
+{
+    loop {
+        let invocation = match next(api).await {
+            Ok(invocation) => invocation,
+            Err(error) => return error,
+        };
+        let headers = invocation.headers.clone();
+        let answer = AssertUnwindSafe(handler(invocation)).catch_unwind().await;
+        let answer = answer.unwrap_or(Err(Failure {
+            error_type: "Panic",
+            error_message: "the function panicked; its log has the cause",
+        }));
+        if let Err(error) = respond(api, &headers, answer).await {
+            tracing::warn!(%error, "the Lambda Runtime API did not take the answer");
+        }
+    }
+}
+
+async fn next(api: &PooledClient) -> Result<Invocation, BoxError> {
+    let request = build_request()
+        .uri("/2018-06-01/runtime/invocation/next")
+        .body(ApiBody::empty())?;
+    let (parts, body) = api.call(request).await?.into_parts();
+    if !parts.status.is_success() {
+        return Err(format!("status {} to a request for the next invocation", parts.status).into());
+    }
+    Ok(Invocation {
+        headers: parts.headers,
+        event: body.collect().await?.to_bytes(),
+    })
+}
+
+async fn respond(api: &PooledClient, invocation: &HeaderMap, answer: Result<Answer, Failure>) -> Result<(), BoxError> {
+    let id = invocation.get(REQUEST_ID).map(HeaderValue::to_str).transpose()?;
+    let id = id.ok_or("the invocation has no request id")?;
+    let action = if answer.is_ok() { "response" } else { "error" };
+    let mut request = build_request()
+        .method(Method::POST)
+        .uri(format!("/2018-06-01/runtime/invocation/{id}/{action}"));
+    if let Some(id) = invocation.get(INVOCATION_ID) {
+        request = request.header(INVOCATION_ID, id);
+    }
+    let request = match answer {
+        Ok(Answer::Buffered(body)) => request.body(body.into()),
+        Ok(Answer::Streamed(body)) => request
+            .header("lambda-runtime-function-response-mode", "streaming")
+            .header(CONTENT_TYPE, "application/vnd.awslambda.http-integration-response")
+            .body(body),
+        Err(failure) => {
+            tracing::error!(request_id = id, error_type = failure.error_type, "{}", failure.error_message);
+            request
+                .header("lambda-runtime-function-error-type", failure.error_type)
+                .body(serde_json::to_vec(&failure)?.into())
+        }
+    };
+    let response = api.call(request?).await?;
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(format!("status {}", response.status()).into())
+    }
+}

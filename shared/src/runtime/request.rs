@@ -1,0 +1,73 @@
+//! What happens to every request in every life: an id, a span, its lifetime, and an answer even to a panic.
+
+use crate::{lifetime::Lifetime, problem::Problem};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderName, HeaderValue, Request, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use hyper::body::Body as _;
+use std::{
+    hash::{BuildHasher, RandomState},
+    panic::AssertUnwindSafe,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tower::Service;
+use tracing::Instrument;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the paths and methods that no route has their problem.
+pub fn complete(router: Router) -> Router {
+    router
+        .fallback(async || Problem::NotFound)
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+}
+
+/// Answers one request. The id is the platform's where it has one.
+pub async fn answer(mut router: Router, mut request: Request<Body>, id: Option<HeaderValue>, lifetime: Lifetime) -> Response {
+    let id = id.unwrap_or_else(next_id);
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let mut response = if has_body(&request) {
+        refuse_body()
+    } else {
+        request.extensions_mut().insert(lifetime);
+        let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
+        match answer.instrument(span.clone()).await {
+            Ok(Ok(response)) => response,
+            Err(_panic) => {
+                // The panic hook has written what and where; this line tells which request.
+                span.in_scope(|| tracing::error!("a handler panicked"));
+                Problem::Internal.into_response()
+            }
+        }
+    };
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// No route of the bundle takes a body, so none is read: memory stays flat whatever a client sends.
+fn has_body(request: &Request<Body>) -> bool {
+    !request.body().is_end_stream()
+}
+
+fn refuse_body() -> Response {
+    let mut response = Problem::UnexpectedBody.into_response();
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// An id that no other process draws, and that costs no system call: a random half and a counter.
+fn next_id() -> HeaderValue {
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let id = format!("{:016x}{:08x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
+    HeaderValue::try_from(id).expect("hexadecimal digits are a header value")
+}
