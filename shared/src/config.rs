@@ -208,14 +208,19 @@ impl Storage {
     pub fn from_env(env: &Env) -> Self {
         let named = [
             env.text("STORAGE_URL").map(|url| location(url.trim())),
-            env.text("GCS_BUCKET").map(|bucket| bucket_name("GCS_BUCKET", bucket.trim()).map(Location::Gcs)),
-            env.text("S3_BUCKET").map(|bucket| bucket_name("S3_BUCKET", bucket.trim()).map(Location::S3)),
+            env.text("GCS_BUCKET")
+                .map(|bucket| bucket_name("GCS_BUCKET", bucket.trim()).map(Location::Gcs)),
+            env.text("S3_BUCKET")
+                .map(|bucket| bucket_name("S3_BUCKET", bucket.trim()).map(Location::S3)),
         ];
         let mut named = named.into_iter().flatten();
         let location = match (named.next(), named.next()) {
             (None, _) => Err(Unusable::NotConfigured),
             (Some(location), None) => location,
-            (Some(_), Some(_)) => Err(misconfigured("STORAGE_URL", "the only one set of STORAGE_URL, GCS_BUCKET and S3_BUCKET")),
+            (Some(_), Some(_)) => Err(misconfigured(
+                "STORAGE_URL",
+                "the only one set of STORAGE_URL, GCS_BUCKET and S3_BUCKET",
+            )),
         };
         Self {
             location,
@@ -244,7 +249,10 @@ fn bucket_name(key: &'static str, name: &str) -> Result<String, Unusable> {
     if (3..=222).contains(&name.len()) && name.chars().all(allowed) {
         Ok(name.to_owned())
     } else {
-        Err(misconfigured(key, "a bucket's name of lower-case letters, digits, '-', '_' and '.'"))
+        Err(misconfigured(
+            key,
+            "a bucket's name of lower-case letters, digits, '-', '_' and '.'",
+        ))
     }
 }
 
@@ -262,7 +270,11 @@ mod tests {
 
     #[test]
     fn every_bad_duration_is_named_and_no_value_is_repeated() {
-        let env = env(&[("HEALTH_TIMEOUT", "hunter2"), ("HEALTH_CACHE", "0s"), ("SSE_MAX_AGE", "9d")]);
+        let env = env(&[
+            ("HEALTH_TIMEOUT", "hunter2"),
+            ("HEALTH_CACHE", "0s"),
+            ("SSE_MAX_AGE", "9d"),
+        ]);
         Health::from_env(&env);
         Stream::from_env(&env);
         let message: Vec<String> = env.invalid().iter().map(Invalid::to_string).collect();
@@ -286,7 +298,10 @@ mod tests {
     fn a_bad_setting_of_a_dependency_is_kept_for_its_health_check() {
         let env = env(&[("DATABASE_URL", "mysql://root@db/app"), ("STORAGE_URL", "ftp://bucket")]);
         assert!(matches!(Database::from_env(&env).url, Err(Unusable::Misconfigured(_))));
-        assert!(matches!(Storage::from_env(&env).location, Err(Unusable::Misconfigured(_))));
+        assert!(matches!(
+            Storage::from_env(&env).location,
+            Err(Unusable::Misconfigured(_))
+        ));
         assert_eq!(env.invalid(), []);
     }
 
@@ -310,7 +325,10 @@ mod tests {
         let connections = |settings| Database::from_env(&env(settings)).max_connections;
         assert_eq!(connections(&[]), 5);
         assert_eq!(connections(&[("AWS_LAMBDA_RUNTIME_API", "x")]), 1);
-        assert_eq!(connections(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("AWS_LAMBDA_MAX_CONCURRENCY", "8")]), 5);
+        assert_eq!(
+            connections(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("AWS_LAMBDA_MAX_CONCURRENCY", "8")]),
+            5
+        );
         assert_eq!(connections(&[("DATABASE_MAX_CONNECTIONS", "7")]), 7);
     }
 
@@ -318,12 +336,24 @@ mod tests {
     fn a_bucket_is_named_by_exactly_one_variable() {
         let location = |settings| Storage::from_env(&env(settings)).location;
         assert_eq!(location(&[]), Err(Unusable::NotConfigured));
-        assert_eq!(location(&[("GCS_BUCKET", "evidence")]), Ok(Location::Gcs("evidence".into())));
-        assert_eq!(location(&[("STORAGE_URL", "s3://evidence/")]), Ok(Location::S3("evidence".into())));
-        assert_eq!(location(&[("STORAGE_URL", "file:///var/e")]), Ok(Location::Folder("/var/e".into())));
+        assert_eq!(
+            location(&[("GCS_BUCKET", "evidence")]),
+            Ok(Location::Gcs("evidence".into()))
+        );
+        assert_eq!(
+            location(&[("STORAGE_URL", "s3://evidence/")]),
+            Ok(Location::S3("evidence".into()))
+        );
+        assert_eq!(
+            location(&[("STORAGE_URL", "file:///var/e")]),
+            Ok(Location::Folder("/var/e".into()))
+        );
         assert_eq!(location(&[("STORAGE_URL", "memory:")]), Ok(Location::Memory));
         let both = location(&[("GCS_BUCKET", "evidence"), ("S3_BUCKET", "evidence")]);
         assert!(matches!(both, Err(Unusable::Misconfigured(_))));
-        assert!(matches!(location(&[("S3_BUCKET", "../x")]), Err(Unusable::Misconfigured(_))));
+        assert!(matches!(
+            location(&[("S3_BUCKET", "../x")]),
+            Err(Unusable::Misconfigured(_))
+        ));
     }
 }

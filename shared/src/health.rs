@@ -133,7 +133,10 @@ pub fn milliseconds(latency: Duration) -> f64 {
 
 /// RFC 9110, section 12.5.1: the health media type must be named, and weigh no less than plain JSON.
 fn prefers_health_json(request: &HeaderMap) -> bool {
-    let ranges = request.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges = request
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     let (mut health, mut plain) = (0.0, 0.0);
     for range in ranges.flat_map(|value| value.split(',')) {
         let mut parts = range.split(';').map(str::trim);
@@ -201,7 +204,10 @@ impl Check {
             Err(flight) => flight,
         };
         let landed = flight.wait_for(Option::is_some).await.map(|landed| landed.clone());
-        landed.ok().flatten().expect("a probe that panicked fails those who wait for it, too")
+        landed
+            .ok()
+            .flatten()
+            .expect("a probe that panicked fails those who wait for it, too")
     }
 
     fn join_or_start(&self) -> Result<Report, watch::Receiver<Option<Report>>> {
@@ -334,6 +340,10 @@ mod tests {
         let health = report.health_json();
         assert_eq!(health["status"], "fail");
         assert_eq!(health["checks"]["thing:responseTime"][0]["output"], "unreachable");
-        assert!(report.json().starts_with(r#"{"status":"unhealthy","thing":"x","reason":"unreachable","timestamp":"#));
+        assert!(
+            report
+                .json()
+                .starts_with(r#"{"status":"unhealthy","thing":"x","reason":"unreachable","timestamp":"#)
+        );
     }
 }

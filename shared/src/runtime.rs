@@ -3,6 +3,7 @@
 mod http;
 mod lambda;
 mod request;
+mod runtime_api;
 
 use crate::{config::Env, telemetry};
 use axum::Router;
@@ -14,7 +15,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use http::serve_until;
+pub use http::{bind, serve_until};
 
 /// What a function serves, and how it looks at itself.
 pub struct Service {

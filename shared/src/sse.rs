@@ -179,7 +179,16 @@ mod tests {
         assert_eq!(lines[1], "event: abcdeevent: forged");
         assert_eq!(
             lines[2..],
-            ["data: a", "data: b", "data: c", "data: d\0e", "data: ", "data: event: forged", "", ""]
+            [
+                "data: a",
+                "data: b",
+                "data: c",
+                "data: d\0e",
+                "data: ",
+                "data: event: forged",
+                "",
+                ""
+            ]
         );
         assert!(!frame.contains('\r'));
     }

@@ -69,7 +69,11 @@ impl Reason {
         let chain: Vec<String> = std::iter::successors(Some(cause), |error| error.source())
             .map(ToString::to_string)
             .collect();
-        tracing::error!(reason = self.as_str(), cause = chain.join(": "), "the bucket cannot be used");
+        tracing::error!(
+            reason = self.as_str(),
+            cause = chain.join(": "),
+            "the bucket cannot be used"
+        );
         self
     }
 }

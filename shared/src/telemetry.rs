@@ -24,11 +24,16 @@ pub fn init(env: &Env) {
         "a level, or a comma list of target=level",
         |text| text.parse().ok(),
     );
-    let text = env.parse("LOG_FORMAT", stderr().is_terminal(), "text or json", |text| match text {
-        "text" => Some(true),
-        "json" => Some(false),
-        _ => None,
-    });
+    let text = env.parse(
+        "LOG_FORMAT",
+        stderr().is_terminal(),
+        "text or json",
+        |text| match text {
+            "text" => Some(true),
+            "json" => Some(false),
+            _ => None,
+        },
+    );
     let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
     let layer = if text {
         layer.boxed()
@@ -75,7 +80,10 @@ where
         };
         let mut record = Record(Map::new());
         record.insert(self.level, level);
-        record.insert("timestamp", humantime::format_rfc3339_millis(SystemTime::now()).to_string());
+        record.insert(
+            "timestamp",
+            humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        );
         record.insert("target", metadata.target());
         for span in context.event_scope().into_iter().flatten() {
             let extensions = span.extensions();

@@ -2,19 +2,25 @@
 
 use axum::{
     body::Body,
-    http::{Request, Response, header},
+    http::{HeaderValue, Request, Response, Uri, header},
 };
 use http_body_util::BodyExt;
-use hyper_util::{client::legacy, rt::TokioExecutor};
+use hyper::{body::Incoming, client::conn::http1};
+#[cfg(not(feature = "https"))]
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use shared::{
     config::Stream,
     health::{Measurement, Report, Status, milliseconds},
     runtime::Outcome,
 };
-use std::time::Duration;
+use std::{error::Error, time::Duration};
+#[cfg(not(feature = "https"))]
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// How many beats are read.
 const BEATS: usize = 3;
@@ -50,24 +56,21 @@ struct Found {
 }
 
 async fn open(settings: Stream, url: Option<String>) -> Result<Response<Body>, &'static str> {
-    let request = Request::get(url.as_deref().unwrap_or(crate::PATH))
-        .header(header::ACCEPT, "text/event-stream")
-        .body(Body::empty())
-        .map_err(|_| "misconfigured")?;
     let response = match url {
-        None => crate::router(settings)
-            .oneshot(request)
-            .await
-            .map_err(|never| match never {}),
-        Some(_) => {
-            let client = legacy::Client::builder(TokioExecutor::new()).build(connector(&request)?);
-            let response = client.request(request).await;
-            response.map(|response| response.map(Body::new)).map_err(|error| {
-                tracing::error!(%error, "the stream cannot be opened");
-                "unreachable"
-            })
+        None => {
+            let request = request(crate::PATH.parse().expect("the route is a path"));
+            let Ok(response) = crate::router(settings).oneshot(request).await;
+            response
         }
-    }?;
+        Some(url) => {
+            let url: Uri = url.parse().map_err(|_| "misconfigured")?;
+            let response = send(&url).await.map_err(|error| {
+                tracing::error!(error, "the stream cannot be opened");
+                "unreachable"
+            })?;
+            response.map(Body::new)
+        }
+    };
     let media_type = response.headers().get(header::CONTENT_TYPE);
     let streams = media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
     if response.status() == 200 && streams {
@@ -78,24 +81,43 @@ async fn open(settings: Stream, url: Option<String>) -> Result<Response<Body>, &
     }
 }
 
+fn request(uri: Uri) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    let accept = HeaderValue::from_static("text/event-stream");
+    request.headers_mut().insert(header::ACCEPT, accept);
+    *request.uri_mut() = uri;
+    request
+}
+
+/// One request on a connection of its own.
+async fn send(url: &Uri) -> Result<Response<Incoming>, BoxError> {
+    let authority = url.authority().ok_or("CHECK_URL names no host")?;
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = request(path.parse()?);
+    request.headers_mut().insert(header::HOST, authority.as_str().parse()?);
+    let (mut sender, connection) = http1::handshake(connect(url).await?).await?;
+    tokio::spawn(connection);
+    Ok(sender.send_request(request).await?)
+}
+
 #[cfg(feature = "https")]
-fn connector(_: &Request<Body>) -> Result<hyper_rustls::HttpsConnector<legacy::connect::HttpConnector>, &'static str> {
-    Ok(hyper_rustls::HttpsConnectorBuilder::new()
+async fn connect(url: &Uri) -> Result<impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static, BoxError> {
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
         .with_webpki_roots()
         .https_or_http()
         .enable_http1()
-        .build())
+        .build();
+    connector.oneshot(url.clone()).await
 }
 
 /// TLS would make the function half as large again, for its check alone.
 #[cfg(not(feature = "https"))]
-fn connector(request: &Request<Body>) -> Result<legacy::connect::HttpConnector, &'static str> {
-    if request.uri().scheme_str() == Some("http") {
-        Ok(legacy::connect::HttpConnector::new())
-    } else {
-        tracing::error!("CHECK_URL must begin with http:// unless the function is built with the feature `https`");
-        Err("misconfigured")
+async fn connect(url: &Uri) -> Result<impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static, BoxError> {
+    if url.scheme_str() != Some("http") {
+        return Err("CHECK_URL must begin with http:// unless the function is built with its feature https".into());
     }
+    let address = (url.host().unwrap_or_default(), url.port_u16().unwrap_or(80));
+    Ok(TokioIo::new(TcpStream::connect(address).await?))
 }
 
 async fn read(response: Response<Body>, heartbeat: Duration, start: Instant) -> Result<Found, &'static str> {

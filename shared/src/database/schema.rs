@@ -230,8 +230,20 @@ mod tests {
 
     #[test]
     fn a_failed_a_changed_and_an_unknown_old_migration_are_told_apart() {
-        assert_eq!(fault_with(Applied { success: false, ..row(1) }), Some(Reason::SchemaDirty));
-        assert_eq!(fault_with(Applied { checksum: vec![0], ..row(1) }), Some(Reason::SchemaDrift));
+        assert_eq!(
+            fault_with(Applied {
+                success: false,
+                ..row(1)
+            }),
+            Some(Reason::SchemaDirty)
+        );
+        assert_eq!(
+            fault_with(Applied {
+                checksum: vec![0],
+                ..row(1)
+            }),
+            Some(Reason::SchemaDrift)
+        );
         assert_eq!(fault_with(row(0)), Some(Reason::SchemaDrift));
     }
 

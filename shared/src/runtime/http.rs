@@ -2,7 +2,11 @@
 
 use super::{Responses, request};
 use crate::lifetime::Lifetime;
-use axum::{Router, body::Body};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, StatusCode, Version, header},
+};
 use hyper::{
     body::Incoming,
     rt::{Read, ReadBufCursor, Write},
@@ -37,6 +41,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD: usize = 16 * 1024;
 /// How long open requests may take after SIGTERM: platforms kill at 10 s.
 const DRAIN: Duration = Duration::from_secs(8);
+/// How long a client that we hang up on may go on sending.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long data may stay unacknowledged on a connection without streams.
 const PEER_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -59,7 +65,7 @@ pub async fn serve_until(stop: CancellationToken, listener: TcpListener, router:
         peer_timeout: match responses {
             Responses::Buffered => PEER_TIMEOUT,
             // Sent with one heartbeat and not acknowledged by the next, with a margin for the kernel's timers.
-            Responses::Streamed { heartbeat } => heartbeat * 3 / 4,
+            Responses::Streamed { heartbeat } => heartbeat * 2 / 3,
         },
     });
     let connections = TaskTracker::new();
@@ -95,7 +101,8 @@ fn protocols() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        // After ours, which says 408 for the first head.
+        .header_read_timeout(HEAD_TIMEOUT + Duration::from_millis(500))
         .max_buf_size(MAX_HEAD);
     http.http2()
         .timer(TokioTimer::new())
@@ -118,8 +125,17 @@ impl Server {
                     deadline: None,
                     drain: server.drain.clone(),
                 };
-                let answer = request::answer(server.router.clone(), request.map(Body::new), None, lifetime);
-                async { Ok::<_, Infallible>(answer.await) }
+                let router = server.router.clone();
+                async move {
+                    let http1 = request.version() < Version::HTTP_2;
+                    let mut response = request::answer(router, request.map(Body::new), None, lifetime).await;
+                    if http1 && response.status() == StatusCode::BAD_REQUEST {
+                        // What follows on this connection is a body that nobody reads.
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(header::CONNECTION, close);
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             }
         });
         let mut connection = pin!(self.http.serve_connection(Io(Arc::clone(&stream)), service));
@@ -128,7 +144,7 @@ impl Server {
         loop {
             tokio::select! {
                 // An error here is the client's: a malformed head has been answered, a reset is not worth a line.
-                _ = connection.as_mut() => return,
+                _ = connection.as_mut() => break,
                 () = self.drain.cancelled(), if !draining => {
                     draining = true;
                     connection.as_mut().graceful_shutdown();
@@ -137,10 +153,13 @@ impl Server {
                     greeting = None;
                     if !greeted.load(Ordering::Relaxed) {
                         let _ = stream.try_write(REQUEST_TIMEOUT);
-                        return;
+                        break;
                     }
                 }
             }
+        }
+        if !draining {
+            let _ = timeout(LINGER, discard(&stream)).await;
         }
     }
 
@@ -148,6 +167,21 @@ impl Server {
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = SockRef::from(stream).set_tcp_user_timeout(Some(self.peer_timeout));
+    }
+}
+
+/// Reads what a client still sends, for a moment: closing on unread bytes would reset the connection, and the answer that
+/// says why with it.
+async fn discard(stream: &TcpStream) -> io::Result<()> {
+    SockRef::from(stream).shutdown(std::net::Shutdown::Write)?;
+    let mut bytes = [0; 4096];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
     }
 }
 

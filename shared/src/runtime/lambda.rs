@@ -4,22 +4,25 @@
 //! takes 40 ms there, while the kernel waits for an acknowledgement (Nagle's algorithm). Source of the protocol:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
 
-use super::{Job, Responses, request};
+use super::{
+    Job, Responses, request,
+    runtime_api::{ApiBody, BoxError, RuntimeApi},
+};
 use crate::{config::Env, lifetime::Lifetime};
 use axum::{Router, body::Body, http::HeaderValue, response::Response};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future, stream};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
-    HeaderMap, Method, Request, Uri,
+    HeaderMap, Request,
     body::Frame,
     header::{CONTENT_TYPE, SET_COOKIE},
 };
-use hyper_util::client::legacy::connect::HttpConnector;
 use lambda_http::{
-    Adapter, Context, LambdaEvent, RequestExt, Service, lambda_runtime::MetadataPrelude, request::LambdaRequest,
+    Adapter, Context, LambdaEvent, RequestExt, Service,
+    lambda_runtime::MetadataPrelude,
+    request::{LambdaRequest, RequestContext},
 };
-use lambda_runtime_api_client::{BoxError, PooledClient, body::Body as ApiBody, build_request};
 use serde::Serialize;
 use std::{
     convert::Infallible,
@@ -32,17 +35,14 @@ use tokio::time::Instant;
 
 /// What the platform says about this environment.
 pub struct Settings {
-    api: Uri,
+    api: String,
     concurrency: usize,
 }
 
 impl Settings {
     /// `None` outside Lambda. Reads `AWS_LAMBDA_RUNTIME_API` and `AWS_LAMBDA_MAX_CONCURRENCY`.
     pub fn from_env(env: &Env) -> Option<Self> {
-        env.text("AWS_LAMBDA_RUNTIME_API")?;
-        let api = env.parse("AWS_LAMBDA_RUNTIME_API", None, "host:port", |text| {
-            format!("http://{text}").parse().ok().map(Some)
-        })?;
+        let api = env.text("AWS_LAMBDA_RUNTIME_API")?;
         let concurrency = env.parse("AWS_LAMBDA_MAX_CONCURRENCY", 1, "a number above 0", |text| {
             text.parse().ok().filter(|count| *count > 0)
         });
@@ -148,9 +148,16 @@ impl Invocation {
     }
 }
 
-/// Routes an event by the path that the client asked for: API Gateway's stage is a matter of deployment.
+/// Routes an event by the path that the client asked for. API Gateway's stage is a matter of deployment; HTTP APIs put
+/// it before the path.
 async fn route(router: Router, event: lambda_http::Request, invocation: &Invocation) -> Response {
-    let path = event.raw_http_path().to_owned();
+    let stage = match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        _ => None,
+    };
+    let raw = event.raw_http_path();
+    let routed = stage.and_then(|stage| raw.strip_prefix('/')?.strip_prefix(stage));
+    let path = routed.filter(|path| path.starts_with('/')).unwrap_or(raw).to_owned();
     let (mut parts, body) = event.into_parts();
     let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     if let Ok(uri) = format!("{path}{query}").parse() {
@@ -200,34 +207,27 @@ async fn streamed(router: Router, event: LambdaRequest, invocation: Invocation) 
     let frames = stream::once(future::ready(Bytes::from(prelude)))
         .chain(chunks)
         .map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
-    Ok(Answer::Streamed(ApiBody::new(StreamBody::new(frames))))
+    Ok(Answer::Streamed(StreamBody::new(frames).boxed_unsync()))
 }
 
-/// Polls with as many workers as the platform may send invocations at once.
+/// Polls with as many workers as the platform may send invocations at once, each on a connection of its own.
 async fn poll<F>(settings: Settings, handler: impl Fn(Invocation) -> F) -> ExitCode
 where
     F: Future<Output = Result<Answer, Failure>>,
 {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    let api = PooledClient::builder()
-        .with_connector(connector)
-        .with_endpoint(settings.api)
-        .with_pool_size(settings.concurrency)
-        .build();
-    let workers = (0..settings.concurrency).map(|_| work(&api, &handler).boxed_local());
+    let workers = (0..settings.concurrency).map(|_| work(RuntimeApi::new(&settings.api), &handler).boxed_local());
     // The Runtime API fails for good: the platform starts a new environment when this process has ended.
     let (error, ..) = future::select_all(workers).await;
     tracing::error!(%error, "the Lambda Runtime API failed");
     ExitCode::FAILURE
 }
 
-async fn work<F>(api: &PooledClient, handler: impl Fn(Invocation) -> F) -> BoxError
+async fn work<F>(mut api: RuntimeApi, handler: impl Fn(Invocation) -> F) -> BoxError
 where
     F: Future<Output = Result<Answer, Failure>>,
 {
     loop {
-        let invocation = match next(api).await {
+        let invocation = match next(&mut api).await {
             Ok(invocation) => invocation,
             Err(error) => return error,
         };
@@ -237,16 +237,14 @@ where
             error_type: "Panic",
             error_message: "the function panicked; its log has the cause",
         }));
-        if let Err(error) = respond(api, &headers, answer).await {
+        if let Err(error) = respond(&mut api, &headers, answer).await {
             tracing::warn!(%error, "the Lambda Runtime API did not take the answer");
         }
     }
 }
 
-async fn next(api: &PooledClient) -> Result<Invocation, BoxError> {
-    let request = build_request()
-        .uri("/2018-06-01/runtime/invocation/next")
-        .body(ApiBody::empty())?;
+async fn next(api: &mut RuntimeApi) -> Result<Invocation, BoxError> {
+    let request = Request::get("/next").body(ApiBody::default())?;
     let (parts, body) = api.call(request).await?.into_parts();
     if !parts.status.is_success() {
         return Err(format!("status {} to a request for the next invocation", parts.status).into());
@@ -257,27 +255,34 @@ async fn next(api: &PooledClient) -> Result<Invocation, BoxError> {
     })
 }
 
-async fn respond(api: &PooledClient, invocation: &HeaderMap, answer: Result<Answer, Failure>) -> Result<(), BoxError> {
+async fn respond(
+    api: &mut RuntimeApi,
+    invocation: &HeaderMap,
+    answer: Result<Answer, Failure>,
+) -> Result<(), BoxError> {
     let id = invocation.get(REQUEST_ID).map(HeaderValue::to_str).transpose()?;
     let id = id.ok_or("the invocation has no request id")?;
     let action = if answer.is_ok() { "response" } else { "error" };
-    let mut request = build_request()
-        .method(Method::POST)
-        .uri(format!("/2018-06-01/runtime/invocation/{id}/{action}"));
+    let mut request = Request::post(format!("/{id}/{action}"));
     if let Some(id) = invocation.get(INVOCATION_ID) {
         request = request.header(INVOCATION_ID, id);
     }
     let request = match answer {
-        Ok(Answer::Buffered(body)) => request.body(body.into()),
+        Ok(Answer::Buffered(body)) => request.body(Full::new(body).boxed_unsync()),
         Ok(Answer::Streamed(body)) => request
             .header("lambda-runtime-function-response-mode", "streaming")
             .header(CONTENT_TYPE, "application/vnd.awslambda.http-integration-response")
             .body(body),
         Err(failure) => {
-            tracing::error!(request_id = id, error_type = failure.error_type, "{}", failure.error_message);
+            tracing::error!(
+                request_id = id,
+                error_type = failure.error_type,
+                "{}",
+                failure.error_message
+            );
             request
                 .header("lambda-runtime-function-error-type", failure.error_type)
-                .body(serde_json::to_vec(&failure)?.into())
+                .body(Full::from(serde_json::to_vec(&failure)?).boxed_unsync())
         }
     };
     let response = api.call(request?).await?;

@@ -4,7 +4,7 @@ use crate::{lifetime::Lifetime, problem::Problem};
 use axum::{
     Router,
     body::Body,
-    http::{HeaderName, HeaderValue, Request, header},
+    http::{HeaderName, HeaderValue, Request},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -30,11 +30,16 @@ pub fn complete(router: Router) -> Router {
 }
 
 /// Answers one request. The id is the platform's where it has one.
-pub async fn answer(mut router: Router, mut request: Request<Body>, id: Option<HeaderValue>, lifetime: Lifetime) -> Response {
+pub async fn answer(
+    mut router: Router,
+    mut request: Request<Body>,
+    id: Option<HeaderValue>,
+    lifetime: Lifetime,
+) -> Response {
     let id = id.unwrap_or_else(next_id);
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
     let mut response = if has_body(&request) {
-        refuse_body()
+        Problem::UnexpectedBody.into_response()
     } else {
         request.extensions_mut().insert(lifetime);
         let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
@@ -54,14 +59,6 @@ pub async fn answer(mut router: Router, mut request: Request<Body>, id: Option<H
 /// No route of the bundle takes a body, so none is read: memory stays flat whatever a client sends.
 fn has_body(request: &Request<Body>) -> bool {
     !request.body().is_end_stream()
-}
-
-fn refuse_body() -> Response {
-    let mut response = Problem::UnexpectedBody.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// An id that no other process draws, and that costs no system call: a random half and a counter.

@@ -59,7 +59,10 @@ fn answer(error: &Error) -> Result<(), Reason> {
         Error::Unauthenticated { .. } => Reason::AuthFailed,
         // No token: a revoked key, or no metadata server because this is not Google Cloud.
         _ if says("token") => Reason::AuthFailed,
-        _ => match chain().find_map(|error| error.downcast_ref::<HttpError>()).map(HttpError::kind) {
+        _ => match chain()
+            .find_map(|error| error.downcast_ref::<HttpError>())
+            .map(HttpError::kind)
+        {
             Some(HttpErrorKind::Timeout) => Reason::Timeout,
             Some(HttpErrorKind::Connect | HttpErrorKind::Interrupted | HttpErrorKind::Request) => Reason::Unreachable,
             _ => Reason::Error,

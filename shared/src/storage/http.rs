@@ -63,9 +63,8 @@ impl HttpService for Client {
             };
             HttpError::new(kind, error)
         })?;
-        Ok(response.map(|body| {
-            HttpResponseBody::new(body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error)))
-        }))
+        Ok(response
+            .map(|body| HttpResponseBody::new(body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error)))))
     }
 }
 

@@ -58,9 +58,11 @@ where
             "NoSuchKey" | "InvalidRange" => return Ok(()),
             "NoSuchBucket" => Reason::BucketNotFound,
             "AccessDenied" | "AllAccessDisabled" | "AccountProblem" => Reason::Forbidden,
-            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "RequestTimeTooSkewed" => {
-                Reason::AuthFailed
-            }
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "RequestTimeTooSkewed" => Reason::AuthFailed,
             "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
                 Reason::Misconfigured
             }

@@ -1,0 +1,161 @@
+//! The real binary in each of its lives.
+
+use serde_json::json;
+use shared::testing::{EventShape, FakeRuntimeApi, Function, golden};
+use std::time::Duration;
+
+fn health() -> Function {
+    Function::new(env!("CARGO_BIN_EXE_health"))
+}
+
+#[tokio::test]
+async fn every_life_gives_the_same_answers() {
+    let mut goldens = golden::common("/health", 200, "application/json");
+    goldens.push(golden::Golden {
+        accept: "application/health+json",
+        content_type: "application/health+json",
+        ..goldens[0].clone()
+    });
+    golden::same_answers(&health(), &goldens).await;
+}
+
+#[test]
+fn as_a_job_it_prints_its_report_as_one_line_and_ends_with_0() {
+    let jobs = [
+        health().run(&["check"]),
+        health().with("CLOUD_RUN_JOB", "check").run(&[]),
+    ];
+    for job in jobs {
+        assert_eq!(job.status.code(), Some(0));
+        let report = String::from_utf8(job.stdout).unwrap();
+        assert_eq!(report.lines().count(), 1, "{report}");
+        assert_eq!(
+            golden::normalized(report.as_bytes()),
+            r#"{"status":"healthy","timestamp":null}"#
+        );
+    }
+}
+
+#[test]
+fn settings_it_cannot_live_with_end_it_with_78_and_all_of_them_named() {
+    let refused = health()
+        .with("PORT", "eighty")
+        .with("LOG_FORMAT", "xml")
+        .with("RUST_LOG", "loud=very")
+        .run(&[]);
+    assert_eq!(refused.status.code(), Some(78));
+    let message = String::from_utf8(refused.stderr).unwrap();
+    for key in ["PORT", "LOG_FORMAT", "RUST_LOG"] {
+        assert!(message.contains(key), "{key} is not named: {message}");
+    }
+    assert!(!message.contains("eighty"), "a value is repeated: {message}");
+}
+
+#[test]
+fn a_port_in_use_ends_it_with_a_log_line_and_no_panic() {
+    let server = health().serve();
+    let port = server.url.rsplit(':').next().unwrap();
+    let refused = health().with("PORT", port).run(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        message.contains("cannot listen") && !message.contains("panicked"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_event_is_a_clear_invocation_error_and_the_next_one_is_served() {
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = health().on_lambda(&api);
+    for event in [
+        json!({"Records": [{"eventSource": "aws:sqs"}]}),
+        json!(null),
+        json!([1, 2]),
+        json!("text"),
+    ] {
+        let mut posted = api.invoke(&event, Duration::from_secs(2)).await;
+        assert!(posted.error, "{event} was served");
+        let failure: serde_json::Value = serde_json::from_slice(&posted.rest().await).unwrap();
+        assert_eq!(failure["errorType"], "UnsupportedEvent");
+        for shape in ["Function URLs", "v1", "v2", "Load Balancers"] {
+            assert!(failure["errorMessage"].as_str().unwrap().contains(shape), "{failure}");
+        }
+    }
+    let answer = api
+        .exchange(&EventShape::FunctionUrl.event("GET", "/health", &[]))
+        .await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_uri_does_not_end_the_process() {
+    let api = FakeRuntimeApi::start().await;
+    let mut lambda = health().on_lambda(&api);
+    for path in [
+        "/a b",
+        "/\u{0}",
+        "no slash",
+        "",
+        "/%",
+        "//host/health",
+        "/\u{1f525}",
+        "/health?x=1#y",
+    ] {
+        for shape in EventShape::ALL {
+            let mut posted = api.invoke(&shape.event("GET", path, &[]), Duration::from_secs(2)).await;
+            posted.rest().await;
+        }
+    }
+    let answer = api.exchange(&EventShape::RestApi.event("GET", "/health", &[])).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(lambda.is_running());
+}
+
+#[tokio::test]
+async fn it_answers_in_one_piece_as_its_invoke_mode_says() {
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = health().on_lambda(&api);
+    let posted = api
+        .invoke(
+            &EventShape::FunctionUrl.event("GET", "/health", &[]),
+            Duration::from_secs(2),
+        )
+        .await;
+    assert!(!posted.is_streamed());
+    assert!(posted.headers.contains_key("content-length"));
+}
+
+#[tokio::test]
+async fn it_asks_for_as_many_invocations_at_once_as_the_environment_allows() {
+    for (allowed, expected) in [(None, 1), (Some("1"), 1), (Some("8"), 8)] {
+        let api = FakeRuntimeApi::start().await;
+        let function = match allowed {
+            Some(allowed) => health().with("AWS_LAMBDA_MAX_CONCURRENCY", allowed),
+            None => health(),
+        };
+        let _lambda = function.on_lambda(&api);
+        while api.polls() < expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(api.polls(), expected);
+    }
+}
+
+#[test]
+fn it_ends_when_the_runtime_api_is_gone_instead_of_polling_in_a_loop() {
+    let mut lambda = health()
+        .with("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1")
+        .start("Runtime API failed");
+    assert_eq!(lambda.exit_code(Duration::from_secs(5)), Some(1));
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_with_0() {
+    for name in ["TERM", "INT"] {
+        let mut server = health().serve();
+        server.signal(name);
+        assert_eq!(server.exit_code(Duration::from_secs(2)), Some(0));
+    }
+}

@@ -1,0 +1,89 @@
+//! Every route of the bundle in one process, with a private Postgres, a bucket in a folder, and a status page at `/`.
+
+mod dependencies;
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use dependencies::Dependencies;
+use shared::{
+    config::{self, Env},
+    runtime::{self, Responses},
+    storage::Storage,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What `local` serves beside its own page, for the person at the terminal. A test holds it against the route table.
+pub const ROUTES: [&str; 4] = ["/health", "/health/db", "/health/storage", "/sse/heartbeat"];
+
+/// Starts what the routes need, serves them on `127.0.0.1:$PORT` (9000) until SIGTERM or SIGINT, and stops it all.
+/// What cannot work ends it with one sentence and exit code 1.
+pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
+    let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
+    let health = config::Health::from_env(env);
+    let stream = config::Stream::from_env(env);
+    let mut dependencies = Dependencies::from_env(env);
+    async move {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let listener = match runtime::bind(address) {
+            Ok(listener) => listener,
+            Err(error) => {
+                return refuse(&format!(
+                    "cannot listen on http://{address}: {error}; PORT takes another port"
+                ));
+            }
+        };
+        let database = match dependencies.start().await {
+            Ok(database) => database,
+            Err(sentence) => return refuse(&sentence),
+        };
+        let storage = Storage::connect_lazy(dependencies.storage.clone());
+        let router = Router::new()
+            .merge(health::router())
+            .merge(health_db::router(health_db::check(database, health)))
+            .merge(health_storage::router(health_storage::check(storage, health)))
+            .merge(sse::router(stream))
+            .route("/", get(status_page));
+        announce(listener.local_addr().unwrap_or(address), &dependencies);
+        let stop = CancellationToken::new();
+        tokio::spawn(runtime::stop_on_signal(stop.clone()));
+        let responses = Responses::Streamed {
+            heartbeat: stream.heartbeat,
+        };
+        runtime::serve_until(stop, listener, router, responses).await;
+        ExitCode::SUCCESS
+    }
+}
+
+fn refuse(sentence: &str) -> ExitCode {
+    eprintln!("local: {sentence}");
+    ExitCode::FAILURE
+}
+
+fn announce(address: SocketAddr, dependencies: &Dependencies) {
+    println!("Pilotlight is lit: http://{address}");
+    for route in ROUTES {
+        println!("  http://{address}{route}");
+    }
+    println!("  database: {}", dependencies.database_is());
+    println!("  storage:  {}", dependencies.storage_is());
+    println!("Ctrl-C stops it all.");
+}
+
+/// One file that loads nothing from outside, and says so to the browser.
+async fn status_page() -> impl IntoResponse {
+    const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
+                          script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    (headers, Html(include_str!("page.html")))
+}

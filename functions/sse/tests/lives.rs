@@ -1,0 +1,155 @@
+//! The real binary in each of its lives.
+
+use shared::testing::{EventShape, FakeRuntimeApi, Function, golden};
+use std::time::{Duration, Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+fn sse() -> Function {
+    Function::new(env!("CARGO_BIN_EXE_sse"))
+}
+
+fn beating(interval: &str) -> Function {
+    sse().with("SSE_HEARTBEAT_INTERVAL", interval)
+}
+
+#[tokio::test]
+async fn every_life_gives_the_same_answers() {
+    golden::same_answers(&sse(), &golden::common("/sse/heartbeat", 200, "text/event-stream")).await;
+}
+
+#[tokio::test]
+async fn on_lambda_beats_arrive_one_by_one_and_the_stream_ends_before_the_deadline() {
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = beating("300ms").on_lambda(&api);
+    let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
+    let start = Instant::now();
+    let mut posted = api.invoke(&event, Duration::from_secs(3)).await;
+    assert!(posted.is_streamed());
+    assert_eq!(
+        posted.headers["content-type"],
+        "application/vnd.awslambda.http-integration-response"
+    );
+    let head = posted.head().await;
+    assert!(head.body.starts_with(b"retry: 2000\n\nid: "), "{}", head.text());
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "the first event took {:?}",
+        start.elapsed()
+    );
+    let (mut arrivals, mut stream) = (vec![start], head.body.to_vec());
+    while let Some((at, chunk)) = posted.chunk().await {
+        arrivals.push(at);
+        stream.extend_from_slice(&chunk);
+    }
+    let gaps: Vec<Duration> = arrivals.windows(2).skip(1).map(|pair| pair[1] - pair[0]).collect();
+    assert!(
+        gaps.len() >= 4 && gaps.iter().all(|gap| gap.as_millis() > 150),
+        "not beat by beat: {gaps:?}"
+    );
+    let age = start.elapsed();
+    assert!((1_800..2_500).contains(&age.as_millis()), "ended after {age:?}");
+    assert!(stream.ends_with(b"data: ping\n\n"), "cut inside an event");
+}
+
+#[tokio::test]
+async fn a_deadline_in_the_past_which_emulators_send_is_none() {
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = beating("100ms").with("SSE_MAX_AGE", "1s").on_lambda(&api);
+    let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
+    let mut posted = api.invoke(&event, Duration::ZERO).await;
+    let body = String::from_utf8(posted.rest().await).unwrap();
+    assert!(body.matches("data: ping").count() > 5, "{body}");
+}
+
+#[tokio::test]
+async fn an_environment_with_many_invocations_at_once_streams_to_all_of_them() {
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = beating("200ms")
+        .with("AWS_LAMBDA_MAX_CONCURRENCY", "10")
+        .on_lambda(&api);
+    let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
+    let invocations = (0..10).map(|_| api.invoke(&event, Duration::from_secs(3)));
+    let start = Instant::now();
+    for mut posted in futures_util::future::join_all(invocations).await {
+        posted.head().await;
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "one after the other: {:?}",
+        start.elapsed()
+    );
+}
+
+fn report(job: &std::process::Output) -> serde_json::Value {
+    serde_json::from_slice(&job.stdout).unwrap_or_else(|_| panic!("no report: {job:?}"))
+}
+
+#[test]
+fn as_a_job_it_reads_its_own_stream_and_reports_its_times() {
+    let job = beating("100ms").run(&["check"]);
+    let report = report(&job);
+    assert_eq!(job.status.code(), Some(0), "{report}");
+    assert_eq!(
+        (&report["status"], &report["stream"]),
+        (&"healthy".into(), &"live".into())
+    );
+    assert!(report["first_event_ms"].as_f64().unwrap() < 50.0, "{report}");
+    assert!(report["spread_ms"].as_f64().unwrap() < 50.0, "{report}");
+}
+
+#[test]
+fn as_a_job_it_reads_a_deployed_stream_and_says_why_it_cannot() {
+    let server = beating("100ms").serve();
+    let checks = [
+        (format!("{}/sse/heartbeat", server.url), 0, None),
+        (format!("{}/nothing", server.url), 1, Some("not_a_stream")),
+        ("http://127.0.0.1:1/sse/heartbeat".to_owned(), 1, Some("unreachable")),
+        ("nonsense".to_owned(), 1, Some("unreachable")),
+    ];
+    for (url, code, reason) in checks {
+        let job = beating("100ms")
+            .with("CHECK_URL", &url)
+            .with("CLOUD_RUN_JOB", "check")
+            .run(&[]);
+        let report = report(&job);
+        assert_eq!(job.status.code(), Some(code), "{url}: {report}");
+        assert_eq!(report["reason"].as_str(), reason, "{url}: {report}");
+    }
+}
+
+/// A proxy that holds the answer back until it has so many bytes.
+async fn buffering_proxy(server: String, held_back: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/sse/heartbeat", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(server.trim_start_matches("http://")).await.unwrap();
+        let mut bytes = [0; 4096];
+        let length = client.read(&mut bytes).await.unwrap();
+        server.write_all(&bytes[..length]).await.unwrap();
+        let mut held = Vec::new();
+        loop {
+            let length = server.read(&mut bytes).await.unwrap();
+            held.extend_from_slice(&bytes[..length]);
+            if held.len() > held_back {
+                let _ = client.write_all(&held).await;
+                held.clear();
+            }
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_proxy_that_buffers_shows_up_as_buffered() {
+    let server = beating("100ms").serve();
+    let url = buffering_proxy(server.url.clone(), 1000).await;
+    let job = tokio::task::spawn_blocking(|| beating("100ms").with("CHECK_URL", url).run(&["check"]));
+    let job = job.await.unwrap();
+    let report = report(&job);
+    assert_eq!(job.status.code(), Some(1), "{report}");
+    assert_eq!(report["reason"], "buffered");
+}

@@ -1,0 +1,141 @@
+//! The life of many streams on the real binary: ages, drains, peers that vanish, peers that do not read.
+
+use http_body_util::BodyExt;
+use shared::testing::{Client, Function, Server};
+use socket2::{Domain, SockRef, Socket, Type};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+fn beating(interval: &str) -> Function {
+    Function::new(env!("CARGO_BIN_EXE_sse")).with("SSE_HEARTBEAT_INTERVAL", interval)
+}
+
+fn address(server: &Server) -> SocketAddr {
+    server.url.trim_start_matches("http://").parse().unwrap()
+}
+
+const REQUEST: &[u8] = b"GET /sse/heartbeat HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
+
+/// An open stream whose first event was read.
+fn open(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(address(server)).unwrap();
+    stream.write_all(REQUEST).unwrap();
+    let mut bytes = [0; 4096];
+    let mut read = String::new();
+    while !read.contains("data: ping\n\n") {
+        let length = stream.read(&mut bytes).unwrap();
+        assert_ne!(length, 0, "the stream ended: {read}");
+        read.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+    }
+    stream
+}
+
+#[tokio::test]
+async fn a_stream_ends_cleanly_at_its_max_age() {
+    let server = beating("100ms").with("SSE_MAX_AGE", "1s").serve();
+    for client in [Client::http1(), Client::h2c()] {
+        let start = Instant::now();
+        let url = format!("{}/sse/heartbeat", server.url);
+        let response = client.open(hyper::Method::GET, &url, &[]).await;
+        let body = response.into_body().collect().await.expect("a clean end");
+        let age = start.elapsed();
+        assert!((780..1_350).contains(&age.as_millis()), "{age:?}");
+        assert!(body.to_bytes().ends_with(b"data: ping\n\n"));
+    }
+}
+
+#[test]
+fn a_thousand_streams_end_cleanly_within_the_drain_at_sigterm() {
+    let mut server = beating("15s").serve();
+    let streams: Vec<TcpStream> = (0..1000).map(|_| open(&server)).collect();
+    let start = Instant::now();
+    server.signal("TERM");
+    for mut stream in streams {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"0\r\n\r\n", "not a clean end of a chunked body");
+    }
+    assert_eq!(server.exit_code(Duration::from_secs(8)), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_new_request_during_the_drain_is_refused_and_not_left_hanging() {
+    let mut server = beating("15s").serve();
+    server.signal("TERM");
+    server.exit_code(Duration::from_secs(8));
+    assert!(TcpStream::connect(address(&server)).is_err());
+}
+
+/// From now on the kernel drops every packet for this socket: no acknowledgement, no reset, as after a pulled cable.
+#[cfg(target_os = "linux")]
+fn vanish(stream: &TcpStream) {
+    const RETURN: u16 = 6;
+    let drop_all = [socket2::SockFilter::new(RETURN, 0, 0, 0)];
+    SockRef::from(stream).attach_filter(&drop_all).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_vanishes_without_a_word_is_freed_within_two_heartbeats() {
+    let server = beating("1s").serve();
+    let idle = server.sockets();
+    let streams: Vec<TcpStream> = (0..50).map(|_| open(&server)).collect();
+    assert_eq!(server.sockets(), idle + streams.len());
+    streams.iter().for_each(vanish);
+    let start = Instant::now();
+    while server.sockets() > idle {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{} left",
+            server.sockets() - idle
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(start.elapsed() < Duration::from_millis(2_100), "{:?}", start.elapsed());
+}
+
+#[test]
+fn clients_that_read_nothing_cost_bounded_memory_and_do_not_hold_up_others() {
+    let server = beating("1ms").with("SSE_MAX_AGE", "1h").serve();
+    let silent: Vec<Socket> = (0..20)
+        .map(|_| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_recv_buffer_size(4096).unwrap();
+            socket.connect(&address(&server).into()).unwrap();
+            socket.send(REQUEST).unwrap();
+            socket
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    let before = server.resident_kib();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        open(&server);
+    }
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 2048, "{} silent clients cost {grown} KiB", silent.len());
+}
+
+#[test]
+fn a_stream_is_never_compressed() {
+    let server = beating("15s").serve();
+    let mut stream = TcpStream::connect(address(&server)).unwrap();
+    stream
+        .write_all(b"GET /sse/heartbeat HTTP/1.1\r\nhost: x\r\naccept-encoding: gzip, br\r\n\r\n")
+        .unwrap();
+    let mut bytes = [0; 4096];
+    let length = stream.read(&mut bytes).unwrap();
+    let head = String::from_utf8_lossy(&bytes[..length]).to_lowercase();
+    assert!(!head.contains("content-encoding"), "{head}");
+    for header in [
+        "cache-control: no-cache, no-transform",
+        "x-accel-buffering: no",
+        "content-type: text/event-stream",
+    ] {
+        assert!(head.contains(header), "{header} is missing: {head}");
+    }
+}

