@@ -78,7 +78,7 @@ impl Database {
     pub fn connect_lazy(settings: config::Database) -> Self {
         let options = settings.url.and_then(|url| {
             url.parse::<PgConnectOptions>()
-                .map(|options| options.application_name(env!("CARGO_PKG_NAME")))
+                .map(|options| options.application_name(&program()))
                 .map_err(|_| {
                     Unusable::Misconfigured(config::Invalid {
                         key: "DATABASE_URL",
@@ -172,4 +172,10 @@ fn logged(error: &sqlx::Error) -> Reason {
     };
     tracing::error!(reason = reason.as_str(), cause = %error, "the database cannot be used");
     reason
+}
+
+/// The name of this binary, for those who look at the server's sessions.
+fn program() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

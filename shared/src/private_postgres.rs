@@ -165,7 +165,7 @@ impl PrivatePostgres {
         };
         command.args(listen.split(' '));
         if !options.durable {
-            command.args(["-cfsync=off", "-cfull_page_writes=off", "-csynchronous_commit=off"]);
+            command.args(["-cfsync=off", "-cfull_page_writes=off"]);
         }
         for setting in &options.settings {
             command.arg(format!("-c{setting}"));

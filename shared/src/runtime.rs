@@ -1,5 +1,6 @@
 //! One binary, four lives: the only place that knows a Lambda environment from a container, a job and a laptop.
 
+mod front_door;
 mod http;
 mod lambda;
 mod request;

@@ -2,7 +2,10 @@
 
 use super::{Database, Reason, logged};
 use serde::Serialize;
-use sqlx::{PgConnection, migrate::Migrator};
+use sqlx::{
+    Connection, PgConnection,
+    migrate::{Migrate, Migrator},
+};
 use std::time::Instant;
 
 /// The migrations that this build expects, embedded from `migrations/`.
@@ -83,6 +86,9 @@ impl Database {
     /// The reason; the cause is logged. `SchemaDirty` and `SchemaDrift` change nothing.
     pub async fn migrate(&self, release: &str) -> Result<Run, Reason> {
         let mut connection = self.connect().await?;
+        // Taken before the look at what is applied, so that one of many migrators reports and records the run. The lock ends
+        // with the connection, whatever fails.
+        connection.lock().await.map_err(|error| refused(&error))?;
         let start = Instant::now();
         let before = applied(&mut connection).await.map_err(|error| logged(&error))?;
         MIGRATOR.run(&mut connection).await.map_err(|error| refused(&error))?;
@@ -97,6 +103,7 @@ impl Database {
                 .await
                 .map_err(|error| logged(&error))?;
         }
+        connection.close().await.map_err(|error| logged(&error))?;
         Ok(run)
     }
 }

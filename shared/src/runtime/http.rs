@@ -64,8 +64,8 @@ pub async fn serve_until(stop: CancellationToken, listener: TcpListener, router:
         drain: stop.clone(),
         peer_timeout: match responses {
             Responses::Buffered => PEER_TIMEOUT,
-            // Sent with one heartbeat and not acknowledged by the next, with a margin for the kernel's timers.
-            Responses::Streamed { heartbeat } => heartbeat * 2 / 3,
+            // Sent with one heartbeat, given up before the next: the kernel takes half a second more than it is told.
+            Responses::Streamed { heartbeat } => heartbeat / 2,
         },
     });
     let connections = TaskTracker::new();

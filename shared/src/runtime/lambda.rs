@@ -5,7 +5,9 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
 
 use super::{
-    Job, Responses, request,
+    Job, Responses,
+    front_door::FrontDoorResponse,
+    request,
     runtime_api::{ApiBody, BoxError, RuntimeApi},
 };
 use crate::{config::Env, lifetime::Lifetime};
@@ -19,7 +21,7 @@ use hyper::{
     header::{CONTENT_TYPE, SET_COOKIE},
 };
 use lambda_http::{
-    Adapter, Context, LambdaEvent, RequestExt, Service,
+    RequestExt,
     lambda_runtime::MetadataPrelude,
     request::{LambdaRequest, RequestContext},
 };
@@ -123,9 +125,9 @@ struct Failure {
     error_message: &'static str,
 }
 
-const NOT_SERIALIZABLE: Failure = Failure {
-    error_type: "ResponseNotSerializable",
-    error_message: "the response has a header that JSON cannot hold",
+const NOT_TEXT: Failure = Failure {
+    error_type: "ResponseNotText",
+    error_message: "the response has a header or a body that is not UTF-8",
 };
 
 impl Invocation {
@@ -173,18 +175,11 @@ async fn route(router: Router, event: lambda_http::Request, invocation: &Invocat
 }
 
 async fn buffered(router: Router, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
-    let (router, invocation) = (&router, &invocation);
-    let mut adapter = Adapter::from(lambda_http::service_fn(move |event| async move {
-        let (parts, body) = route(router.clone(), event, invocation).await.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        let body = match String::from_utf8(body.into()) {
-            Ok(text) => lambda_http::Body::Text(text),
-            Err(binary) => lambda_http::Body::Binary(binary.into_bytes()),
-        };
-        Ok::<_, Infallible>(Response::from_parts(parts, body))
-    }));
-    let Ok(response) = adapter.call(LambdaEvent::new(event, Context::default())).await;
-    let response = serde_json::to_vec(&response).map_err(|_| NOT_SERIALIZABLE)?;
+    let origin = event.request_origin();
+    let (parts, body) = route(router, event.into(), &invocation).await.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let response = FrontDoorResponse::new(&origin, &parts, &body).ok_or(NOT_TEXT)?;
+    let response = serde_json::to_vec(&response).expect("text and numbers");
     Ok(Answer::Buffered(response.into()))
 }
 
@@ -192,15 +187,13 @@ async fn buffered(router: Router, event: LambdaRequest, invocation: Invocation) 
 async fn streamed(router: Router, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
     let (mut parts, body) = route(router, event.into(), &invocation).await.into_parts();
     let cookies = parts.headers.get_all(SET_COOKIE).iter();
-    let cookies = cookies
-        .map(|cookie| String::from_utf8_lossy(cookie.as_bytes()).into_owned())
-        .collect();
+    let cookies: Option<_> = cookies.map(|cookie| cookie.to_str().ok().map(str::to_owned)).collect();
     parts.headers.remove(SET_COOKIE);
     let mut prelude = MetadataPrelude::default();
     prelude.status_code = parts.status;
     prelude.headers = parts.headers;
-    prelude.cookies = cookies;
-    let mut prelude = serde_json::to_vec(&prelude).map_err(|_| NOT_SERIALIZABLE)?;
+    prelude.cookies = cookies.ok_or(NOT_TEXT)?;
+    let mut prelude = serde_json::to_vec(&prelude).map_err(|_| NOT_TEXT)?;
     prelude.extend([0; 8]);
     // An error in a body would reach the client as text in the stream; a stream that breaks ends instead.
     let chunks = body.into_data_stream().scan((), |(), chunk| future::ready(chunk.ok()));

@@ -66,7 +66,6 @@ where
             "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
                 Reason::Misconfigured
             }
-            "SlowDown" | "ServiceUnavailable" | "InternalError" => Reason::Unreachable,
             _ => Reason::Error,
         },
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Reason::Timeout,

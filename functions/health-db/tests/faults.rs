@@ -1,0 +1,275 @@
+//! Every way in which Postgres fails a probe, on the real binary: the reason, the time it takes, and the way back.
+
+use serde_json::json;
+use shared::testing::{Client, Exchange, Function, Postgres, Server, execute, scalar};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+
+const DEADLINE: Duration = Duration::from_secs(1);
+/// What must never be seen outside, in the settings of every test here.
+const SECRETS: [&str; 6] = [
+    "hostile-user",
+    "hostile-secret",
+    "hostile_database",
+    "127.0.0.1",
+    "SELECT",
+    "pgsocket",
+];
+
+fn probed(url: &str) -> Server {
+    Function::new(env!("CARGO_BIN_EXE_health-db"))
+        .with("DATABASE_URL", url)
+        .with("HEALTH_TIMEOUT", "1s")
+        .with("HEALTH_CACHE", "100ms")
+        .serve()
+}
+
+/// Probes once; the answer must come within the deadline + 50 ms and hold no secret.
+async fn probe(server: &Server) -> Exchange {
+    let client = Client::http1();
+    let start = Instant::now();
+    let answer = client.get(&format!("{}/health/db", server.url)).await;
+    assert!(
+        start.elapsed() < DEADLINE + Duration::from_millis(50),
+        "took {:?}",
+        start.elapsed()
+    );
+    for secret in SECRETS {
+        assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
+    }
+    answer
+}
+
+async fn assert_reason(server: &Server, reason: &str) {
+    let answer = probe(server).await;
+    let report = answer.json();
+    assert_eq!(answer.status, 503, "{report}");
+    assert_eq!(
+        (&report["database"], &report["reason"]),
+        (&json!("error"), &json!(reason)),
+        "{}",
+        server.log()
+    );
+}
+
+/// Healthy again within 2 s, without a restart.
+async fn assert_recovers(server: &Server) {
+    let start = Instant::now();
+    loop {
+        let answer = probe(server).await;
+        if answer.status == 200 {
+            assert_eq!(answer.json()["status"], "healthy");
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(2), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn killed_with_9_it_is_unreachable_and_back_after_a_restart() {
+    let mut postgres = Postgres::start(&[]);
+    let server = probed(&postgres.migrated_database().await);
+    assert_recovers(&server).await;
+    postgres.signal("KILL");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_reason(&server, "unreachable").await;
+    postgres.restart();
+    assert_recovers(&server).await;
+}
+
+#[tokio::test]
+async fn stopped_with_sigstop_it_times_out_and_is_back_when_it_continues() {
+    let postgres = Postgres::start(&[]);
+    let url = postgres.migrated_database().await;
+    // The connection that the first probe leaves open must not hide that nobody accepts a new one.
+    let server = probed(&url);
+    assert_recovers(&server).await;
+    execute(
+        &url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'health-db'",
+    )
+    .await;
+    postgres.signal("STOP");
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_reason(&server, "timeout").await;
+    postgres.signal("CONT");
+    assert_recovers(&server).await;
+}
+
+#[tokio::test]
+async fn a_port_that_accepts_and_never_answers_times_out() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let server = probed(&format!(
+        "postgresql://hostile-user:hostile-secret@127.0.0.1:{port}/hostile_database"
+    ));
+    assert_reason(&server, "timeout").await;
+    assert_reason(&server, "timeout").await;
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_unreachable_at_once() {
+    let server = probed("postgresql://hostile-user:hostile-secret@127.0.0.1:1/hostile_database");
+    let start = Instant::now();
+    assert_reason(&server, "unreachable").await;
+    assert!(start.elapsed() < DEADLINE / 2, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_socket_that_is_not_there_is_unreachable() {
+    let server = probed("postgresql+asyncpg://hostile-user@/hostile_database?host=/nonexistent/pgsocket");
+    assert_reason(&server, "unreachable").await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_a_missing_user_and_a_missing_database_are_told_apart() {
+    let postgres = Postgres::start(&[]);
+    execute(&postgres.url(), "CREATE ROLE \"hostile-user\" LOGIN PASSWORD 'right'").await;
+    let url = |user: &str, password: &str, database: &str| {
+        format!(
+            "postgresql://{user}:{password}@127.0.0.1:{}/{database}",
+            postgres.port()
+        )
+    };
+    let wrong_password = probed(&url("hostile-user", "hostile-secret", "postgres"));
+    assert_reason(&wrong_password, "auth_failed").await;
+    assert_reason(
+        &probed(&url("hostile-nobody", "hostile-secret", "postgres")),
+        "auth_failed",
+    )
+    .await;
+    assert_reason(
+        &probed(&url("hostile-user", "right", "hostile_database")),
+        "misconfigured",
+    )
+    .await;
+    execute(&postgres.url(), "ALTER ROLE \"hostile-user\" PASSWORD 'hostile-secret'").await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_reason(&wrong_password, "schema_behind").await;
+}
+
+#[tokio::test]
+async fn a_server_without_tls_that_must_have_it_is_tls_failed() {
+    let port = Postgres::shared().port();
+    let url = format!("postgresql://hostile-user:x@127.0.0.1:{port}/postgres?ssl=require");
+    assert_reason(&probed(&url), "tls_failed").await;
+}
+
+#[tokio::test]
+async fn a_server_without_a_slot_left_has_too_many_connections_and_recovers() {
+    let postgres = Postgres::start(&["max_connections=5", "superuser_reserved_connections=0"]);
+    let url = postgres.migrated_database().await;
+    let hold = format!("{url}&application_name=holder");
+    execute(&url, "CREATE TABLE held ()").await;
+    let mut holders = Vec::new();
+    for _ in 0..5 {
+        holders.push(tokio::spawn({
+            let hold = hold.clone();
+            async move { execute(&hold, "SELECT pg_sleep(60)").await }
+        }));
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let server = probed(&url);
+    assert_reason(&server, "too_many_connections").await;
+    holders.iter().for_each(tokio::task::JoinHandle::abort);
+    postgres.signal("INT");
+    drop(postgres);
+}
+
+#[tokio::test]
+async fn an_empty_database_is_behind_and_healthy_once_it_is_migrated() {
+    let url = Postgres::shared().empty_database().await;
+    let server = probed(&url);
+    let report = probe(&server).await.json();
+    assert_eq!(report["reason"], "schema_behind");
+    assert_eq!(report["schema"], json!({"current": 0, "expected": 1}));
+    let settings = shared::config::Database {
+        url: Ok(url),
+        max_connections: 1,
+    };
+    let database = shared::database::Database::connect_lazy(settings);
+    database.migrate("test").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_recovers(&server).await;
+}
+
+#[tokio::test]
+async fn a_dirty_a_drifted_and_an_ahead_schema_are_told_apart() {
+    const FUTURE: &str = "INSERT INTO _sqlx_migrations VALUES (9999, 'future', now(), true, '', 1)";
+    for (sql, status, reason) in [
+        ("UPDATE _sqlx_migrations SET success = false", 503, "schema_dirty"),
+        ("UPDATE _sqlx_migrations SET checksum = 'x'", 503, "schema_drift"),
+        ("DELETE FROM _sqlx_migrations", 503, "schema_behind"),
+        (FUTURE, 200, "schema_ahead"),
+    ] {
+        let url = Postgres::shared().migrated_database().await;
+        execute(&url, sql).await;
+        let answer = probe(&probed(&url)).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["reason"]),
+            (status, &json!(reason))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
+    let url = Postgres::shared().migrated_database().await;
+    let server = probed(&url);
+    assert_recovers(&server).await;
+    execute(
+        &url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'health-db' AND datname = current_database()",
+    )
+    .await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(probe(&server).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_thousand_probes_at_once_cause_two_queries_a_second_at_most() {
+    let url = Postgres::shared().migrated_database().await;
+    let server = Function::new(env!("CARGO_BIN_EXE_health-db"))
+        .with("DATABASE_URL", &url)
+        .serve();
+    // The counters of a session are flushed with some delay; the probes' own database has no other clients.
+    let transactions = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    let client = Client::http1();
+    let target = format!("{}/health/db", server.url);
+    assert_eq!(client.get(&target).await.status, 200);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = scalar(&url, transactions).await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        let probes = (0..1000).map(|_| client.get(&target));
+        for answer in futures_util::future::join_all(probes).await {
+            assert_eq!(answer.status, 200);
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    drop(server);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // One for the reading itself.
+    let queries = scalar(&url, transactions).await - before - 1;
+    assert!(queries >= 2, "the probes were not counted: {queries}");
+    assert!(queries as f64 <= 2.0 * seconds.ceil(), "{queries} in {seconds} s");
+}
+
+#[tokio::test]
+async fn ten_thousand_probes_leave_no_memory_behind() {
+    let url = Postgres::shared().migrated_database().await;
+    let server = probed(&url);
+    let client = Client::http1();
+    let target = format!("{}/health/db", server.url);
+    let storm = async |rounds| {
+        for _ in 0..rounds {
+            futures_util::future::join_all((0..100).map(|_| client.get(&target))).await;
+        }
+    };
+    storm(20).await;
+    let before = server.resident_kib();
+    storm(100).await;
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 512, "{grown} KiB");
+}

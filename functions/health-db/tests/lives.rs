@@ -1,0 +1,78 @@
+//! The real binary in each of its lives, against a real Postgres.
+
+use shared::testing::{Client, Function, Postgres, golden};
+use std::time::Duration;
+
+async fn healthy() -> Function {
+    let url = Postgres::shared().migrated_database().await;
+    Function::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", url)
+}
+
+#[tokio::test]
+async fn every_life_gives_the_same_answers() {
+    let mut goldens = golden::common("/health/db", 200, "application/json");
+    goldens.push(golden::Golden {
+        accept: "application/health+json",
+        content_type: "application/health+json",
+        ..goldens[0].clone()
+    });
+    golden::same_answers(&healthy().await, &goldens).await;
+}
+
+#[tokio::test]
+async fn every_life_gives_the_same_bad_answers() {
+    let function = Function::new(env!("CARGO_BIN_EXE_health-db"));
+    golden::same_answers(&function, &golden::common("/health/db", 503, "application/json")).await;
+}
+
+#[tokio::test]
+async fn as_a_job_it_reports_once_and_its_exit_code_tells() {
+    let job = healthy().await.run(&["check"]);
+    assert_eq!(job.status.code(), Some(0));
+    assert_eq!(
+        golden::normalized(&job.stdout),
+        r#"{"database":"connected","latency_ms":null,"schema":{"current":1,"expected":1},"status":"healthy","timestamp":null}"#
+    );
+    let job = Function::new(env!("CARGO_BIN_EXE_health-db"))
+        .with("CLOUD_RUN_JOB", "check")
+        .run(&[]);
+    assert_eq!(job.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&job.stdout).unwrap();
+    assert_eq!(report["reason"], "not_configured");
+}
+
+#[tokio::test]
+async fn all_bad_durations_are_named_and_a_bad_url_is_not_among_them() {
+    let function = Function::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", "nonsense");
+    let refused = function
+        .clone()
+        .with("HEALTH_TIMEOUT", "2")
+        .with("HEALTH_CACHE", "soon")
+        .run(&[]);
+    assert_eq!(refused.status.code(), Some(78));
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        message.contains("HEALTH_TIMEOUT") && message.contains("HEALTH_CACHE"),
+        "{message}"
+    );
+    let server = function.serve();
+    let answer = Client::http1().get(&format!("{}/health/db", server.url)).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["reason"]),
+        (503, &"misconfigured".into())
+    );
+}
+
+#[tokio::test]
+async fn nothing_connects_before_the_first_probe() {
+    let postgres = Postgres::start(&[]);
+    let url = postgres.migrated_database().await;
+    let server = Function::new(env!("CARGO_BIN_EXE_health-db"))
+        .with("DATABASE_URL", &url)
+        .serve();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'health-db'";
+    assert_eq!(shared::testing::scalar(&url, connections).await, 0);
+    Client::http1().get(&format!("{}/health/db", server.url)).await;
+    assert_eq!(shared::testing::scalar(&url, connections).await, 1);
+}

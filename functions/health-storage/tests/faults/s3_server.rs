@@ -1,0 +1,69 @@
+//! A real S3 server that others wrote (`s3s-fs`), in this process; it checks signatures.
+
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use s3s::{
+    S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::SimpleAuth,
+    s3_error,
+    service::S3ServiceBuilder,
+};
+use s3s_fs::FileSystem;
+use tokio::net::TcpListener;
+
+pub const ACCESS_KEY: &str = "hostile-key";
+pub const SECRET_KEY: &str = "right-secret";
+
+/// Where every request is denied.
+pub const CLOSED_BUCKET: &str = "closed";
+
+/// S3 says `NoSuchBucket` to the reader of a missing bucket; the server alone says `NoSuchKey`.
+struct Access {
+    bucket: String,
+}
+
+#[async_trait::async_trait]
+impl S3Access for Access {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        match context.s3_path().get_bucket_name() {
+            _ if context.credentials().is_none() => Err(s3_error!(AccessDenied)),
+            Some(CLOSED_BUCKET) => Err(s3_error!(AccessDenied)),
+            Some(bucket) if bucket != self.bucket => Err(s3_error!(NoSuchBucket)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A server with one bucket, gone with its handle.
+pub struct S3Server {
+    pub url: String,
+    _root: tempfile::TempDir,
+}
+
+impl S3Server {
+    pub async fn start(bucket: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join(bucket)).unwrap();
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        builder.set_access(Access {
+            bucket: bucket.to_owned(),
+        });
+        let service = builder.build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let http = auto::Builder::new(TokioExecutor::new());
+                    http.serve_connection(TokioIo::new(stream), service).await
+                });
+            }
+        });
+        Self { url, _root: root }
+    }
+}

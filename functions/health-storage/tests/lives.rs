@@ -1,0 +1,69 @@
+//! The real binary in each of its lives, over every backend.
+
+use shared::testing::{Client, Function, golden};
+
+fn over(url: &str) -> Function {
+    Function::new(env!("CARGO_BIN_EXE_health-storage")).with("STORAGE_URL", url)
+}
+
+#[tokio::test]
+async fn every_life_gives_the_same_answers() {
+    let mut goldens = golden::common("/health/storage", 200, "application/json");
+    goldens.push(golden::Golden {
+        accept: "application/health+json",
+        content_type: "application/health+json",
+        ..goldens[0].clone()
+    });
+    golden::same_answers(&over("memory:"), &goldens).await;
+}
+
+#[tokio::test]
+async fn every_life_gives_the_same_bad_answers() {
+    let function = Function::new(env!("CARGO_BIN_EXE_health-storage"));
+    golden::same_answers(&function, &golden::common("/health/storage", 503, "application/json")).await;
+}
+
+#[test]
+fn as_a_job_it_reports_once_and_its_exit_code_tells() {
+    let job = over("memory:").run(&["check"]);
+    assert_eq!(job.status.code(), Some(0));
+    assert_eq!(
+        golden::normalized(&job.stdout),
+        r#"{"bucket":"memory","latency_ms":null,"status":"healthy","storage":"accessible","timestamp":null}"#
+    );
+    let job = over("file:///nonexistent/evidence")
+        .with("CLOUD_RUN_JOB", "check")
+        .run(&[]);
+    assert_eq!(job.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&job.stdout).unwrap();
+    assert_eq!(
+        (&report["bucket"], &report["reason"]),
+        (&"evidence".into(), &"bucket_not_found".into())
+    );
+}
+
+#[tokio::test]
+async fn a_folder_that_appears_is_accessible_and_one_that_goes_is_not() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("evidence");
+    let server = over(&format!("file://{}", folder.display()))
+        .with("HEALTH_CACHE", "1ms")
+        .serve();
+    let client = Client::http1();
+    let target = format!("{}/health/storage", server.url);
+    for (exists, status) in [(false, 503), (true, 200), (false, 503)] {
+        if exists {
+            std::fs::create_dir(&folder).unwrap();
+        } else {
+            let _ = std::fs::remove_dir(&folder);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        let answer = client.get(&target).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert!(
+            !answer.text().contains(parent.path().to_str().unwrap()),
+            "{}",
+            answer.text()
+        );
+    }
+}

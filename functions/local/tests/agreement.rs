@@ -1,0 +1,128 @@
+//! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Folders of `functions/` that answer no route.
+const WITHOUT_ROUTE: [&str; 2] = ["local", "migrate"];
+
+/// The route table: from path to function.
+fn routes() -> BTreeMap<String, String> {
+    let manifest = fs::read_to_string(checkout().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let router = &manifest["workspace"]["metadata"]["lambda"]["watch"]["router"];
+    router.clone().try_into().unwrap()
+}
+
+fn functions() -> BTreeSet<String> {
+    let folders = fs::read_dir(checkout().join("functions")).unwrap().flatten();
+    folders
+        .map(|folder| folder.file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn every_function_has_a_folder_and_a_line_in_the_route_table() {
+    let routed: BTreeSet<String> = routes().into_values().collect();
+    let mut folders = functions();
+    for without in WITHOUT_ROUTE {
+        assert!(folders.remove(without), "functions/{without} is missing");
+    }
+    let unrouted: Vec<_> = folders.difference(&routed).collect();
+    assert!(
+        unrouted.is_empty(),
+        "no line in the route table of Cargo.toml for {unrouted:?}"
+    );
+    let homeless: Vec<_> = routed.difference(&folders).collect();
+    assert!(homeless.is_empty(), "no folder in functions/ for {homeless:?}");
+}
+
+#[test]
+fn every_binary_has_the_name_of_its_folder() {
+    for function in functions() {
+        let manifest = fs::read_to_string(checkout().join("functions").join(&function).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        assert_eq!(manifest["package"]["name"].as_str(), Some(function.as_str()));
+    }
+}
+
+#[test]
+fn local_serves_every_route_of_the_table() {
+    let table: Vec<String> = routes().into_keys().collect();
+    assert_eq!(local::ROUTES.map(str::to_owned).to_vec(), table);
+}
+
+#[test]
+fn every_path_of_the_route_table_is_mounted_by_its_function() {
+    for (path, function) in routes() {
+        let source = checkout().join("functions").join(&function).join("src/lib.rs");
+        let source = fs::read_to_string(source).unwrap();
+        assert!(
+            source.contains(&format!("\"{path}\"")),
+            "functions/{function} does not mount {path}"
+        );
+    }
+}
+
+/// Every variable that the sources read by a literal name.
+fn settings_in_the_code() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut open = vec![checkout().join("shared/src"), checkout().join("functions")];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.components().any(|part| part.as_os_str() == "tests")
+        {
+            let source = fs::read_to_string(&path).unwrap();
+            let source = source
+                .split("#[cfg(test)]")
+                .next()
+                .unwrap_or_default()
+                .replace("(\n", "(")
+                .replace("  ", "");
+            for call in ["env.text(\"", "env.parse(\"", "env.duration(\""] {
+                names.extend(
+                    source
+                        .split(call)
+                        .skip(1)
+                        .filter_map(|rest| rest.split('"').next())
+                        .map(str::to_owned),
+                );
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_settings_table_of_the_readme_names_every_setting_and_no_other() {
+    let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
+    let table = readme
+        .split("## Settings")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next())
+        .unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let named: BTreeSet<String> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect();
+    // Read by the SDKs that the code hands them to.
+    let elsewhere = ["AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_SECRET_ACCESS_KEY"].map(str::to_owned);
+    // Set by cargo for the binary that it runs.
+    let internal = BTreeSet::from(["CARGO_MANIFEST_DIR".to_owned()]);
+    let code: BTreeSet<String> = settings_in_the_code()
+        .difference(&internal)
+        .cloned()
+        .chain(elsewhere)
+        .collect();
+    assert_eq!(code, named);
+}

@@ -1,0 +1,186 @@
+//! `local` as a newcomer starts it: nothing configured, a folder of its own, the real binary.
+
+use shared::testing::{Client, Function, Postgres, Server};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// A checkout in which nothing was started yet, gone with its handle.
+struct Checkout(PathBuf);
+
+impl Checkout {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("pilotlight-{name}-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn local(&self) -> Function {
+        let package = self.0.join("functions/local");
+        Function::new(env!("CARGO_BIN_EXE_local"))
+            .with("CARGO_MANIFEST_DIR", package.to_str().unwrap())
+            .with("PORT", "0")
+    }
+
+    fn start(&self) -> Server {
+        started(&self.local())
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn started(function: &Function) -> Server {
+    let mut server = function.start("Ctrl-C stops it all.");
+    let log = server.log();
+    let line = log.lines().find_map(|line| line.strip_prefix("Pilotlight is lit: "));
+    server.url = line.expect("it prints its address").to_owned();
+    server.is_running();
+    server
+}
+
+async fn assert_healthy(server: &Server) {
+    for path in ["/health", "/health/db", "/health/storage"] {
+        let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(answer.json()["status"], "healthy");
+    }
+    let url = format!("{}/sse/heartbeat", server.url);
+    assert_eq!(Client::http1().open(hyper::Method::GET, &url, &[]).await.status(), 200);
+    let page = Client::http1().get(&server.url).await;
+    assert!(page.text().contains("<title>Pilotlight</title>"));
+}
+
+/// The processes that hold the folder in their command line: the server of that checkout and its keeper.
+fn processes_of(folder: &Path) -> usize {
+    let all = Command::new("ps").args(["-eo", "args"]).output().unwrap();
+    let all = String::from_utf8_lossy(&all.stdout).into_owned();
+    all.lines()
+        .filter(|line| line.contains(folder.to_str().unwrap()))
+        .count()
+}
+
+fn assert_nothing_left(checkout: &Checkout) {
+    let start = Instant::now();
+    while processes_of(&checkout.0) > 0 {
+        assert!(start.elapsed() < Duration::from_secs(10), "processes are left behind");
+    }
+}
+
+#[tokio::test]
+async fn with_nothing_configured_every_route_is_healthy_and_no_signal_leaves_a_process_behind() {
+    let checkout = Checkout::new("signals");
+    for (signal, code) in [("INT", Some(0)), ("TERM", Some(0)), ("KILL", None)] {
+        let mut server = checkout.start();
+        assert_healthy(&server).await;
+        assert!(processes_of(&checkout.0) >= 2);
+        server.signal(signal);
+        assert_eq!(server.exit_code(Duration::from_secs(10)), code, "{signal}");
+        assert_nothing_left(&checkout);
+    }
+}
+
+#[tokio::test]
+async fn a_second_start_finds_the_same_data() {
+    let checkout = Checkout::new("data");
+    let database = |server: &Server| {
+        let log = server.log();
+        let url = log.split("psql '").nth(1).and_then(|rest| rest.split('\'').next());
+        url.expect("it prints how to look into the database").to_owned()
+    };
+    let mut first = checkout.start();
+    shared::testing::execute(&database(&first), "CREATE TABLE kept AS SELECT 1 AS one").await;
+    std::fs::write(checkout.0.join(".local/storage/kept"), "kept").unwrap();
+    first.signal("TERM");
+    first.exit_code(Duration::from_secs(10));
+    let second = checkout.start();
+    assert_eq!(
+        shared::testing::scalar(&database(&second), "SELECT count(*) FROM kept").await,
+        1
+    );
+    assert!(checkout.0.join(".local/storage/kept").exists());
+    drop(second);
+    assert_nothing_left(&checkout);
+}
+
+#[tokio::test]
+async fn a_database_and_a_bucket_that_are_named_are_used() {
+    let checkout = Checkout::new("named");
+    let url = Postgres::shared().empty_database().await;
+    let server = started(
+        &checkout
+            .local()
+            .with("DATABASE_URL", &url)
+            .with("STORAGE_URL", "memory:"),
+    );
+    assert_healthy(&server).await;
+    assert_eq!(
+        shared::testing::scalar(&url, "SELECT count(*) FROM migration_runs").await,
+        1
+    );
+    assert!(!checkout.0.join(".local").exists());
+}
+
+fn refusal(function: &Function) -> String {
+    let refused = function.run(&[]);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+    let sentence = message.lines().find_map(|line| line.strip_prefix("local: "));
+    sentence.unwrap_or_else(|| panic!("no sentence: {message}")).to_owned()
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_sentence() {
+    let checkout = Checkout::new("port");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let sentence = refusal(&checkout.local().with("PORT", &port));
+    assert!(sentence.contains(&port) && sentence.contains("in use"), "{sentence}");
+    assert_nothing_left(&checkout);
+}
+
+#[test]
+fn a_database_that_refuses_is_one_clear_sentence_without_its_password() {
+    let checkout = Checkout::new("refuses");
+    let port = Postgres::shared().port();
+    for (url, reason) in [
+        (
+            format!("postgresql://nobody:hostile-secret@127.0.0.1:{port}/postgres"),
+            "auth_failed",
+        ),
+        (
+            "postgresql://nobody:hostile-secret@127.0.0.1:1/postgres".to_owned(),
+            "unreachable",
+        ),
+        ("mysql://nobody:hostile-secret@127.0.0.1/x".to_owned(), "misconfigured"),
+    ] {
+        let sentence = refusal(&checkout.local().with("DATABASE_URL", url));
+        assert!(
+            sentence.contains(reason) && !sentence.contains("hostile-secret"),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn a_setting_it_cannot_live_with_ends_it_with_78() {
+    let checkout = Checkout::new("settings");
+    let refused = checkout
+        .local()
+        .with("SSE_MAX_AGE", "forever")
+        .with("HEALTH_CACHE", "x")
+        .run(&[]);
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(78), "{message}");
+    assert!(
+        message.contains("SSE_MAX_AGE") && message.contains("HEALTH_CACHE"),
+        "{message}"
+    );
+}

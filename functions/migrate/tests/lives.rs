@@ -1,0 +1,132 @@
+//! The real binary as a command line, a Cloud Run job and a Lambda function, against a real Postgres.
+
+use serde_json::{Value, json};
+use shared::testing::{FakeRuntimeApi, Function, Postgres, execute, scalar};
+use std::time::Duration;
+
+fn migrate(url: &str) -> Function {
+    Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url)
+}
+
+fn run(function: &Function, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = function.run(arguments);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {output:?}"));
+    (output.status.code(), report)
+}
+
+#[tokio::test]
+async fn up_applies_records_the_run_and_finds_nothing_to_do_the_second_time() {
+    let url = Postgres::shared().empty_database().await;
+    let (code, report) = run(&migrate(&url), &[]);
+    assert_eq!((code, &report["status"]), (Some(0), &json!("migrated")));
+    assert_eq!(
+        (&report["version_before"], &report["version_after"]),
+        (&json!(0), &json!(1))
+    );
+    let (code, report) = run(&migrate(&url).with("CLOUD_RUN_JOB", "migrate"), &["up"]);
+    assert_eq!((code, &report["status"]), (Some(0), &json!("nothing_to_do")));
+    let recorded =
+        "SELECT count(*) FROM migration_runs WHERE version_before = 0 AND version_after = 1 AND release <> ''";
+    assert_eq!(scalar(&url, recorded).await, 1);
+    assert_eq!(scalar(&url, "SELECT count(*) FROM migration_runs").await, 1);
+}
+
+#[tokio::test]
+async fn migrators_that_start_together_apply_each_file_once_and_all_end_with_0() {
+    let url = Postgres::shared().empty_database().await;
+    let migrators = (0..10).map(|_| {
+        let function = migrate(&url);
+        tokio::task::spawn_blocking(move || run(&function, &["up"]))
+    });
+    let mut migrated = 0;
+    for migrator in futures_util::future::join_all(migrators).await {
+        let (code, report) = migrator.unwrap();
+        assert_eq!(code, Some(0), "{report}");
+        migrated += usize::from(report["status"] == "migrated");
+    }
+    assert_eq!(migrated, 1);
+    assert_eq!(scalar(&url, "SELECT count(*) FROM migration_runs").await, 1);
+}
+
+#[tokio::test]
+async fn status_changes_nothing_and_shows_where_each_file_stands() {
+    let url = Postgres::shared().empty_database().await;
+    let (code, report) = run(&migrate(&url), &["status"]);
+    assert_eq!((code, &report["status"]), (Some(0), &json!("schema_behind")));
+    assert_eq!(
+        report["migrations"],
+        json!([{"version": 1, "description": "migration runs", "state": "pending"}])
+    );
+    assert_eq!(
+        scalar(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await,
+        0
+    );
+    run(&migrate(&url), &["up"]);
+    let (_, report) = run(&migrate(&url), &["status"]);
+    assert_eq!(report["status"], "current");
+    assert_eq!(report["migrations"][0]["state"], "applied");
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_after_it_was_applied_is_refused() {
+    let url = Postgres::shared().migrated_database().await;
+    execute(&url, "UPDATE _sqlx_migrations SET checksum = 'x'").await;
+    let (code, report) = run(&migrate(&url), &["up"]);
+    assert_eq!((code, &report["reason"]), (Some(1), &json!("schema_drift")));
+    let (_, report) = run(&migrate(&url), &["status"]);
+    assert_eq!(report["migrations"][0]["state"], "drifted");
+}
+
+#[tokio::test]
+async fn every_migration_can_be_reverted_and_applied_again() {
+    let url = Postgres::shared().migrated_database().await;
+    let mut downs: Vec<_> = std::fs::read_dir("../../migrations")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    downs.retain(|path| path.to_string_lossy().ends_with(".down.sql"));
+    downs.sort();
+    for down in downs.iter().rev() {
+        execute(&url, &std::fs::read_to_string(down).unwrap()).await;
+    }
+    execute(&url, "DROP TABLE _sqlx_migrations").await;
+    assert_eq!(
+        scalar(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await,
+        0
+    );
+    assert_eq!(run(&migrate(&url), &["up"]).0, Some(0));
+}
+
+#[test]
+fn a_database_that_is_not_there_and_a_word_that_is_no_command_end_it_with_1() {
+    let (code, report) = run(&migrate("postgresql://u:hostile-secret@127.0.0.1:1/d"), &["up"]);
+    assert_eq!((code, &report["reason"]), (Some(1), &json!("unreachable")));
+    let (code, report) = run(&migrate("postgresql://u@127.0.0.1:1/d"), &["sideways"]);
+    assert_eq!((code, &report["usage"]), (Some(1), &json!("migrate [up | status]")));
+    let (code, report) = run(&Function::new(env!("CARGO_BIN_EXE_migrate")), &[]);
+    assert_eq!((code, &report["reason"]), (Some(1), &json!("not_configured")));
+}
+
+#[tokio::test]
+async fn on_lambda_each_invocation_is_a_run() {
+    let url = Postgres::shared().empty_database().await;
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = migrate(&url).on_lambda(&api);
+    let invoke = async |event: Value| {
+        let mut posted = api.invoke(&event, Duration::from_secs(30)).await;
+        let body: Value = serde_json::from_slice(&posted.rest().await).unwrap();
+        (posted.error, body)
+    };
+    let (error, body) = invoke(json!({"arguments": ["status"]})).await;
+    assert_eq!((error, &body["status"]), (false, &json!("schema_behind")));
+    let (error, body) = invoke(json!({})).await;
+    assert_eq!((error, &body["status"]), (false, &json!("migrated")));
+    let (error, body) = invoke(Value::Null).await;
+    assert_eq!((error, &body["status"]), (false, &json!("nothing_to_do")));
+    let (error, body) = invoke(json!("nonsense")).await;
+    assert_eq!((error, &body["errorType"]), (true, &json!("UnsupportedEvent")));
+    execute(&url, "UPDATE _sqlx_migrations SET checksum = 'x'").await;
+    let (error, body) = invoke(json!({})).await;
+    assert_eq!((error, &body["errorType"]), (true, &json!("JobFailed")));
+}
