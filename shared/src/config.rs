@@ -4,9 +4,11 @@ use std::{cell::RefCell, fmt, time::Duration};
 
 /// Where settings come from, and what was wrong with those read so far.
 pub struct Env {
-    get: Box<dyn Fn(&str) -> Option<String>>,
+    get: Box<Source>,
     invalid: RefCell<Vec<Invalid>>,
 }
+
+type Source = dyn Fn(&str) -> Option<String>;
 
 /// A variable that this process cannot live with.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -6,7 +6,7 @@ use crate::config::{self, Unusable};
 pub use schema::{Migration, MigrationState, Run, Schema};
 use schema::{applied, compare};
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{
@@ -78,7 +78,7 @@ impl Database {
     pub fn connect_lazy(settings: config::Database) -> Self {
         let options = settings.url.and_then(|url| {
             url.parse::<PgConnectOptions>()
-                .map(|options| options.application_name(&program()))
+                .map(|options| options.application_name(&program()).disable_statement_logging())
                 .map_err(|_| {
                     Unusable::Misconfigured(config::Invalid {
                         key: "DATABASE_URL",

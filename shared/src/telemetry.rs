@@ -20,7 +20,10 @@ use tracing_subscriber::{
 pub fn init(env: &Env) {
     let levels = env.parse(
         "RUST_LOG",
-        Targets::new().with_default(tracing::Level::INFO),
+        // At INFO, sqlx repeats every notice of the server.
+        Targets::new()
+            .with_default(tracing::Level::INFO)
+            .with_target("sqlx", tracing::Level::WARN),
         "a level, or a comma list of target=level",
         |text| text.parse().ok(),
     );

@@ -1,5 +1,7 @@
 //! Every way in which Postgres fails a probe, on the real binary: the reason, the time it takes, and the way back.
 
+#![allow(clippy::unwrap_used)]
+
 use serde_json::json;
 use shared::testing::{Client, Exchange, Function, Postgres, Server, execute, scalar};
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The real binary in each of its lives, against a real Postgres.
 
+#![allow(clippy::unwrap_used)]
+
 use shared::testing::{Client, Function, Postgres, golden};
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Every way in which a bucket fails a probe, on the real binary: GCS from the emulator, S3 from a real server.
 
+#![allow(clippy::unwrap_used)]
+
 #[path = "faults/s3_server.rs"]
 mod s3_server;
 

@@ -1,5 +1,7 @@
 //! The real binary in each of its lives, over every backend.
 
+#![allow(clippy::unwrap_used)]
+
 use shared::testing::{Client, Function, golden};
 
 fn over(url: &str) -> Function {

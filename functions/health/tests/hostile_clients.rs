@@ -1,5 +1,7 @@
 //! What malformed, slow and greedy clients get, from the real binary.
 
+#![allow(clippy::unwrap_used)]
+
 use shared::testing::{Client, Function, Server};
 use std::time::{Duration, Instant};
 use tokio::{

@@ -1,5 +1,7 @@
 //! The real binary in each of its lives.
 
+#![allow(clippy::unwrap_used)]
+
 use serde_json::json;
 use shared::testing::{EventShape, FakeRuntimeApi, Function, golden};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -1,10 +1,11 @@
 //! `local` as a newcomer starts it: nothing configured, a folder of its own, the real binary.
 
+#![allow(clippy::unwrap_used)]
+
 use shared::testing::{Client, Function, Postgres, Server};
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -59,11 +60,10 @@ async fn assert_healthy(server: &Server) {
 
 /// The processes that hold the folder in their command line: the server of that checkout and its keeper.
 fn processes_of(folder: &Path) -> usize {
-    let all = Command::new("ps").args(["-eo", "args"]).output().unwrap();
-    let all = String::from_utf8_lossy(&all.stdout).into_owned();
-    all.lines()
-        .filter(|line| line.contains(folder.to_str().unwrap()))
-        .count()
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let named = commands.filter(|command| String::from_utf8_lossy(command).contains(folder.to_str().unwrap()));
+    named.count()
 }
 
 fn assert_nothing_left(checkout: &Checkout) {

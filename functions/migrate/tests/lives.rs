@@ -1,5 +1,7 @@
 //! The real binary as a command line, a Cloud Run job and a Lambda function, against a real Postgres.
 
+#![allow(clippy::unwrap_used)]
+
 use serde_json::{Value, json};
 use shared::testing::{FakeRuntimeApi, Function, Postgres, execute, scalar};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The life of many streams on the real binary: ages, drains, peers that vanish, peers that do not read.
 
+#![allow(clippy::unwrap_used)]
+
 use http_body_util::BodyExt;
 use shared::testing::{Client, Function, Server};
 use socket2::{Domain, SockRef, Socket, Type};

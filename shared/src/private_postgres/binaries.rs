@@ -141,8 +141,8 @@ fn entries(folder: &Path, prefix: &str, suffix: &str) -> Vec<PathBuf> {
 /// The last number in a path; Homebrew's folder without one is the newest.
 fn version(folder: &Path) -> u32 {
     let text = folder.to_string_lossy().into_owned();
-    let numbers = text
-        .split(|c: char| !c.is_ascii_digit())
+    let mut numbers = text
+        .rsplit(|c: char| !c.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok());
-    numbers.last().unwrap_or(u32::MAX)
+    numbers.next().unwrap_or(u32::MAX)
 }

@@ -189,10 +189,11 @@ async fn streamed(router: Router, event: LambdaRequest, invocation: Invocation) 
     let cookies = parts.headers.get_all(SET_COOKIE).iter();
     let cookies: Option<_> = cookies.map(|cookie| cookie.to_str().ok().map(str::to_owned)).collect();
     parts.headers.remove(SET_COOKIE);
-    let mut prelude = MetadataPrelude::default();
-    prelude.status_code = parts.status;
-    prelude.headers = parts.headers;
-    prelude.cookies = cookies.ok_or(NOT_TEXT)?;
+    let prelude = MetadataPrelude {
+        status_code: parts.status,
+        headers: parts.headers,
+        cookies: cookies.ok_or(NOT_TEXT)?,
+    };
     let mut prelude = serde_json::to_vec(&prelude).map_err(|_| NOT_TEXT)?;
     prelude.extend([0; 8]);
     // An error in a body would reach the client as text in the stream; a stream that breaks ends instead.

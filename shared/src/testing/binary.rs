@@ -3,6 +3,7 @@
 use super::FakeRuntimeApi;
 use std::{
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
@@ -12,15 +13,15 @@ use std::{
 /// A function's binary and its settings. It sees nothing of the environment of the test but `PATH` and `HOME`.
 #[derive(Clone, Debug)]
 pub struct Function {
-    binary: &'static str,
+    binary: PathBuf,
     settings: Vec<(String, String)>,
 }
 
 impl Function {
     /// The binary, as `env!("CARGO_BIN_EXE_name")`.
-    pub fn new(binary: &'static str) -> Self {
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self {
-            binary,
+            binary: binary.into(),
             settings: Vec::new(),
         }
     }
@@ -32,7 +33,7 @@ impl Function {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(self.binary);
+        let mut command = Command::new(&self.binary);
         command.env_clear().env("RUST_BACKTRACE", "0").stdin(Stdio::null());
         for inherited in ["PATH", "HOME"] {
             command.envs(std::env::var_os(inherited).map(|value| (inherited, value)));

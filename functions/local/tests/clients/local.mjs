@@ -1,0 +1,80 @@
+// Starts the real binary in a folder of its own, and takes it all away again.
+
+import { spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const binary = new URL('../../../../target/debug/local', import.meta.url).pathname
+
+/** A port that nobody listens on. */
+async function freePort() {
+  const server = createServer()
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address()
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+/** `local` with nothing configured but its port and a quick pulse. */
+export class Local {
+  static async start(settings = {}) {
+    const local = new Local()
+    local.folder = mkdtempSync(join(tmpdir(), 'pilotlight-clients-'))
+    chmodSync(local.folder, 0o755) // root runs Postgres as another user
+    local.port = await freePort()
+    local.url = `http://127.0.0.1:${local.port}`
+    local.settings = { SSE_HEARTBEAT_INTERVAL: '1s', HEALTH_TIMEOUT: '1s', ...settings }
+    await local.run()
+    return local
+  }
+
+  /** Starts the process, on the same port and the same data as before. */
+  async run() {
+    const { PATH, HOME } = process.env
+    const env = { PATH, HOME, PORT: this.port, CARGO_MANIFEST_DIR: join(this.folder, 'functions/local'), ...this.settings }
+    this.process = spawn(binary, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    this.ended = new Promise(resolve => this.process.once('exit', resolve))
+    let output = ''
+    await new Promise((resolve, reject) => {
+      this.process.stdout.on('data', data => {
+        output += data
+        if (output.includes('Ctrl-C stops it all.')) resolve()
+      })
+      this.ended.then(() => reject(new Error(`local ended: ${output}`)))
+    })
+  }
+
+  /** Ends the process; its data stays. */
+  async stop(signal = 'SIGTERM') {
+    this.process.kill(signal)
+    await this.ended
+    for (let tries = 0; this.postgres() && tries < 200; tries += 1) await sleep(20)
+  }
+
+  /** The process id of the private Postgres, while it runs. */
+  postgres() {
+    const folder = join(this.folder, '.local/postgres')
+    const data = readdirSync(folder).find(name => /^data-\d+$/.test(name))
+    try {
+      return Number(readFileSync(join(folder, data, 'postmaster.pid'), 'utf8').split('\n')[0])
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Sends a signal to the private Postgres and to the processes of its sessions. */
+  signalPostgres(signal) {
+    const server = this.postgres()
+    const parent = pid => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[1]
+    const children = readdirSync('/proc').filter(pid => /^\d+$/.test(pid) && parent(pid) === String(server))
+    for (const pid of [server, ...children.map(Number)]) process.kill(pid, signal)
+  }
+
+  async dispose() {
+    await this.stop()
+    rmSync(this.folder, { recursive: true })
+  }
+}

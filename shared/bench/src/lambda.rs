@@ -1,0 +1,74 @@
+//! Lambda: from spawn to the first byte of the first answer, and from event to first byte in a warm environment.
+
+use crate::{BARE_LAMBDA, HEALTH, HEALTH_DB, HEALTH_STORAGE, Measured, SSE, median};
+use serde_json::Value;
+use shared::testing::{EventShape, FakeRuntimeApi, Function};
+use std::time::{Duration, Instant};
+
+const COLD_ROUNDS: usize = 30;
+const WARM_ROUNDS: usize = 500;
+
+/// Peers first: the ratios are against it.
+const ALL: [Measured; 5] = [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, HEALTH_STORAGE];
+
+fn event(measured: Measured) -> Value {
+    EventShape::FunctionUrl.event("GET", measured.route, &[])
+}
+
+/// The variables without which `lambda_http` does not start. The dependencies are not configured: their own round trips
+/// are not ours to measure.
+fn function(measured: Measured) -> Function {
+    measured
+        .function()
+        .with("AWS_LAMBDA_FUNCTION_NAME", measured.binary)
+        .with("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+        .with("AWS_LAMBDA_FUNCTION_VERSION", "1")
+        .with("RUST_LOG", "off")
+}
+
+/// Waits for the first byte of the answer's body; a stream is ended by its deadline.
+async fn first_byte(api: &FakeRuntimeApi, measured: Measured, event: &Value) {
+    let mut posted = api.invoke(event, Duration::from_millis(1)).await;
+    if measured.binary == SSE.binary {
+        posted.head().await;
+    } else {
+        posted.chunk().await;
+    }
+}
+
+pub async fn cold_starts() {
+    let mut times = ALL.map(|_| Vec::new());
+    for _ in 0..COLD_ROUNDS {
+        for (measured, times) in ALL.into_iter().zip(&mut times) {
+            let (api, event, function) = (FakeRuntimeApi::start().await, event(measured), function(measured));
+            let start = Instant::now();
+            let _process = function.on_lambda(&api);
+            first_byte(&api, measured, &event).await;
+            times.push(start.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    println!("\n| cold start, spawn to first byte | ms, median of {COLD_ROUNDS} | ratio |\n|---|---|---|");
+    print_ratios(times);
+}
+
+pub async fn warm_invocations() {
+    let mut times = ALL.map(|_| Vec::new());
+    for (measured, times) in ALL.into_iter().zip(&mut times) {
+        let (api, event) = (FakeRuntimeApi::start().await, event(measured));
+        let _process = function(measured).with("SSE_MAX_AGE", "1ms").on_lambda(&api);
+        for _ in 0..WARM_ROUNDS {
+            let start = Instant::now();
+            first_byte(&api, measured, &event).await;
+            times.push(start.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    println!("\n| warm invocation, event to first byte | ms, median of {WARM_ROUNDS} | ratio |\n|---|---|---|");
+    print_ratios(times);
+}
+
+fn print_ratios(times: [Vec<f64>; ALL.len()]) {
+    let medians = times.map(median);
+    for (measured, time) in ALL.iter().zip(medians) {
+        println!("| {} | {time:.2} | {:.2} |", measured.binary, time / medians[0]);
+    }
+}
