@@ -1,6 +1,6 @@
 //! The health contract: a report in two media types, and a check with a deadline, a single flight and a short cache.
 
-use crate::config;
+use crate::{config, telemetry};
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -17,7 +17,6 @@ use tokio::{
     sync::watch,
     time::{Instant, timeout},
 };
-use tracing::Instrument;
 
 /// Can this be relied on?
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -219,7 +218,7 @@ impl Check {
         }
         let (landing, flight) = watch::channel(None);
         *state = State::Running(flight.clone());
-        tokio::spawn(self.clone().fly(landing).in_current_span());
+        tokio::spawn(telemetry::inherit_request_id(self.clone().fly(landing)));
         Err(flight)
     }
 

@@ -1,5 +1,6 @@
 //! One binary, four lives: the only place that knows a Lambda environment from a container, a job and a laptop.
 
+mod connection;
 mod front_door;
 mod http;
 mod lambda;
@@ -52,6 +53,8 @@ pub struct Outcome {
 /// A function without a route: from its arguments to its outcome.
 pub type Job = Box<dyn Fn(Vec<String>) -> LocalBoxFuture<'static, Outcome>>;
 
+/// An argument that nobody knows (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
 /// Settings that the process cannot live with (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
 
@@ -68,9 +71,13 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         let lambda = lambda::Settings::from_env(env);
         let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let check = env.text("CLOUD_RUN_JOB").is_some() || arguments.iter().any(|argument| argument == "check");
+        let known = arguments.iter().all(|argument| argument == "check");
+        let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
         async move {
-            if let Some(settings) = lambda {
+            if !known {
+                eprintln!("the only argument is `check`; everything else is a setting in the environment");
+                ExitCode::from(EXIT_USAGE)
+            } else if let Some(settings) = lambda {
                 lambda::serve(settings, service.router, service.responses).await
             } else if check {
                 finish(service.check.await)

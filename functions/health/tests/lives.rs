@@ -145,6 +145,24 @@ async fn it_asks_for_as_many_invocations_at_once_as_the_environment_allows() {
     }
 }
 
+#[tokio::test]
+async fn it_keeps_one_connection_to_the_runtime_api() {
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = health().on_lambda(&api);
+    for _ in 0..20 {
+        api.exchange(&EventShape::FunctionUrl.event("GET", "/health", &[]))
+            .await;
+    }
+    assert_eq!(api.connections(), 1);
+}
+
+#[test]
+fn an_argument_that_nobody_knows_ends_it_with_64() {
+    let refused = health().run(&["--help"]);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("`check`"));
+}
+
 #[test]
 fn it_ends_when_the_runtime_api_is_gone_instead_of_polling_in_a_loop() {
     let mut lambda = health()

@@ -1,17 +1,18 @@
 //! The life of a plain HTTP server: HTTP/1.1 and h2c, bounded heads, gone peers noticed, a drain with an end.
 
-use super::{Responses, request};
+use super::{
+    Responses,
+    connection::{Connection, OpenRequest},
+    request,
+};
 use crate::lifetime::Lifetime;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, StatusCode, Version, header},
+    http::{HeaderValue, Request, StatusCode, Version, header},
+    response::Response,
 };
-use hyper::{
-    body::Incoming,
-    rt::{Read, ReadBufCursor, Write},
-    service::service_fn,
-};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto,
@@ -19,26 +20,24 @@ use hyper_util::{
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{
     convert::Infallible,
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, ready},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a client may take over a request's head, and how long a connection may idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEAD: usize = 8 * 1024;
 /// How long open requests may take after SIGTERM: platforms kill at 10 s.
 const DRAIN: Duration = Duration::from_secs(8);
 /// How long a client that we hang up on may go on sending.
@@ -99,11 +98,7 @@ struct Server {
 
 fn protocols() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        // After ours, which says 408 for the first head.
-        .header_read_timeout(HEAD_TIMEOUT + Duration::from_millis(500))
-        .max_buf_size(MAX_HEAD);
+    http.http1().header_read_timeout(None).max_buf_size(MAX_HEAD);
     http.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEAD as u32)
@@ -114,52 +109,13 @@ fn protocols() -> auto::Builder<TokioExecutor> {
 
 impl Server {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
-        let stream = Arc::new(stream);
         self.tune(&stream);
-        let greeted = Arc::new(AtomicBool::new(false));
-        let service = service_fn({
-            let (server, greeted) = (Arc::clone(&self), Arc::clone(&greeted));
-            move |request: hyper::Request<Incoming>| {
-                greeted.store(true, Ordering::Relaxed);
-                let lifetime = Lifetime {
-                    deadline: None,
-                    drain: server.drain.clone(),
-                };
-                let router = server.router.clone();
-                async move {
-                    let http1 = request.version() < Version::HTTP_2;
-                    let mut response = request::answer(router, request.map(Body::new), None, lifetime).await;
-                    if http1 && response.status() == StatusCode::BAD_REQUEST {
-                        // What follows on this connection is a body that nobody reads.
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(header::CONNECTION, close);
-                    }
-                    Ok::<_, Infallible>(response)
-                }
-            }
-        });
-        let mut connection = pin!(self.http.serve_connection(Io(Arc::clone(&stream)), service));
-        let mut greeting = Some(Box::pin(sleep(HEAD_TIMEOUT)));
-        let mut draining = false;
-        loop {
-            tokio::select! {
-                // An error here is the client's: a malformed head has been answered, a reset is not worth a line.
-                _ = connection.as_mut() => break,
-                () = self.drain.cancelled(), if !draining => {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = async { greeting.as_mut().expect("guarded").await }, if greeting.is_some() => {
-                    greeting = None;
-                    if !greeted.load(Ordering::Relaxed) {
-                        let _ = stream.try_write(REQUEST_TIMEOUT);
-                        break;
-                    }
-                }
-            }
+        let connection = Connection::new(stream);
+        if self.converse(&connection).await == End::Silence && !connection.is_greeted() {
+            connection.say(REQUEST_TIMEOUT);
         }
-        if !draining {
-            let _ = timeout(LINGER, discard(&stream)).await;
+        if !self.drain.is_cancelled() {
+            let _ = Box::pin(timeout(LINGER, connection.discard())).await;
         }
     }
 
@@ -168,81 +124,63 @@ impl Server {
         #[cfg(target_os = "linux")]
         let _ = SockRef::from(stream).set_tcp_user_timeout(Some(self.peer_timeout));
     }
+
+    /// Answers requests until one side ends the connection. One timer covers heads and idleness, and is looked at when it
+    /// fires: a timer for each request would cost as much as its answer.
+    async fn converse(self: &Arc<Self>, connection: &Connection) -> End {
+        let service = service_fn(|request| Arc::clone(self).answer(request, connection.open_request()));
+        let mut http = pin!(self.http.serve_connection(connection.clone(), service));
+        let mut drain = pin!(self.drain.cancelled());
+        let mut draining = false;
+        let mut timer = pin!(sleep(HEAD_TIMEOUT));
+        poll_fn(|cx| {
+            // An error here is the client's: a malformed head has been answered, a reset is not worth a line.
+            if http.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Served);
+            }
+            if !draining && drain.as_mut().poll(cx).is_ready() {
+                draining = true;
+                http.as_mut().graceful_shutdown();
+                if http.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(End::Served);
+                }
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                let silence = connection.silence().unwrap_or_default();
+                if silence >= HEAD_TIMEOUT {
+                    return Poll::Ready(End::Silence);
+                }
+                timer.as_mut().reset(Instant::now() + HEAD_TIMEOUT - silence);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, open: OpenRequest) -> Result<Response, Infallible> {
+        let http1 = request.version() < Version::HTTP_2;
+        let lifetime = Lifetime {
+            deadline: None,
+            drain: self.drain.clone(),
+        };
+        let mut response = request::answer(self.router.clone(), request.map(Body::new), None, lifetime).await;
+        if http1 && response.status() == StatusCode::BAD_REQUEST {
+            // What follows on this connection is a body that nobody reads.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        Ok(response.map(|body| open.until_end_of(body)))
+    }
 }
 
-/// Reads what a client still sends, for a moment: closing on unread bytes would reset the connection, and the answer that
-/// says why with it.
-async fn discard(stream: &TcpStream) -> io::Result<()> {
-    SockRef::from(stream).shutdown(std::net::Shutdown::Write)?;
-    let mut bytes = [0; 4096];
-    loop {
-        stream.readable().await?;
-        match stream.try_read(&mut bytes) {
-            Ok(0) => return Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            _ => {}
-        }
-    }
+/// How a conversation ended.
+#[derive(Eq, PartialEq)]
+enum End {
+    /// By the protocol, or by an error.
+    Served,
+    /// No head came in time.
+    Silence,
 }
 
 /// What a client gets that has not sent the head of its first request in time.
 const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-/// A socket that hyper reads and writes while the connection's task can still say its last word.
-struct Io(Arc<TcpStream>);
-
-impl Read for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            let mut chunk = [0; 4096];
-            let room = chunk.len().min(buffer.remaining());
-            match self.0.try_read(&mut chunk[..room]) {
-                Ok(read) => {
-                    buffer.put_slice(&chunk[..read]);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl Write for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.0).shutdown(std::net::Shutdown::Write))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write_vectored(parts) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
-    }
-}

@@ -8,24 +8,19 @@ use super::{
     Job, Responses,
     front_door::FrontDoorResponse,
     request,
-    runtime_api::{ApiBody, BoxError, RuntimeApi},
+    runtime_api::{Answer, BoxError, Failure, Invocation, REQUEST_ID, RuntimeApi},
 };
 use crate::{config::Env, lifetime::Lifetime};
 use axum::{Router, body::Body, http::HeaderValue, response::Response};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future, stream};
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::{
-    HeaderMap, Request,
-    body::Frame,
-    header::{CONTENT_TYPE, SET_COOKIE},
-};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::{Request, body::Frame, header::SET_COOKIE};
 use lambda_http::{
     RequestExt,
     lambda_runtime::MetadataPrelude,
     request::{LambdaRequest, RequestContext},
 };
-use serde::Serialize;
 use std::{
     convert::Infallible,
     panic::AssertUnwindSafe,
@@ -100,29 +95,6 @@ pub async fn run(settings: Settings, job: Job) -> ExitCode {
         }
     })
     .await
-}
-
-/// One event and what came with it.
-struct Invocation {
-    headers: HeaderMap,
-    event: Bytes,
-}
-
-const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
-/// Set where an environment serves many invocations at once; the answer must repeat it.
-const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
-
-enum Answer {
-    Buffered(Bytes),
-    Streamed(ApiBody),
-}
-
-/// An invocation error, in the Runtime API's shape.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Failure {
-    error_type: &'static str,
-    error_message: &'static str,
 }
 
 const NOT_TEXT: Failure = Failure {
@@ -221,7 +193,7 @@ where
     F: Future<Output = Result<Answer, Failure>>,
 {
     loop {
-        let invocation = match next(&mut api).await {
+        let invocation = match api.next().await {
             Ok(invocation) => invocation,
             Err(error) => return error,
         };
@@ -231,58 +203,8 @@ where
             error_type: "Panic",
             error_message: "the function panicked; its log has the cause",
         }));
-        if let Err(error) = respond(&mut api, &headers, answer).await {
+        if let Err(error) = api.respond(&headers, answer).await {
             tracing::warn!(%error, "the Lambda Runtime API did not take the answer");
         }
-    }
-}
-
-async fn next(api: &mut RuntimeApi) -> Result<Invocation, BoxError> {
-    let request = Request::get("/next").body(ApiBody::default())?;
-    let (parts, body) = api.call(request).await?.into_parts();
-    if !parts.status.is_success() {
-        return Err(format!("status {} to a request for the next invocation", parts.status).into());
-    }
-    Ok(Invocation {
-        headers: parts.headers,
-        event: body.collect().await?.to_bytes(),
-    })
-}
-
-async fn respond(
-    api: &mut RuntimeApi,
-    invocation: &HeaderMap,
-    answer: Result<Answer, Failure>,
-) -> Result<(), BoxError> {
-    let id = invocation.get(REQUEST_ID).map(HeaderValue::to_str).transpose()?;
-    let id = id.ok_or("the invocation has no request id")?;
-    let action = if answer.is_ok() { "response" } else { "error" };
-    let mut request = Request::post(format!("/{id}/{action}"));
-    if let Some(id) = invocation.get(INVOCATION_ID) {
-        request = request.header(INVOCATION_ID, id);
-    }
-    let request = match answer {
-        Ok(Answer::Buffered(body)) => request.body(Full::new(body).boxed_unsync()),
-        Ok(Answer::Streamed(body)) => request
-            .header("lambda-runtime-function-response-mode", "streaming")
-            .header(CONTENT_TYPE, "application/vnd.awslambda.http-integration-response")
-            .body(body),
-        Err(failure) => {
-            tracing::error!(
-                request_id = id,
-                error_type = failure.error_type,
-                "{}",
-                failure.error_message
-            );
-            request
-                .header("lambda-runtime-function-error-type", failure.error_type)
-                .body(Full::from(serde_json::to_vec(&failure)?).boxed_unsync())
-        }
-    };
-    let response = api.call(request?).await?;
-    if response.status().is_success() {
-        Ok(())
-    } else {
-        Err(format!("status {}", response.status()).into())
     }
 }

@@ -1,6 +1,6 @@
-//! What happens to every request in every life: an id, a span, its lifetime, and an answer even to a panic.
+//! What happens to every request in every life: an id, its lifetime, and an answer even to a panic.
 
-use crate::{lifetime::Lifetime, problem::Problem};
+use crate::{lifetime::Lifetime, problem::Problem, telemetry};
 use axum::{
     Router,
     body::Body,
@@ -18,7 +18,6 @@ use std::{
     },
 };
 use tower::Service;
-use tracing::Instrument;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,20 +36,22 @@ pub async fn answer(
     lifetime: Lifetime,
 ) -> Response {
     let id = id.unwrap_or_else(next_id);
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
     let mut response = if has_body(&request) {
         Problem::UnexpectedBody.into_response()
     } else {
         request.extensions_mut().insert(lifetime);
         let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
-        match answer.instrument(span.clone()).await {
-            Ok(Ok(response)) => response,
-            Err(_panic) => {
-                // The panic hook has written what and where; this line tells which request.
-                span.in_scope(|| tracing::error!("a handler panicked"));
-                Problem::Internal.into_response()
+        telemetry::with_request_id(id.clone(), async {
+            match answer.await {
+                Ok(Ok(response)) => response,
+                Err(_panic) => {
+                    // The panic hook has written what and where; this line tells which request.
+                    tracing::error!("a handler panicked");
+                    Problem::Internal.into_response()
+                }
             }
-        }
+        })
+        .await
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response

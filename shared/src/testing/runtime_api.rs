@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::ListenerExt,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -31,6 +32,7 @@ pub struct FakeRuntimeApi {
     address: String,
     queue: mpsc::UnboundedSender<Queued>,
     polls: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     last_id: AtomicUsize,
 }
 
@@ -79,11 +81,17 @@ impl FakeRuntimeApi {
             .await
             .expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let listener = listener.tap_io(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self {
             address,
             queue,
             polls,
+            connections,
             last_id: AtomicUsize::new(0),
         }
     }
@@ -96,6 +104,11 @@ impl FakeRuntimeApi {
     /// How often the function has asked for an invocation.
     pub fn polls(&self) -> usize {
         self.polls.load(Ordering::Relaxed)
+    }
+
+    /// How many connections the function has made.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Hands out an event, with so much time to answer it; waits until the function begins to post.
@@ -213,9 +226,9 @@ async fn posted(
     Path((id, action)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
-) -> StatusCode {
+) -> Response {
     let Some(invocation) = api.open.0.lock().expect("no handler panics").remove(&id) else {
-        return StatusCode::BAD_REQUEST;
+        return StatusCode::BAD_REQUEST.into_response();
     };
     let (sender, chunks) = mpsc::unbounded_channel();
     let _ = invocation.send(Posted {
@@ -227,5 +240,5 @@ async fn posted(
     while let Some(Ok(chunk)) = body.next().await {
         let _ = sender.send((Instant::now(), chunk));
     }
-    StatusCode::ACCEPTED
+    (StatusCode::ACCEPTED, r#"{"status":"OK"}"#).into_response()
 }

@@ -1,0 +1,175 @@
+//! One connection of a client: its socket, its requests, its silence and its end.
+
+use hyper::{
+    body::{Body, Frame, SizeHint},
+    rt::{Read, ReadBufCursor, Write},
+};
+use hyper_util::rt::TokioIo;
+use socket2::SockRef;
+use std::{
+    future, io,
+    net::Shutdown,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{net::TcpStream, time::Instant};
+
+/// A handle of the connection, for hyper, for its task and for each of its requests. Its locks are free whenever one of
+/// them asks, because they share a thread.
+#[derive(Clone)]
+pub struct Connection(Arc<Shared>);
+
+struct Shared {
+    stream: Mutex<TcpStream>,
+    activity: Mutex<Activity>,
+}
+
+struct Activity {
+    /// Requests that are being answered.
+    open: usize,
+    /// Since when there are none.
+    idle_since: Instant,
+    /// Whether there ever was one.
+    greeted: bool,
+}
+
+impl Connection {
+    pub fn new(stream: TcpStream) -> Self {
+        Self(Arc::new(Shared {
+            stream: Mutex::new(stream),
+            activity: Mutex::new(Activity {
+                open: 0,
+                idle_since: Instant::now(),
+                greeted: false,
+            }),
+        }))
+    }
+
+    /// For as long as the guard lives, a request is being answered.
+    pub fn open_request(&self) -> OpenRequest {
+        let mut activity = self.activity();
+        activity.open += 1;
+        activity.greeted = true;
+        OpenRequest(self.clone())
+    }
+
+    /// How long the client has owed a whole head; `None` while a request is being answered.
+    pub fn silence(&self) -> Option<Duration> {
+        let activity = self.activity();
+        (activity.open == 0).then(|| activity.idle_since.elapsed())
+    }
+
+    /// Whether a whole head ever came.
+    pub fn is_greeted(&self) -> bool {
+        self.activity().greeted
+    }
+
+    /// The last word, if the socket takes it at once.
+    pub fn say(&self, words: &[u8]) {
+        let _ = self.stream().try_write(words);
+    }
+
+    /// Reads what the client still sends: closing on unread bytes would reset the connection, and the answer that says
+    /// why with it.
+    pub async fn discard(self) -> io::Result<()> {
+        SockRef::from(&*self.stream()).shutdown(Shutdown::Write)?;
+        loop {
+            future::poll_fn(|cx| self.stream().poll_read_ready(cx)).await?;
+            let read = self.stream().try_read(&mut [0; 4096]);
+            match read {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    fn stream(&self) -> MutexGuard<'_, TcpStream> {
+        self.0.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.0.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that is being answered.
+pub struct OpenRequest(Connection);
+
+impl OpenRequest {
+    /// Stays open until the body ends, where a body is a stream.
+    pub fn until_end_of(self, body: axum::body::Body) -> axum::body::Body {
+        if body.size_hint().exact().is_some() {
+            body
+        } else {
+            axum::body::Body::new(Guarded { body, _open: self })
+        }
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        let mut activity = self.0.activity();
+        activity.open -= 1;
+        activity.idle_since = Instant::now();
+    }
+}
+
+struct Guarded {
+    body: axum::body::Body,
+    _open: OpenRequest,
+}
+
+impl Body for Guarded {
+    type Data = bytes::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Read for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut TokioIo::new(&mut *self.stream())).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut TokioIo::new(&mut *self.stream())).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut TokioIo::new(&mut *self.stream())).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut TokioIo::new(&mut *self.stream())).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut TokioIo::new(&mut *self.stream())).poll_write_vectored(cx, parts)
+    }
+}
