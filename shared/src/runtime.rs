@@ -6,6 +6,7 @@ mod http;
 mod lambda;
 mod request;
 mod runtime_api;
+mod stream;
 
 use crate::{config::Env, telemetry};
 use axum::Router;

@@ -72,6 +72,18 @@ fn a_new_request_during_the_drain_is_refused_and_not_left_hanging() {
     assert!(TcpStream::connect(address(&server)).is_err());
 }
 
+#[test]
+fn clients_that_close_are_freed_at_once_and_not_at_the_next_heartbeat() {
+    let server = beating("1h").serve();
+    let idle = server.sockets();
+    drop((0..50).map(|_| open(&server)).collect::<Vec<_>>());
+    let start = Instant::now();
+    while server.sockets() > idle {
+        assert!(start.elapsed() < Duration::from_secs(2), "{} left", server.sockets() - idle);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// From now on the kernel drops every packet for this socket: no acknowledgement, no reset, as after a pulled cable.
 #[cfg(target_os = "linux")]
 fn vanish(stream: &TcpStream) {

@@ -1,5 +1,6 @@
 //! One connection of a client: its socket, its requests, its silence and its end.
 
+use axum::response::Response;
 use hyper::{
     body::{Body, Frame, SizeHint},
     rt::{Read, ReadBufCursor, Write},
@@ -11,10 +12,14 @@ use std::{
     net::Shutdown,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::Instant,
+};
 
 /// A handle of the connection, for hyper, for its task and for each of its requests. Its locks are free whenever one of
 /// them asks, because they share a thread.
@@ -33,6 +38,8 @@ struct Activity {
     idle_since: Instant,
     /// Whether there ever was one.
     greeted: bool,
+    /// A response that hyper does not write.
+    taken_over: Option<Response>,
 }
 
 impl Connection {
@@ -43,6 +50,7 @@ impl Connection {
                 open: 0,
                 idle_since: Instant::now(),
                 greeted: false,
+                taken_over: None,
             }),
         }))
     }
@@ -66,15 +74,48 @@ impl Connection {
         self.activity().greeted
     }
 
+    /// Takes a response away from hyper: whatever serves the connection must end now, and not write.
+    pub fn take_over(&self, response: Response) {
+        self.activity().taken_over = Some(response);
+    }
+
+    /// The response that was taken over, if one was.
+    pub fn taken_over(&self) -> Option<Response> {
+        self.activity().taken_over.take()
+    }
+
+    /// Ready when the client closes the connection.
+    pub fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.stream().poll_peek(cx, &mut ReadBuf::new(&mut [0]))) {
+            Ok(0) | Err(_) => Poll::Ready(()),
+            // A request that comes too early.
+            Ok(_) => Poll::Pending,
+        }
+    }
+
     /// The last word, if the socket takes it at once.
     pub fn say(&self, words: &[u8]) {
         let _ = self.stream().try_write(words);
     }
 
+    /// Writes all of it, as fast as the client reads.
+    pub async fn write_all(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let mut written = 0;
+        while written < bytes.len() {
+            written += future::poll_fn(|cx| Pin::new(&mut *self.stream()).poll_write(cx, &bytes[written..])).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the client that nothing follows.
+    pub fn shutdown(&self) -> io::Result<()> {
+        SockRef::from(&*self.stream()).shutdown(Shutdown::Write)
+    }
+
     /// Reads what the client still sends: closing on unread bytes would reset the connection, and the answer that says
     /// why with it.
     pub async fn discard(self) -> io::Result<()> {
-        SockRef::from(&*self.stream()).shutdown(Shutdown::Write)?;
+        self.shutdown()?;
         loop {
             future::poll_fn(|cx| self.stream().poll_read_ready(cx)).await?;
             let read = self.stream().try_read(&mut [0; 4096]);

@@ -1,25 +1,23 @@
 //! The life of a plain HTTP server: HTTP/1.1 and h2c, bounded heads, gone peers noticed, a drain with an end.
 
-use super::{
-    Responses,
-    connection::{Connection, OpenRequest},
-    request,
-};
+use super::{Responses, connection::Connection, request, stream};
 use crate::lifetime::Lifetime;
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, Request, StatusCode, Version, header},
+    http::{HeaderValue, Method, Request, StatusCode, Version, header},
     response::Response,
 };
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto,
 };
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{
-    convert::Infallible,
     future::{Future, poll_fn},
     io,
     net::SocketAddr,
@@ -111,7 +109,14 @@ impl Server {
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         self.tune(&stream);
         let connection = Connection::new(stream);
-        if self.converse(&connection).await == End::Silence && !connection.is_greeted() {
+        // In a box, so that a stream does not carry the room for it.
+        let end = Box::pin(self.converse(&connection)).await;
+        if let Some(response) = connection.taken_over() {
+            // An error here is the client's, too: it has gone, or does not read.
+            let _ = stream::write(&connection, response).await;
+            return;
+        }
+        if end == End::Silence && !connection.is_greeted() {
             connection.say(REQUEST_TIMEOUT);
         }
         if !self.drain.is_cancelled() {
@@ -128,8 +133,9 @@ impl Server {
     /// Answers requests until one side ends the connection. One timer covers heads and idleness, and is looked at when it
     /// fires: a timer for each request would cost as much as its answer.
     async fn converse(self: &Arc<Self>, connection: &Connection) -> End {
-        let service = service_fn(|request| Arc::clone(self).answer(request, connection.open_request()));
-        let mut http = pin!(self.http.serve_connection(connection.clone(), service));
+        let service = service_fn(|request| Arc::clone(self).answer(request, connection.clone()));
+        // In a box of its own: inline, the task would carry it twice.
+        let mut http = Box::pin(self.http.serve_connection(connection.clone(), service));
         let mut drain = pin!(self.drain.cancelled());
         let mut draining = false;
         let mut timer = pin!(sleep(HEAD_TIMEOUT));
@@ -157,21 +163,38 @@ impl Server {
         .await
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, open: OpenRequest) -> Result<Response, Infallible> {
-        let http1 = request.version() < Version::HTTP_2;
+    /// Hyper writes answers in one piece, and everything of HTTP/2. A stream over HTTP/1.1 is taken over: for as long as it
+    /// lives, hyper would keep 20 KB of buffers and state for it.
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: Connection,
+    ) -> Result<Response, TakenOver> {
+        let open = connection.open_request();
+        let (version, is_get) = (request.version(), request.method() == Method::GET);
         let lifetime = Lifetime {
             deadline: None,
             drain: self.drain.clone(),
         };
         let mut response = request::answer(self.router.clone(), request.map(Body::new), None, lifetime).await;
-        if http1 && response.status() == StatusCode::BAD_REQUEST {
+        if version < Version::HTTP_2 && response.status() == StatusCode::BAD_REQUEST {
             // What follows on this connection is a body that nobody reads.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
+        let streams = response.body().size_hint().exact().is_none();
+        if streams && is_get && version == Version::HTTP_11 {
+            connection.take_over(response);
+            return Err(TakenOver);
+        }
         Ok(response.map(|body| open.until_end_of(body)))
     }
 }
+
+/// Tells hyper to leave a connection alone.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was taken over")]
+struct TakenOver;
 
 /// How a conversation ended.
 #[derive(Eq, PartialEq)]
