@@ -57,6 +57,20 @@ async fn on_lambda_beats_arrive_one_by_one_and_the_stream_ends_before_the_deadli
 }
 
 #[tokio::test]
+async fn the_prelude_and_its_separator_are_chunks_of_their_own() {
+    let api = FakeRuntimeApi::start().await;
+    let _lambda = sse().on_lambda(&api);
+    let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
+    let mut posted = api.invoke(&event, Duration::from_secs(1)).await;
+    let (_, prelude) = posted.chunk().await.unwrap();
+    assert!(
+        serde_json::from_slice::<serde_json::Value>(&prelude).is_ok(),
+        "{prelude:?}"
+    );
+    assert_eq!(posted.chunk().await.unwrap().1, [0; 8][..]);
+}
+
+#[tokio::test]
 async fn a_deadline_in_the_past_which_emulators_send_is_none() {
     let api = FakeRuntimeApi::start().await;
     let _lambda = beating("100ms").with("SSE_MAX_AGE", "1s").on_lambda(&api);

@@ -79,7 +79,11 @@ fn clients_that_close_are_freed_at_once_and_not_at_the_next_heartbeat() {
     drop((0..50).map(|_| open(&server)).collect::<Vec<_>>());
     let start = Instant::now();
     while server.sockets() > idle {
-        assert!(start.elapsed() < Duration::from_secs(2), "{} left", server.sockets() - idle);
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "{} left",
+            server.sockets() - idle
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

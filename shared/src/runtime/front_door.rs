@@ -17,8 +17,8 @@ pub struct FrontDoorResponse<'a> {
     headers: BTreeMap<&'a str, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     multi_value_headers: BTreeMap<&'a str, Vec<&'a str>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    cookies: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookies: Option<Vec<&'a str>>,
     body: &'a str,
     is_base64_encoded: bool,
 }
@@ -36,12 +36,12 @@ impl<'a> FrontDoorResponse<'a> {
             status_description: None,
             headers: BTreeMap::new(),
             multi_value_headers: BTreeMap::new(),
-            cookies: Vec::new(),
+            cookies: None,
             body: std::str::from_utf8(body).ok()?,
             is_base64_encoded: false,
         };
         if matches!(origin, RequestOrigin::ApiGatewayV2) {
-            response.cookies = many.remove(SET_COOKIE.as_str()).unwrap_or_default();
+            response.cookies = Some(many.remove(SET_COOKIE.as_str()).unwrap_or_default());
         }
         if !matches!(origin, RequestOrigin::ApiGatewayV1) {
             response.headers = many.iter().map(|(name, values)| (*name, values.join(", "))).collect();

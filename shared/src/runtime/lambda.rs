@@ -166,11 +166,11 @@ async fn streamed(router: Router, event: LambdaRequest, invocation: Invocation) 
         headers: parts.headers,
         cookies: cookies.ok_or(NOT_TEXT)?,
     };
-    let mut prelude = serde_json::to_vec(&prelude).map_err(|_| NOT_TEXT)?;
-    prelude.extend([0; 8]);
+    let prelude = serde_json::to_vec(&prelude).map_err(|_| NOT_TEXT)?;
     // An error in a body would reach the client as text in the stream; a stream that breaks ends instead.
     let chunks = body.into_data_stream().scan((), |(), chunk| future::ready(chunk.ok()));
-    let frames = stream::once(future::ready(Bytes::from(prelude)))
+    // Chunks of their own: cargo-lambda's emulator tells prelude and separator apart by that.
+    let frames = stream::iter([Bytes::from(prelude), Bytes::from_static(&[0; 8])])
         .chain(chunks)
         .map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
     Ok(Answer::Streamed(StreamBody::new(frames).boxed_unsync()))

@@ -51,8 +51,9 @@ pub struct RuntimeApi {
 }
 
 impl RuntimeApi {
-    /// Takes `AWS_LAMBDA_RUNTIME_API`: `host:port`, or `host:port/prefix`.
+    /// Takes `AWS_LAMBDA_RUNTIME_API`: `host:port`, or `http://host:port/prefix` from emulators.
     pub fn new(api: &str) -> Self {
+        let api = api.strip_prefix("http://").unwrap_or(api);
         let (host, prefix) = api.split_once('/').unwrap_or((api, ""));
         let prefix = prefix.trim_matches('/');
         let slash = if prefix.is_empty() { "" } else { "/" };
