@@ -59,6 +59,8 @@ pub enum Error {
 pub struct Options {
     /// Where its data lives on, or `None` for a folder that ends with the server.
     pub home: Option<PathBuf>,
+    /// Where the programs are kept on a machine that has none.
+    pub store: PathBuf,
     /// Survives a crash of the machine.
     pub durable: bool,
     /// Listens on this port of 127.0.0.1 too, where roles need their passwords.
@@ -91,11 +93,8 @@ impl PrivatePostgres {
     /// One sentence that says what to do.
     pub fn start(options: &Options, progress: impl Fn(&str)) -> Result<Self, Error> {
         let home = Home::prepare(options.home.as_deref())?;
-        let lock = home.lock()?;
-        let binaries = match Binaries::on_this_machine(&home) {
-            Some(binaries) => binaries,
-            None => Binaries::fetch(&home, progress)?,
-        };
+        let lock = home.lock("start.lock")?;
+        let binaries = Binaries::obtain(&options.store, progress)?;
         let data = home.path().join(format!("data-{}", binaries.major()));
         let mut server = Self {
             socket: home.sockets()?,
@@ -141,7 +140,7 @@ impl PrivatePostgres {
     /// As [`PrivatePostgres::start`].
     pub fn restart(&mut self, options: &Options) -> Result<(), Error> {
         let home = Home::of(&self.data);
-        let binaries = Binaries::on_this_machine(&home).ok_or(Error::NoBinaries)?;
+        let binaries = Binaries::obtain(&options.store, |_| ())?;
         let keeper = self.launch(&binaries, &home, options);
         self.keeper = Some(keeper.map_err(|error| Error::Io(self.data.clone(), error))?);
         self.wait_until_ready()
@@ -157,7 +156,8 @@ impl PrivatePostgres {
         command
             .args(["-c", KEEPER, "postgres-keeper"])
             .args([binaries.tool("postgres").as_path(), &self.data, remove])
-            .arg("-k")
+            // Compiling queries pays off on large tables only, and not every server here brings its compiler.
+            .args(["-cjit=off", "-k"])
             .arg(&self.socket);
         let listen = match options.tcp_port {
             Some(port) => format!("-clisten_addresses=127.0.0.1 -cport={port}"),

@@ -50,6 +50,7 @@ impl Dependencies {
         if self.database.url == Err(Unusable::NotConfigured) {
             let options = Options {
                 home: Some(self.folder.join("postgres")),
+                store: self.folder.join("postgres"),
                 durable: true,
                 tcp_port: None,
                 settings: Vec::new(),

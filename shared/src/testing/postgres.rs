@@ -33,6 +33,8 @@ impl Postgres {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let options = Options {
             home: None,
+            // The one of `local`.
+            store: concat!(env!("CARGO_MANIFEST_DIR"), "/../.local/postgres").into(),
             durable: false,
             tcp_port: Some(free.expect("loopback has a free port").port()),
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
