@@ -118,6 +118,21 @@ async fn a_port_where_nobody_listens_is_unreachable_at_once() {
 }
 
 #[tokio::test]
+async fn the_cause_is_logged_once_under_the_id_of_the_request() {
+    let server = probed("postgresql://hostile-user:hostile-secret@127.0.0.1:1/hostile_database");
+    let answer = probe(&server).await;
+    let id = answer.headers["x-request-id"].to_str().unwrap();
+    let log = server.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("\"cause\"")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    assert!(
+        lines[0].contains(id) && lines[0].contains("unreachable"),
+        "{id} is not in {log}"
+    );
+    assert!(!log.contains("hostile-secret"), "{log}");
+}
+
+#[tokio::test]
 async fn a_socket_that_is_not_there_is_unreachable() {
     let server = probed("postgresql+asyncpg://hostile-user@/hostile_database?host=/nonexistent/pgsocket");
     assert_reason(&server, "unreachable").await;

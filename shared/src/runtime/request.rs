@@ -66,6 +66,8 @@ fn has_body(request: &Request<Body>) -> bool {
 fn next_id() -> HeaderValue {
     static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let id = format!("{:016x}{:08x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed));
-    HeaderValue::try_from(id).expect("hexadecimal digits are a header value")
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let number = u128::from(*PROCESS) << 32 | u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    let id: [u8; 24] = std::array::from_fn(|index| DIGITS[(number >> (92 - 4 * index)) as usize & 0xf]);
+    HeaderValue::from_bytes(&id).expect("hexadecimal digits are a header value")
 }
