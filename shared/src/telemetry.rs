@@ -34,11 +34,15 @@ pub fn with_request_id<F: Future>(id: HeaderValue, work: F) -> impl Future<Outpu
     REQUEST_ID.scope(id, work)
 }
 
-/// Lets `work`, which runs on a task of its own, be logged under the id of the request that started it.
-pub async fn inherit_request_id<F: Future>(work: F) -> F::Output {
-    match request_id() {
-        Some(id) => with_request_id(id, work).await,
-        None => work.await,
+/// Lets `work`, which runs on a task of its own, be logged under the id of the request that starts it.
+pub fn inherit_request_id<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    // Looked up here and not in the new task, which has none.
+    let id = request_id();
+    async move {
+        match id {
+            Some(id) => with_request_id(id, work).await,
+            None => work.await,
+        }
     }
 }
 

@@ -99,7 +99,7 @@ fn vanish(stream: &TcpStream) {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_client_that_vanishes_without_a_word_is_freed_within_two_heartbeats() {
-    let server = beating("1s").serve();
+    let server = beating("2s").serve();
     let idle = server.sockets();
     let streams: Vec<TcpStream> = (0..50).map(|_| open(&server)).collect();
     assert_eq!(server.sockets(), idle + streams.len());
@@ -113,7 +113,7 @@ fn a_client_that_vanishes_without_a_word_is_freed_within_two_heartbeats() {
         );
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert!(start.elapsed() < Duration::from_millis(2_000), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[test]
