@@ -129,11 +129,6 @@ impl PrivatePostgres {
         self.status_line(0)?.trim().parse().ok()
     }
 
-    /// The port on 127.0.0.1, if it was asked for.
-    pub fn tcp_port(&self) -> Option<u16> {
-        self.tcp_port
-    }
-
     /// Starts it again after it was killed.
     ///
     /// # Errors

@@ -174,23 +174,22 @@ async fn a_server_without_tls_that_must_have_it_is_tls_failed() {
 
 #[tokio::test]
 async fn a_server_without_a_slot_left_has_too_many_connections_and_recovers() {
-    let postgres = Postgres::start(&["max_connections=5", "superuser_reserved_connections=0"]);
+    let postgres = Postgres::start(&[
+        "max_connections=5",
+        "superuser_reserved_connections=0",
+        // Without it, a session would sleep on after its client has gone.
+        "client_connection_check_interval=100ms",
+    ]);
     let url = postgres.migrated_database().await;
-    let hold = format!("{url}&application_name=holder");
-    execute(&url, "CREATE TABLE held ()").await;
-    let mut holders = Vec::new();
-    for _ in 0..5 {
-        holders.push(tokio::spawn({
-            let hold = hold.clone();
-            async move { execute(&hold, "SELECT pg_sleep(60)").await }
-        }));
-    }
+    let holders = [(); 5].map(|()| {
+        let url = url.clone();
+        tokio::spawn(async move { execute(&url, "SELECT pg_sleep(60)").await })
+    });
     tokio::time::sleep(Duration::from_millis(700)).await;
     let server = probed(&url);
     assert_reason(&server, "too_many_connections").await;
     holders.iter().for_each(tokio::task::JoinHandle::abort);
-    postgres.signal("INT");
-    drop(postgres);
+    assert_recovers(&server).await;
 }
 
 #[tokio::test]

@@ -42,7 +42,6 @@ fn started(function: &Function) -> Server {
     let log = server.log();
     let line = log.lines().find_map(|line| line.strip_prefix("Pilotlight is lit: "));
     server.url = line.expect("it prints its address").to_owned();
-    server.is_running();
     server
 }
 
