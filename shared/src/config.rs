@@ -132,11 +132,13 @@ pub struct Database {
     pub url: Result<String, Unusable>,
     /// `DATABASE_MAX_CONNECTIONS`: the size of the pool.
     pub max_connections: u32,
+    /// `MIGRATIONS_DIR`: a folder of migrations in place of those in the binary.
+    pub migrations: Option<String>,
 }
 
 impl Database {
-    /// Reads `DATABASE_URL` and `DATABASE_MAX_CONNECTIONS` (5, or 1 in a Lambda environment that serves one request at
-    /// a time).
+    /// Reads `DATABASE_URL`, `DATABASE_MAX_CONNECTIONS` (5, or 1 in a Lambda environment that serves one request at a
+    /// time) and `MIGRATIONS_DIR`.
     pub fn from_env(env: &Env) -> Self {
         let one_at_a_time =
             env.text("AWS_LAMBDA_RUNTIME_API").is_some() && env.text("AWS_LAMBDA_MAX_CONCURRENCY").is_none();
@@ -153,6 +155,29 @@ impl Database {
         Self {
             url,
             max_connections: max_connections.unwrap_or(default),
+            migrations: env.text("MIGRATIONS_DIR"),
+        }
+    }
+}
+
+/// How migrations wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Migrate {
+    /// `MIGRATE_LOCK_TIMEOUT`: how long a statement waits for a table's lock before its file is rolled back and retried.
+    pub lock_timeout: Duration,
+    /// `MIGRATE_STATEMENT_TIMEOUT`: how long a statement may take.
+    pub statement_timeout: Duration,
+    /// `MIGRATE_WAIT`: how long to wait for another migrator.
+    pub wait: Duration,
+}
+
+impl Migrate {
+    /// Reads `MIGRATE_LOCK_TIMEOUT` (5 s), `MIGRATE_STATEMENT_TIMEOUT` (1 h) and `MIGRATE_WAIT` (10 min).
+    pub fn from_env(env: &Env) -> Self {
+        Self {
+            lock_timeout: env.duration("MIGRATE_LOCK_TIMEOUT", Duration::from_secs(5)),
+            statement_timeout: env.duration("MIGRATE_STATEMENT_TIMEOUT", Duration::from_secs(60 * 60)),
+            wait: env.duration("MIGRATE_WAIT", Duration::from_secs(10 * 60)),
         }
     }
 }

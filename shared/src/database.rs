@@ -1,10 +1,17 @@
-//! Postgres: a lazy connection, a pool, and the state of the schema. No sqlx type leaves this file but the pool's.
+//! Postgres: a lazy connection, a pool, the state of the schema, and the way to another. No sqlx type leaves this module
+//! but the pool's.
 
+mod apply;
+mod lock;
+mod migrator;
+mod refusal;
 mod schema;
 
 use crate::config::{self, Unusable};
-pub use schema::{Migration, MigrationState, Run, Schema};
-use schema::{applied, compare};
+pub use migrator::{File, Migrator, Record, Run};
+pub use refusal::Refusal;
+use schema::{Files, applied, compare};
+pub use schema::{Migration, MigrationState, Schema};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -13,7 +20,7 @@ use std::{
     io,
     sync::{Arc, OnceLock},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 /// Postgres, untouched until the first question to it. Clones share their connections.
 #[derive(Clone)]
@@ -23,6 +30,8 @@ struct Inner {
     options: Result<PgConnectOptions, Unusable>,
     max_connections: u32,
     pool: OnceLock<PgPool>,
+    folder: Option<String>,
+    files: OnceCell<Files>,
     /// Kept between checks; taken out while in use, so that a check that was cut leaves no half-read answer behind.
     idle: Mutex<Option<PgConnection>>,
 }
@@ -90,6 +99,8 @@ impl Database {
             options,
             max_connections: settings.max_connections,
             pool: OnceLock::new(),
+            folder: settings.migrations,
+            files: OnceCell::new(),
             idle: Mutex::default(),
         }))
     }
@@ -120,6 +131,10 @@ impl Database {
     /// # Errors
     /// The reason; the cause is logged. No deadline: the caller has one, and may drop this future at any point.
     pub async fn schema(&self) -> Result<Schema, Reason> {
+        let files = self.files().await.map_err(|refusal| {
+            tracing::error!("{refusal}");
+            Reason::Misconfigured
+        })?;
         let idle = self.0.idle.lock().await.take();
         let found = match idle {
             // A connection that died while it was idle says nothing about the server of now.
@@ -138,7 +153,13 @@ impl Database {
         };
         let applied = applied.map_err(|error| logged(&error))?;
         *self.0.idle.lock().await = Some(connection);
-        Ok(compare(&applied))
+        Ok(compare(files, &applied))
+    }
+
+    /// The migrations that this process expects: those in the binary, or those in `MIGRATIONS_DIR`, read once.
+    async fn files(&self) -> Result<&Files, Refusal> {
+        let read = || Files::read(self.0.folder.as_deref());
+        self.0.files.get_or_try_init(read).await
     }
 
     fn options(&self) -> Result<&PgConnectOptions, Reason> {

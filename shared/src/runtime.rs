@@ -47,12 +47,21 @@ pub enum Responses {
 pub struct Outcome {
     /// Decides the exit code: 0 or 1. On Lambda, a failure is an invocation error.
     pub success: bool,
-    /// One line for standard output: JSON, unless a person asked for text.
+    /// For standard output: one line of JSON, unless it is for a person.
     pub report: String,
 }
 
-/// A function without a route: from its arguments to its outcome.
-pub type Job = Box<dyn Fn(Vec<String>) -> LocalBoxFuture<'static, Outcome>>;
+/// A function without a route: from its arguments, and the format of its report, to its outcome.
+pub type Job = Box<dyn Fn(Vec<String>, Format) -> LocalBoxFuture<'static, Outcome>>;
+
+/// Who reads the report of a job.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// A person at a command line.
+    Text,
+    /// A platform: one line.
+    Json,
+}
 
 /// An argument that nobody knows (`EX_USAGE` of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -95,10 +104,15 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
     start(|env| {
         let job = build(env);
         let lambda = lambda::Settings::from_env(env);
+        let format = if env.text("CLOUD_RUN_JOB").is_some() {
+            Format::Json
+        } else {
+            Format::Text
+        };
         async move {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
-                None => finish(job(std::env::args().skip(1).collect()).await),
+                None => finish(job(std::env::args().skip(1).collect(), format).await),
             }
         }
     })

@@ -12,5 +12,5 @@ pub use binary::{Function, Server};
 pub use client::{Client, Exchange};
 pub use events::EventShape;
 pub use gcs::{Behaviour, GcsEmulator};
-pub use postgres::{Postgres, execute, scalar};
+pub use postgres::{Postgres, execute, migrate, scalar};
 pub use runtime_api::{FakeRuntimeApi, Posted};

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use shared::testing::{Client, Exchange, Function, Postgres, Server, execute, scalar};
+use shared::testing::{Client, Exchange, Function, Postgres, Server, execute, migrate, scalar};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
@@ -199,12 +199,7 @@ async fn an_empty_database_is_behind_and_healthy_once_it_is_migrated() {
     let report = probe(&server).await.json();
     assert_eq!(report["reason"], "schema_behind");
     assert_eq!(report["schema"], json!({"current": 0, "expected": 1}));
-    let settings = shared::config::Database {
-        url: Ok(url),
-        max_connections: 1,
-    };
-    let database = shared::database::Database::connect_lazy(settings);
-    database.migrate("test").await.unwrap();
+    migrate(&url).await;
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_recovers(&server).await;
 }

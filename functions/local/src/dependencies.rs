@@ -2,7 +2,7 @@
 
 use shared::{
     config::{self, Env, Location, Unusable},
-    database::{Database, Reason},
+    database::{Database, Reason, Refusal},
     private_postgres::{Options, PrivatePostgres},
 };
 use std::{
@@ -14,6 +14,7 @@ use std::{
 pub struct Dependencies {
     folder: PathBuf,
     database: config::Database,
+    migrate: config::Migrate,
     postgres: Option<PrivatePostgres>,
     /// Where the bucket is.
     pub storage: config::Storage,
@@ -33,6 +34,7 @@ impl Dependencies {
         Self {
             folder,
             database: config::Database::from_env(env),
+            migrate: config::Migrate::from_env(env),
             postgres: None,
             storage,
         }
@@ -61,10 +63,9 @@ impl Dependencies {
             self.postgres = Some(postgres);
         }
         let database = Database::connect_lazy(self.database.clone());
-        match database.migrate(env!("CARGO_PKG_VERSION")).await {
-            Ok(_) => Ok(database),
-            Err(reason) => Err(refusal(reason)),
-        }
+        let migrator = database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
+        migrator.up(None).await.map_err(|refusal| refused(&refusal))?;
+        Ok(database)
     }
 
     /// The database in the words of the terminal.
@@ -87,16 +88,17 @@ impl Dependencies {
     }
 }
 
-fn refusal(reason: Reason) -> String {
+fn refused(refusal: &Refusal) -> String {
+    let Refusal::Database(reason) = refusal else {
+        return format!("cannot migrate the database: {refusal}");
+    };
     let hint = match reason {
         Reason::Unreachable | Reason::Timeout => "nothing answers at DATABASE_URL",
         Reason::AuthFailed => "it does not accept the user or password of DATABASE_URL",
         Reason::Misconfigured | Reason::NotConfigured => "DATABASE_URL names something that is no usable database",
         Reason::TlsFailed => "the TLS handshake failed",
         Reason::TooManyConnections => "it has no connection left",
-        Reason::SchemaDirty => "a migration failed halfway",
-        Reason::SchemaDrift => "an applied migration differs from the file in migrations/",
-        Reason::SchemaBehind | Reason::Error => "see the log line above",
+        _ => "see the log line above",
     };
     format!("cannot migrate the database ({}): {hint}", reason.as_str())
 }

@@ -1,62 +1,53 @@
-//! Applies the reversible files of `migrations/`, embedded in the binary, and says how the schema stands.
+//! Moves the schema between the versions of `migrations/`, embedded in the binary, and says how it stands.
 
-use serde_json::{Value, json};
+mod command;
+mod report;
+
+use command::{Arguments, Command};
+use report::{Report, STAMPED};
 use shared::{
     config::{self, Env},
-    database::{Database, Reason},
-    runtime::{Job, Outcome},
+    database::{Database, Migrator, Refusal},
+    runtime::{Format, Job, Outcome},
 };
 
-/// The job as every life runs it: `up` (the default) or `status`.
+/// The job as every life runs it.
 pub fn job(env: &Env) -> Job {
     let database = Database::connect_lazy(config::Database::from_env(env));
-    Box::new(move |arguments| {
-        let database = database.clone();
-        Box::pin(async move { run(&database, &arguments).await })
+    let migrator = database.migrator(config::Migrate::from_env(env), env!("CARGO_PKG_VERSION"));
+    Box::new(move |arguments, format| {
+        let migrator = migrator.clone();
+        Box::pin(async move { run(&migrator, &arguments, format).await })
     })
 }
 
-/// Runs one command. The report is a JSON object with a `status`: `migrated`, `nothing_to_do`, `current`, `ahead`, or
-/// `failed` with a `reason` from the closed set of the database.
-pub async fn run(database: &Database, arguments: &[String]) -> Outcome {
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
-        [] | ["up"] => up(database).await,
-        ["status"] => status(database).await,
-        _ => {
-            return outcome(false, &json!({"status": "failed", "usage": "migrate [up | status]"}));
-        }
+async fn run(migrator: &Migrator, arguments: &[String], format: Format) -> Outcome {
+    let Arguments { command, json } = Arguments::parse(arguments);
+    let report = match command {
+        Some(command) => execute(migrator, command).await.unwrap_or_else(Report::Refused),
+        None => Report::Usage,
     };
-    match result {
-        Ok(report) => outcome(true, &report),
-        Err(reason) => outcome(false, &json!({"status": "failed", "reason": reason.as_str()})),
-    }
-}
-
-async fn up(database: &Database) -> Result<Value, Reason> {
-    let run = database.migrate(env!("CARGO_PKG_VERSION")).await?;
-    let changed = run.version_before != run.version_after;
-    let mut report = json!({"status": if changed { "migrated" } else { "nothing_to_do" }});
-    if let (Some(report), Value::Object(run)) = (report.as_object_mut(), json!(run)) {
-        report.extend(run);
-    }
-    Ok(report)
-}
-
-/// A schema that is behind is a finding, not a failure: the exit code is 0 whenever the question could be answered.
-async fn status(database: &Database) -> Result<Value, Reason> {
-    let schema = database.schema().await?;
-    let status = match schema.fault {
-        Some(fault) => fault.as_str(),
-        None if schema.is_ahead() => "schema_ahead",
-        None => "current",
-    };
-    Ok(json!({"status": status, "schema": schema, "migrations": database.migrations().await?}))
-}
-
-fn outcome(success: bool, report: &Value) -> Outcome {
     Outcome {
-        success,
-        report: report.to_string(),
+        success: !matches!(report, Report::Refused(_) | Report::Usage),
+        report: if json || format == Format::Json {
+            report.json().to_string()
+        } else {
+            report.text()
+        },
     }
+}
+
+async fn execute(migrator: &Migrator, command: Command) -> Result<Report, Refusal> {
+    Ok(match command {
+        Command::Up { to } => Report::Run("migrated", migrator.up(to).await?),
+        Command::Down { count } => Report::Run("reverted", migrator.down(count).await?),
+        Command::Stamp { version } => Report::Run(STAMPED, migrator.stamp(version).await?),
+        Command::Plan => Report::Plan(migrator.plan().await?),
+        Command::Status => {
+            let (schema, migrations, invalid_indexes) = migrator.status().await?;
+            Report::Status(schema, migrations, invalid_indexes)
+        }
+        Command::History => Report::History(migrator.history().await?),
+        Command::Help => Report::Help,
+    })
 }

@@ -11,7 +11,8 @@ fn migrate(url: &str) -> Function {
 }
 
 fn run(function: &Function, arguments: &[&str]) -> (Option<i32>, Value) {
-    let output = function.run(arguments);
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+    let output = function.run(&arguments);
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {output:?}"));
     (output.status.code(), report)
 }
@@ -30,23 +31,6 @@ async fn up_applies_records_the_run_and_finds_nothing_to_do_the_second_time() {
     let recorded =
         "SELECT count(*) FROM migration_runs WHERE version_before = 0 AND version_after = 1 AND release <> ''";
     assert_eq!(scalar(&url, recorded).await, 1);
-    assert_eq!(scalar(&url, "SELECT count(*) FROM migration_runs").await, 1);
-}
-
-#[tokio::test]
-async fn migrators_that_start_together_apply_each_file_once_and_all_end_with_0() {
-    let url = Postgres::shared().empty_database().await;
-    let migrators = (0..10).map(|_| {
-        let function = migrate(&url);
-        tokio::task::spawn_blocking(move || run(&function, &["up"]))
-    });
-    let mut migrated = 0;
-    for migrator in futures_util::future::join_all(migrators).await {
-        let (code, report) = migrator.unwrap();
-        assert_eq!(code, Some(0), "{report}");
-        migrated += usize::from(report["status"] == "migrated");
-    }
-    assert_eq!(migrated, 1);
     assert_eq!(scalar(&url, "SELECT count(*) FROM migration_runs").await, 1);
 }
 
@@ -82,22 +66,27 @@ async fn a_file_that_was_changed_after_it_was_applied_is_refused() {
 #[tokio::test]
 async fn every_migration_can_be_reverted_and_applied_again() {
     let url = Postgres::shared().migrated_database().await;
-    let mut downs: Vec<_> = std::fs::read_dir("../../migrations")
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    downs.retain(|path| path.to_string_lossy().ends_with(".down.sql"));
-    downs.sort();
-    for down in downs.iter().rev() {
-        execute(&url, &std::fs::read_to_string(down).unwrap()).await;
-    }
-    execute(&url, "DROP TABLE _sqlx_migrations").await;
-    assert_eq!(
-        scalar(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await,
-        0
-    );
+    let (code, report) = run(&migrate(&url), &["down", "1000"]);
+    assert_eq!((code, &report["status"]), (Some(0), &json!("reverted")), "{report}");
+    let left = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> '_sqlx_migrations'";
+    assert_eq!(scalar(&url, left).await, 0);
     assert_eq!(run(&migrate(&url), &["up"]).0, Some(0));
+}
+
+#[tokio::test]
+async fn a_person_reads_text_and_a_cloud_run_job_writes_json() {
+    let url = Postgres::shared().empty_database().await;
+    let text = |function: Function, arguments: &[&str]| String::from_utf8(function.run(arguments).stdout).unwrap();
+    assert!(text(migrate(&url), &["plan"]).contains("CREATE TABLE migration_runs"));
+    assert!(text(migrate(&url), &[]).starts_with("migrated from version 0 to 1 in "));
+    assert_eq!(text(migrate(&url), &[]), "nothing to do\n");
+    assert_eq!(
+        text(migrate(&url), &["status"]),
+        "current: version 1 of 1\n  0001 applied  migration runs\n"
+    );
+    assert!(text(migrate(&url), &["history"]).contains("0 to 1 in "));
+    let job = text(migrate(&url).with("CLOUD_RUN_JOB", "migrate"), &[]);
+    assert_eq!(serde_json::from_str::<Value>(&job).unwrap()["status"], "nothing_to_do");
 }
 
 #[test]
@@ -105,7 +94,8 @@ fn a_database_that_is_not_there_and_a_word_that_is_no_command_end_it_with_1() {
     let (code, report) = run(&migrate("postgresql://u:hostile-secret@127.0.0.1:1/d"), &["up"]);
     assert_eq!((code, &report["reason"]), (Some(1), &json!("unreachable")));
     let (code, report) = run(&migrate("postgresql://u@127.0.0.1:1/d"), &["sideways"]);
-    assert_eq!((code, &report["usage"]), (Some(1), &json!("migrate [up | status]")));
+    assert_eq!((code, &report["status"]), (Some(1), &json!("failed")));
+    assert!(report["usage"].as_str().unwrap().contains("stamp VERSION"), "{report}");
     let (code, report) = run(&Function::new(env!("CARGO_BIN_EXE_migrate")), &[]);
     assert_eq!((code, &report["reason"]), (Some(1), &json!("not_configured")));
 }

@@ -1,15 +1,55 @@
-//! The schema: the migrations that this build expects, those that are applied, and the way from one to the other.
+//! The schema: the migrations that this process expects, those that are applied, and how the two compare.
 
-use super::{Database, Reason, logged};
+use super::{Reason, Refusal, lock};
 use serde::Serialize;
 use sqlx::{
-    Connection, PgConnection,
-    migrate::{Migrate, Migrator},
+    PgConnection, Row,
+    migrate::{Migration as File, Migrator},
 };
-use std::time::Instant;
+use std::{borrow::Cow, path::Path};
 
-/// The migrations that this build expects, embedded from `migrations/`.
-static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+static EMBEDDED: Migrator = sqlx::migrate!("../migrations");
+
+/// The migrations that this process expects.
+pub(super) struct Files(Cow<'static, [File]>);
+
+impl Files {
+    /// Those in the binary, or those in `folder`.
+    pub async fn read(folder: Option<&str>) -> Result<Self, Refusal> {
+        let Some(folder) = folder else {
+            return Ok(Self(Cow::Borrowed(&EMBEDDED.migrations)));
+        };
+        let read = Migrator::new(Path::new(folder)).await;
+        read.map(|migrator| Self(migrator.migrations))
+            .map_err(|error| Refusal::Files(error.to_string()))
+    }
+
+    /// The ways up, by version.
+    pub fn ups(&self) -> impl DoubleEndedIterator<Item = &File> {
+        let up = |file: &&File| !file.migration_type.is_down_migration();
+        self.0.iter().filter(up)
+    }
+
+    pub fn up(&self, version: i64) -> Option<&File> {
+        self.ups().find(|file| file.version == version)
+    }
+
+    pub fn down(&self, version: i64) -> Option<&File> {
+        let down = |file: &&File| file.migration_type.is_down_migration() && file.version == version;
+        self.0.iter().find(down)
+    }
+
+    /// The newest version; 0 for none.
+    pub fn newest(&self) -> i64 {
+        self.ups().last().map_or(0, |file| file.version)
+    }
+}
+
+/// A file's name, as the house writes them: four digits at least.
+pub(super) fn name(file: &File) -> String {
+    let description = file.description.replace(' ', "_");
+    format!("{:04}_{description}{}", file.version, file.migration_type.suffix())
+}
 
 /// How the schema in the database relates to the one of this build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -57,99 +97,53 @@ pub enum MigrationState {
     Ahead,
 }
 
-/// What `migrate up` did.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-pub struct Run {
-    /// The version before, 0 for none.
-    pub version_before: i64,
-    /// The version reached.
-    pub version_after: i64,
-    /// From the lock to the last commit.
-    pub duration_ms: i64,
-}
-
-impl Database {
-    /// Every migration of this build and of the database, by version.
-    ///
-    /// # Errors
-    /// The reason; the cause is logged.
-    pub async fn migrations(&self) -> Result<Vec<Migration>, Reason> {
-        let mut connection = self.connect().await?;
-        let rows = applied(&mut connection).await.map_err(|error| logged(&error))?;
-        Ok(states(&rows))
-    }
-
-    /// Applies what is pending, each file in a transaction of its own, and records the run under `release` if it changed
-    /// anything. Many may call it at once: one works, the others wait for its lock and find nothing to do.
-    ///
-    /// # Errors
-    /// The reason; the cause is logged. `SchemaDirty` and `SchemaDrift` change nothing.
-    pub async fn migrate(&self, release: &str) -> Result<Run, Reason> {
-        let mut connection = self.connect().await?;
-        // Taken before the look at what is applied, so that one of many migrators reports and records the run. The lock ends
-        // with the connection, whatever fails.
-        connection.lock().await.map_err(|error| refused(&error))?;
-        let start = Instant::now();
-        let before = applied(&mut connection).await.map_err(|error| logged(&error))?;
-        MIGRATOR.run(&mut connection).await.map_err(|error| refused(&error))?;
-        let after = applied(&mut connection).await.map_err(|error| logged(&error))?;
-        let run = Run {
-            version_before: compare(&before).current,
-            version_after: compare(&after).current,
-            duration_ms: start.elapsed().as_millis() as i64,
-        };
-        if run.version_after != run.version_before {
-            record(&mut connection, release, run)
-                .await
-                .map_err(|error| logged(&error))?;
+impl MigrationState {
+    /// The word in the report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Pending => "pending",
+            Self::Dirty => "dirty",
+            Self::Drifted => "drifted",
+            Self::Ahead => "ahead",
         }
-        connection.close().await.map_err(|error| logged(&error))?;
-        Ok(run)
     }
-}
-
-async fn record(connection: &mut PgConnection, release: &str, run: Run) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO migration_runs (started_at, duration_ms, release, version_before, version_after)
-         VALUES (now() - $1 * interval '1 millisecond', $1, $2, $3, $4)",
-    )
-    .bind(run.duration_ms)
-    .bind(release)
-    .bind(run.version_before)
-    .bind(run.version_after)
-    .execute(connection)
-    .await
-    .map(drop)
 }
 
 /// A row of the table in which sqlx keeps what is applied.
-#[derive(sqlx::FromRow)]
 pub(super) struct Applied {
-    version: i64,
-    success: bool,
-    checksum: Vec<u8>,
+    pub version: i64,
+    pub success: bool,
+    pub checksum: Vec<u8>,
 }
 
-/// The rows by version; none where there is no such table yet.
+/// The rows by version; none where there is no such table yet; without what another migrator is at just now. In the simple protocol, which takes one round trip and no
+/// prepared statement: a pooler in transaction mode can answer it too.
 pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
     const UNDEFINED_TABLE: &str = "42P01";
-    let rows = sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
-        .fetch_all(connection)
+    let rows = sqlx::raw_sql("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
+        .fetch_all(&mut *connection)
         .await;
-    match rows {
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(Vec::new()),
-        rows => rows,
+    let rows = match rows {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Vec::new(),
+        rows => rows?,
+    };
+    let rows = rows.iter().map(|row| {
+        Ok(Applied {
+            version: row.try_get("version")?,
+            success: row.try_get("success")?,
+            checksum: row.try_get("checksum")?,
+        })
+    });
+    let mut rows = rows.collect::<Result<Vec<Applied>, sqlx::Error>>()?;
+    if rows.iter().any(|row| !row.success) && lock::is_held_by_another(connection).await? {
+        rows.retain(|row| row.success);
     }
+    Ok(rows)
 }
 
-fn own() -> impl Iterator<Item = &'static sqlx::migrate::Migration> {
-    MIGRATOR
-        .iter()
-        .filter(|migration| !migration.migration_type.is_down_migration())
-}
-
-pub(super) fn compare(applied: &[Applied]) -> Schema {
-    let states = states(applied);
+pub(super) fn compare(files: &Files, applied: &[Applied]) -> Schema {
+    let states = states(files, applied);
     let any = |state| states.iter().any(|migration| migration.state == state);
     let fault = if any(MigrationState::Dirty) {
         Some(Reason::SchemaDirty)
@@ -162,21 +156,23 @@ pub(super) fn compare(applied: &[Applied]) -> Schema {
     };
     Schema {
         current: applied.last().map_or(0, |row| row.version),
-        expected: own().last().map_or(0, |migration| migration.version),
+        expected: files.newest(),
         fault,
     }
 }
 
-fn states(applied: &[Applied]) -> Vec<Migration> {
-    let newest = own().last().map_or(0, |migration| migration.version);
-    let pending = own().filter(|migration| applied.iter().all(|row| row.version != migration.version));
-    let pending = pending.map(|migration| (migration.version, MigrationState::Pending));
+/// Every migration of this build and of the database, by version.
+pub(super) fn states(files: &Files, applied: &[Applied]) -> Vec<Migration> {
+    let pending = files
+        .ups()
+        .filter(|file| applied.iter().all(|row| row.version != file.version));
+    let pending = pending.map(|file| (file.version, MigrationState::Pending));
     let applied = applied.iter().map(|row| {
-        let file = own().find(|migration| migration.version == row.version);
-        let state = match file {
+        let state = match files.up(row.version) {
+            // Even where it failed halfway: that is no reason to take this release down.
+            None if row.version > files.newest() => MigrationState::Ahead,
             _ if !row.success => MigrationState::Dirty,
             Some(file) if *file.checksum == *row.checksum => MigrationState::Applied,
-            None if row.version > newest => MigrationState::Ahead,
             _ => MigrationState::Drifted,
         };
         (row.version, state)
@@ -185,82 +181,78 @@ fn states(applied: &[Applied]) -> Vec<Migration> {
     states.sort_by_key(|(version, _)| *version);
     let described = states.into_iter().map(|(version, state)| Migration {
         version,
-        description: own()
-            .find(|migration| migration.version == version)
-            .map_or_else(String::new, |migration| migration.description.to_string()),
+        description: files
+            .up(version)
+            .map_or_else(String::new, |file| file.description.to_string()),
         state,
     });
     described.collect()
-}
-
-fn refused(error: &sqlx::migrate::MigrateError) -> Reason {
-    use sqlx::migrate::MigrateError;
-    let reason = match error {
-        MigrateError::Execute(error) => return logged(error),
-        MigrateError::Dirty(_) => Reason::SchemaDirty,
-        MigrateError::VersionMismatch(_) | MigrateError::VersionMissing(_) => Reason::SchemaDrift,
-        _ => Reason::Error,
-    };
-    tracing::error!(reason = reason.as_str(), cause = %error, "the migrations were refused");
-    reason
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn embedded() -> Files {
+        Files(Cow::Borrowed(&EMBEDDED.migrations))
+    }
+
     fn row(version: i64) -> Applied {
-        let file = own().find(|migration| migration.version == version);
         Applied {
             version,
             success: true,
-            checksum: file.map_or_else(Vec::new, |migration| migration.checksum.to_vec()),
+            checksum: embedded()
+                .up(version)
+                .map_or_else(Vec::new, |file| file.checksum.to_vec()),
         }
     }
 
     fn current() -> Vec<Applied> {
-        own().map(|migration| row(migration.version)).collect()
+        embedded().ups().map(|file| row(file.version)).collect()
     }
 
     fn fault_with(row: Applied) -> Option<Reason> {
         let mut rows = current();
         rows.retain(|other| other.version != row.version);
         rows.push(row);
-        compare(&rows).fault
+        compare(&embedded(), &rows).fault
     }
 
     #[test]
     fn an_empty_database_is_behind() {
-        assert_eq!(compare(&[]).fault, Some(Reason::SchemaBehind));
-        assert_eq!(compare(&[]).current, 0);
+        let schema = compare(&embedded(), &[]);
+        assert_eq!((schema.fault, schema.current), (Some(Reason::SchemaBehind), 0));
     }
 
     #[test]
     fn a_failed_a_changed_and_an_unknown_old_migration_are_told_apart() {
-        assert_eq!(
-            fault_with(Applied {
-                success: false,
-                ..row(1)
-            }),
-            Some(Reason::SchemaDirty)
-        );
-        assert_eq!(
-            fault_with(Applied {
-                checksum: vec![0],
-                ..row(1)
-            }),
-            Some(Reason::SchemaDrift)
-        );
+        let failed = Applied {
+            success: false,
+            ..row(1)
+        };
+        assert_eq!(fault_with(failed), Some(Reason::SchemaDirty));
+        let changed = Applied {
+            checksum: vec![0],
+            ..row(1)
+        };
+        assert_eq!(fault_with(changed), Some(Reason::SchemaDrift));
         assert_eq!(fault_with(row(0)), Some(Reason::SchemaDrift));
     }
 
     #[test]
     fn a_schema_is_current_or_ahead_without_a_fault() {
-        assert_eq!(compare(&current()).fault, None);
-        assert!(!compare(&current()).is_ahead());
-        let newest = compare(&current()).expected;
+        let schema = compare(&embedded(), &current());
+        assert_eq!(schema.fault, None);
+        assert!(!schema.is_ahead());
         let mut rows = current();
-        rows.push(row(newest + 1));
-        assert!(compare(&rows).is_ahead());
+        rows.push(row(schema.expected + 1));
+        assert!(compare(&embedded(), &rows).is_ahead());
+    }
+
+    #[test]
+    fn every_migration_has_a_way_back() {
+        for file in embedded().ups() {
+            assert!(embedded().down(file.version).is_some(), "{}", name(file));
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
 
 use super::{
-    Job, Responses,
+    Format, Job, Responses,
     front_door::FrontDoorResponse,
     request,
     runtime_api::{Answer, BoxError, Failure, Invocation, REQUEST_ID, RuntimeApi},
@@ -82,7 +82,8 @@ pub async fn run(settings: Settings, job: Job) -> ExitCode {
                 error_type: "UnsupportedEvent",
                 error_message: "this job takes null, or an object such as {\"arguments\": [\"status\"]}",
             })?;
-            let outcome = job(event.map(|event| event.arguments).unwrap_or_default()).await;
+            let arguments = event.map(|event| event.arguments).unwrap_or_default();
+            let outcome = job(arguments, Format::Json).await;
             if outcome.success {
                 Ok(Answer::Buffered(outcome.report.into()))
             } else {

@@ -68,6 +68,13 @@ impl Function {
         self.command().args(arguments).output().expect("the binary can be run")
     }
 
+    /// As [`Function::run`], without waiting for its end.
+    pub fn start_run(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the binary can be run")
+    }
+
     /// As a process that is up once a line of its output holds `ready`.
     pub fn start(&self, ready: &str) -> Server {
         let mut server = Server::spawn(self.command());

@@ -57,12 +57,7 @@ impl Postgres {
     /// The URL of a new database with the schema of this build.
     pub async fn migrated_database(&self) -> String {
         let url = self.empty_database().await;
-        let settings = config::Database {
-            url: Ok(url.clone()),
-            max_connections: 1,
-        };
-        let migrated = Database::connect_lazy(settings).migrate("test").await;
-        migrated.expect("an empty database can be migrated");
+        migrate(&url).await;
         url
     }
 
@@ -91,6 +86,20 @@ impl Postgres {
         let restarted = self.server.restart(&self.options);
         restarted.unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+/// Brings a database to the schema of this build.
+pub async fn migrate(url: &str) {
+    let env = config::Env::new({
+        let url = url.to_owned();
+        move |key| (key == "DATABASE_URL").then(|| url.clone())
+    });
+    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let migrated = database
+        .migrator(config::Migrate::from_env(&env), "test")
+        .up(None)
+        .await;
+    migrated.unwrap_or_else(|refusal| panic!("{refusal}"));
 }
 
 /// Runs SQL that answers nothing.

@@ -1,0 +1,300 @@
+//! Every command, and every state of the schema that it must refuse, on the real binary and a real Postgres.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "fixture/folder.rs"]
+mod folder;
+
+use folder::{COLUMN, Folder, INDEX, TABLE, report};
+use serde_json::{Value, json};
+use shared::testing::{Postgres, execute, scalar};
+use std::time::{Duration, Instant};
+
+fn all() -> Folder {
+    Folder::with(&[TABLE, INDEX, COLUMN].concat())
+}
+
+async fn database() -> String {
+    Postgres::shared().empty_database().await
+}
+
+fn refused(folder: &Folder, url: &str, line: &str, reason: &str, says: &[&str]) -> Value {
+    let (code, report) = folder.run(url, line);
+    assert_eq!((code, &report["reason"]), (Some(1), &json!(reason)), "{report}");
+    for text in says {
+        assert!(
+            report["detail"].as_str().unwrap().contains(text),
+            "{text} is not in {report}"
+        );
+    }
+    report
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_after_it_was_applied_is_refused_by_its_name() {
+    let (folder, url) = (all(), database().await);
+    folder.ok(&url, "up");
+    folder.add(&[
+        ("0002_names.up.sql", "SELECT 1;"),
+        ("0004_next.up.sql", "SELECT 1;"),
+        ("0004_next.down.sql", ""),
+    ]);
+    for line in ["up", "plan", "down"] {
+        refused(&folder, &url, line, "schema_drift", &["0002_names.up.sql"]);
+    }
+    assert_eq!(folder.ok(&url, "status")["status"], "schema_drift");
+}
+
+#[tokio::test]
+async fn a_file_that_is_out_of_order_is_refused_by_its_name() {
+    let (folder, url) = (Folder::with(&[TABLE, COLUMN].concat()), database().await);
+    folder.ok(&url, "up");
+    folder.add(&INDEX);
+    refused(&folder, &url, "up", "out_of_order", &["0002_names.up.sql", "version 3"]);
+    assert_eq!(folder.ok(&url, "status")["status"], "schema_behind");
+}
+
+#[tokio::test]
+async fn a_database_that_is_ahead_is_left_as_it_is() {
+    let (newer, older, url) = (all(), Folder::with(&TABLE), database().await);
+    newer.ok(&url, "up");
+    assert_eq!(older.ok(&url, "up")["status"], "ahead");
+    assert_eq!(older.ok(&url, "status")["status"], "schema_ahead");
+    refused(&older, &url, "down", "schema_ahead", &["version 3", "ends at 1"]);
+    refused(&older, &url, "stamp 1", "schema_ahead", &["version 3"]);
+}
+
+#[tokio::test]
+async fn a_file_that_fails_is_rolled_back_whole_and_those_before_it_stay() {
+    let (folder, url) = (Folder::with(&TABLE), database().await);
+    folder.add(&[(
+        "0002_broken.up.sql",
+        "CREATE TABLE half (id int); INSERT INTO half VALUES ('not a number');",
+    )]);
+    refused(
+        &folder,
+        &url,
+        "up",
+        "failed",
+        &["0002_broken.up.sql", "rolled back", "integer"],
+    );
+    assert_eq!(
+        folder.ok(&url, "status")["schema"],
+        json!({"current": 1, "expected": 2})
+    );
+    assert_eq!(
+        scalar(&url, "SELECT count(*) FROM pg_tables WHERE tablename = 'half'").await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_commits_by_itself_is_dirty() {
+    let (folder, url) = (Folder::with(&TABLE), database().await);
+    folder.add(&[("0002_sly.up.sql", "CREATE TABLE sly (id int); COMMIT; SELECT 1;")]);
+    refused(
+        &folder,
+        &url,
+        "up",
+        "schema_dirty",
+        &["0002_sly.up.sql", "COMMIT", "migrate stamp 1"],
+    );
+    refused(&folder, &url, "up", "schema_dirty", &["0002_sly.up.sql"]);
+    folder.add(&[("0002_sly.up.sql", "CREATE TABLE sly (id int);")]);
+    execute(&url, "DROP TABLE sly").await;
+    folder.ok(&url, "stamp 1");
+    assert_eq!(folder.ok(&url, "up")["status"], "migrated");
+}
+
+#[tokio::test]
+async fn an_index_that_was_left_invalid_is_named_with_the_way_out() {
+    let (folder, url) = (Folder::with(&TABLE), database().await);
+    folder.ok(&url, "up");
+    execute(&url, "INSERT INTO cases VALUES (1, 'same'), (2, 'same')").await;
+    folder.add(&[
+        (
+            "0002_names.up.sql",
+            "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY cases_by_name ON cases (name);",
+        ),
+        INDEX[1],
+    ]);
+    let drop = "DROP INDEX CONCURRENTLY public.cases_by_name";
+    refused(
+        &folder,
+        &url,
+        "up",
+        "schema_dirty",
+        &["0002_names.up.sql", "INVALID", drop, "stamp 2", "stamp 1"],
+    );
+    refused(&folder, &url, "up", "schema_dirty", &["0002_names.up.sql", drop]);
+    let status = folder.ok(&url, "status");
+    assert_eq!(
+        (&status["status"], &status["migrations"][1]["state"]),
+        (&json!("schema_dirty"), &json!("dirty"))
+    );
+    assert!(status["invalid_indexes"].as_str().unwrap().contains(drop), "{status}");
+    // Half of the way out: the record is set back, the index is still there.
+    folder.ok(&url, "stamp 1");
+    refused(&folder, &url, "up", "invalid_index", &["0002_names.up.sql", drop]);
+    execute(&url, drop).await;
+    execute(&url, "DELETE FROM cases WHERE id = 2").await;
+    assert_eq!(folder.ok(&url, "up")["version_after"], 2);
+}
+
+#[tokio::test]
+async fn a_file_outside_of_a_transaction_that_leaves_nothing_behind_is_not_dirty() {
+    let (folder, url) = (Folder::with(&TABLE), database().await);
+    folder.add(&[(
+        "0002_gone.up.sql",
+        "-- no-transaction\nDROP INDEX CONCURRENTLY nowhere;",
+    )]);
+    refused(&folder, &url, "up", "failed", &["0002_gone.up.sql", "nowhere"]);
+    assert_eq!(folder.ok(&url, "status")["status"], "schema_behind");
+}
+
+#[tokio::test]
+async fn a_lock_that_others_hold_is_waited_for_in_short_attempts() {
+    let (folder, url) = (Folder::with(&TABLE), database().await);
+    folder.ok(&url, "up");
+    folder.add(&COLUMN);
+    let holder = tokio::spawn({
+        let url = url.clone();
+        async move { execute(&url, "BEGIN; LOCK TABLE cases; SELECT pg_sleep(2); COMMIT").await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let migrate = folder.migrate(&url).with("MIGRATE_LOCK_TIMEOUT", "200ms");
+    let output = tokio::task::spawn_blocking(move || migrate.run(&["up"])).await.unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.contains("lock timeout"), "{log}");
+    holder.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_others_never_release_ends_the_run_with_nothing_changed() {
+    let (folder, url) = (Folder::with(&TABLE), database().await);
+    folder.ok(&url, "up");
+    folder.add(&COLUMN);
+    let holder = tokio::spawn({
+        let url = url.clone();
+        async move { execute(&url, "BEGIN; LOCK TABLE cases; SELECT pg_sleep(60)").await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let migrate = folder.migrate(&url).with("MIGRATE_LOCK_TIMEOUT", "10ms");
+    let (code, failed) = tokio::task::spawn_blocking(move || report(&migrate, "up"))
+        .await
+        .unwrap();
+    assert_eq!((code, &failed["reason"]), (Some(1), &json!("locked")), "{failed}");
+    holder.abort();
+    assert_eq!(folder.ok(&url, "status")["status"], "schema_behind");
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended() {
+    let (folder, url) = (
+        Folder::with(&[("0001_slow.up.sql", "SELECT pg_sleep(60);")]),
+        database().await,
+    );
+    let start = Instant::now();
+    let (code, failed) = report(&folder.migrate(&url).with("MIGRATE_STATEMENT_TIMEOUT", "200ms"), "up");
+    assert_eq!((code, &failed["reason"]), (Some(1), &json!("failed")), "{failed}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_migrator_waits_for_another_no_longer_than_it_was_told() {
+    let (folder, url) = (
+        Folder::with(&[("0001_slow.up.sql", "SELECT pg_sleep(60);")]),
+        database().await,
+    );
+    let _slow = folder.migrate(&url).start("\"running\"");
+    let (code, failed) = report(&folder.migrate(&url).with("MIGRATE_WAIT", "300ms"), "up");
+    assert_eq!((code, &failed["reason"]), (Some(1), &json!("busy")), "{failed}");
+}
+
+#[tokio::test]
+async fn what_has_no_way_back_and_what_has_no_file_is_refused() {
+    let (folder, url) = (
+        Folder::with(&[("0001_only.up.sql", "CREATE TABLE t (id int);")]),
+        database().await,
+    );
+    folder.ok(&url, "up");
+    refused(&folder, &url, "down", "irreversible", &["version 1"]);
+    for line in ["up --to 9", "stamp 9"] {
+        refused(&folder, &url, line, "no_such_version", &["version 9"]);
+    }
+    let nowhere = folder.migrate(&url).with("MIGRATIONS_DIR", "/nowhere");
+    assert_eq!(report(&nowhere, "up").1["reason"], "misconfigured");
+}
+
+#[tokio::test]
+async fn a_plan_is_the_sql_that_up_runs_and_changes_nothing() {
+    let (folder, url) = (all(), database().await);
+    let plan = folder.ok(&url, "plan");
+    assert_eq!(plan["status"], "pending");
+    let files: Vec<&str> = plan["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["file"].as_str().unwrap())
+        .collect();
+    assert_eq!(files, ["0001_cases.up.sql", "0002_names.up.sql", "0003_closed.up.sql"]);
+    assert_eq!(
+        plan["files"][1],
+        json!({"file": INDEX[0].0, "transaction": false, "sql": INDEX[0].1})
+    );
+    assert_eq!(
+        scalar(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await,
+        0
+    );
+    folder.ok(&url, "up");
+    assert_eq!(folder.ok(&url, "plan"), json!({"status": "nothing_to_do", "files": []}));
+}
+
+#[tokio::test]
+async fn up_stops_where_it_was_told_and_down_goes_back_as_far_as_it_was_told() {
+    let (folder, url) = (all(), database().await);
+    assert_eq!(folder.ok(&url, "up --to 2")["version_after"], 2);
+    assert_eq!(folder.ok(&url, "up --to 1")["status"], "nothing_to_do");
+    assert_eq!(folder.ok(&url, "up")["version_after"], 3);
+    assert_eq!(folder.ok(&url, "down")["version_after"], 2);
+    assert_eq!(folder.ok(&url, "down 9")["version_after"], 0);
+    assert_eq!(folder.ok(&url, "down")["status"], "nothing_to_do");
+    assert_eq!(
+        scalar(&url, "SELECT count(*) FROM pg_tables WHERE tablename = 'cases'").await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_was_migrated_by_hand_is_adopted_by_a_stamp() {
+    let (folder, url) = (all(), database().await);
+    execute(&url, TABLE[0].1).await;
+    let stamped = folder.ok(&url, "stamp 1");
+    assert_eq!(
+        (&stamped["status"], &stamped["version_after"]),
+        (&json!("stamped"), &json!(1))
+    );
+    assert_eq!(folder.ok(&url, "up")["version_before"], 1);
+    folder.ok(&url, "stamp 0");
+    assert_eq!(folder.ok(&url, "status")["schema"]["current"], 0);
+}
+
+#[tokio::test]
+async fn the_history_holds_every_run_that_moved_the_schema() {
+    let url = Postgres::shared().empty_database().await;
+    let embedded = shared::testing::Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", &url);
+    assert_eq!(
+        report(&embedded, "history").1,
+        json!({"status": "recorded", "runs": []})
+    );
+    report(&embedded, "up");
+    report(&embedded, "up");
+    let (_, history) = report(&embedded, "history");
+    let runs = history["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 1, "{history}");
+    assert_eq!(
+        (&runs[0]["version_before"], &runs[0]["version_after"]),
+        (&json!(0), &json!(1))
+    );
+    assert!(runs[0]["started_at"].as_str().unwrap().ends_with('Z'), "{history}");
+}

@@ -1,0 +1,103 @@
+//! Through a real PgBouncer: in transaction mode a migrator is refused, in session mode it works, and reading works in both.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+use shared::testing::{Function, Postgres, scalar};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+struct PgBouncer {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl PgBouncer {
+    fn start(postgres: &Postgres, mode: &str) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.unwrap().port();
+        let folder = tempfile::tempdir().unwrap();
+        let settings = folder.path().join("pgbouncer.ini");
+        let socket = postgres.url().split("host=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        let socket = socket.replace("%2F", "/");
+        let text = format!(
+            "[databases]\n* = host={socket} port={} user={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
+            postgres.port(),
+            postgres.user(),
+        );
+        fs::write(&settings, text).unwrap();
+        let mut command = Command::new("pgbouncer");
+        command.arg(&settings).stdout(Stdio::null()).stderr(Stdio::null());
+        // It refuses root.
+        if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+            fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            command.args(["--user", "postgres"]);
+        }
+        let process = command.spawn().expect("pgbouncer is installed");
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(10), "pgbouncer does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self {
+            process,
+            port,
+            _folder: folder,
+        }
+    }
+
+    /// The URL of a database behind it.
+    fn url(&self, direct: &str) -> String {
+        let database = direct.split('?').next().unwrap().rsplit('/').next().unwrap();
+        format!("postgresql://anyone@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn migrate(url: &str, command: &str) -> serde_json::Value {
+    let function = Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);
+    let output = function.run(&[command, "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {output:?}"))
+}
+
+#[tokio::test]
+#[ignore = "needs pgbouncer, which .ci/run installs"]
+async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
+    let postgres = Postgres::start(&[]);
+    let pooler = PgBouncer::start(&postgres, "transaction");
+    let url = postgres.empty_database().await;
+    for _ in 0..5 {
+        let refused = migrate(&pooler.url(&url), "up");
+        assert_eq!(refused["reason"], "pooler", "{refused}");
+        assert_eq!(migrate(&pooler.url(&url), "status")["status"], "schema_behind");
+    }
+    assert_eq!(scalar(&url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, 0);
+    assert_eq!(migrate(&url, "up")["status"], "migrated");
+    assert_eq!(migrate(&pooler.url(&url), "up")["status"], "nothing_to_do");
+}
+
+#[tokio::test]
+#[ignore = "needs pgbouncer, which .ci/run installs"]
+async fn a_pooler_in_session_mode_is_as_good_as_the_server() {
+    let postgres = Postgres::start(&[]);
+    let pooler = PgBouncer::start(&postgres, "session");
+    let url = postgres.empty_database().await;
+    assert_eq!(migrate(&pooler.url(&url), "up"), {
+        let mut expected = json!({"status": "migrated", "version_before": 0, "version_after": 1});
+        expected["duration_ms"] = migrate(&pooler.url(&url), "history")["runs"][0]["duration_ms"].clone();
+        expected
+    });
+}

@@ -1,0 +1,232 @@
+//! One file at a time: in a transaction with its record, or outside of one with a mark that says it has begun.
+
+use super::{
+    Refusal,
+    schema::{Files, name},
+};
+use crate::config;
+use sqlx::{Connection, Executor, PgConnection, migrate::Migration};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// How often a file is tried that does not get the locks it needs.
+const ATTEMPTS: u32 = 10;
+
+/// Runs files on a connection that holds the lock.
+pub(super) struct Applier<'a> {
+    pub connection: &'a mut PgConnection,
+    pub files: &'a Files,
+    pub settings: config::Migrate,
+}
+
+impl Applier<'_> {
+    /// Runs one file, up or down, and records it.
+    pub async fn run(&mut self, file: &Migration) -> Result<(), Refusal> {
+        let start = Instant::now();
+        tracing::info!(file = name(file), "running");
+        if file.no_tx {
+            self.outside(file).await?;
+        } else {
+            self.inside(file).await?;
+        }
+        tracing::info!(file = name(file), duration_ms = start.elapsed().as_millis(), "done");
+        Ok(())
+    }
+
+    /// Another session's lock must not make this file a queue that every query stands in: it gives up, and comes back.
+    async fn inside(&mut self, file: &Migration) -> Result<(), Refusal> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.attempt(file).await? {
+                Ok(()) => return Ok(()),
+                Err(error) if !is_contention(&error) => {
+                    return Err(Refusal::Failed {
+                        file: name(file),
+                        cause: error.to_string(),
+                    });
+                }
+                Err(error) if attempts == ATTEMPTS => {
+                    return Err(Refusal::Locked {
+                        file: name(file),
+                        attempts,
+                        cause: error.to_string(),
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(file = name(file), attempts, cause = %error, "rolled back; trying again");
+                    // As long a pause for the others as the wait was for them.
+                    sleep(self.settings.lock_timeout.mul_f64(0.5 + fastrand::f64())).await;
+                }
+            }
+        }
+    }
+
+    /// The outer result is a refusal for good, the inner one what Postgres said of the file, which is rolled back.
+    async fn attempt(&mut self, file: &Migration) -> Result<Result<(), sqlx::Error>, Refusal> {
+        let start = Instant::now();
+        let mut transaction = self.connection.begin().await?;
+        // The mark is gone where the file ends the transaction. A client that dies takes its statement with it.
+        let prepared = sqlx::query(
+            "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true),
+                    set_config('pilotlight.version', $3, true),
+                    (SELECT set_config(name, '1s', true) FROM pg_settings WHERE name = 'client_connection_check_interval')",
+        )
+        .bind(milliseconds(self.settings.lock_timeout))
+        .bind(milliseconds(self.settings.statement_timeout))
+        .bind(file.version.to_string());
+        prepared.execute(&mut *transaction).await?;
+        if let Err(error) = transaction.execute(file.sql.clone()).await {
+            transaction.rollback().await?;
+            return Ok(Err(error));
+        }
+        let recorded = if file.migration_type.is_down_migration() {
+            sqlx::query(
+                "DELETE FROM _sqlx_migrations
+                 WHERE version = $1 AND current_setting('pilotlight.version', true) = $1::text",
+            )
+            .bind(file.version)
+            .execute(&mut *transaction)
+            .await?
+        } else {
+            sqlx::query(
+                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 SELECT $1, $2, true, $3, $4 WHERE current_setting('pilotlight.version', true) = $1::text",
+            )
+            .bind(file.version)
+            .bind(&*file.description)
+            .bind(&*file.checksum)
+            .bind(start.elapsed().as_nanos() as i64)
+            .execute(&mut *transaction)
+            .await?
+        };
+        if recorded.rows_affected() != 1 {
+            drop(transaction);
+            self.mark(file).await?;
+            return Err(Refusal::EndsItsTransaction {
+                file: name(file),
+                before: self.before(file),
+            });
+        }
+        // A failure of the commit may come after the fact: it is not the file's, and the next run sees what is true.
+        transaction.commit().await?;
+        Ok(Ok(()))
+    }
+
+    /// No lock timeout here: what cannot run in a transaction waits without standing in anybody's way, and an index that
+    /// gives up is left INVALID.
+    async fn outside(&mut self, file: &Migration) -> Result<(), Refusal> {
+        let start = Instant::now();
+        let prepared =
+            sqlx::query("SELECT set_config('lock_timeout', '0', false), set_config('statement_timeout', $1, false)")
+                .bind(milliseconds(self.settings.statement_timeout));
+        prepared.execute(&mut *self.connection).await?;
+        if let Some(found) = invalid_indexes(self.connection).await? {
+            return Err(Refusal::InvalidIndex {
+                file: name(file),
+                found,
+            });
+        }
+        self.mark(file).await?;
+        if let Err(error) = self.connection.execute(file.sql.clone()).await {
+            let cause = error.to_string();
+            tracing::error!(file = name(file), cause, "failed outside of a transaction");
+            if invalid_indexes(self.connection).await?.is_some() {
+                return Err(self.dirty(file).await?);
+            }
+            self.unmark(file).await?;
+            return Err(Refusal::Failed {
+                file: name(file),
+                cause,
+            });
+        }
+        if file.migration_type.is_down_migration() {
+            self.forget(file).await
+        } else {
+            let recorded =
+                sqlx::query("UPDATE _sqlx_migrations SET success = true, execution_time = $2 WHERE version = $1")
+                    .bind(file.version)
+                    .bind(start.elapsed().as_nanos() as i64);
+            recorded.execute(&mut *self.connection).await?;
+            Ok(())
+        }
+    }
+
+    /// What a dirty file left behind, and the way out.
+    pub async fn dirty(&mut self, file: &Migration) -> Result<Refusal, Refusal> {
+        let found = invalid_indexes(self.connection).await?;
+        Ok(Refusal::Dirty {
+            file: name(file),
+            version: file.version,
+            before: self.before(file),
+            found: found.unwrap_or_else(|| "Look whether its effect is there, and undo what is half done".to_owned()),
+        })
+    }
+
+    fn before(&self, file: &Migration) -> i64 {
+        let older = self.files.ups().rfind(|other| other.version < file.version);
+        older.map_or(0, |file| file.version)
+    }
+
+    /// Records that a file has begun.
+    async fn mark(&mut self, file: &Migration) -> Result<(), Refusal> {
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES ($1, $2, false, $3, -1) ON CONFLICT (version) DO UPDATE SET success = false",
+        )
+        .bind(file.version)
+        .bind(&*file.description)
+        .bind(&*file.checksum)
+        .execute(&mut *self.connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Takes the mark back: the file has left nothing behind.
+    async fn unmark(&mut self, file: &Migration) -> Result<(), Refusal> {
+        if !file.migration_type.is_down_migration() {
+            return self.forget(file).await;
+        }
+        sqlx::query("UPDATE _sqlx_migrations SET success = true WHERE version = $1")
+            .bind(file.version)
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn forget(&mut self, file: &Migration) -> Result<(), Refusal> {
+        sqlx::query("DELETE FROM _sqlx_migrations WHERE version = $1")
+            .bind(file.version)
+            .execute(&mut *self.connection)
+            .await?;
+        Ok(())
+    }
+}
+
+/// The indexes that `CREATE INDEX CONCURRENTLY` left INVALID and is not building any more, in a sentence.
+pub(super) async fn invalid_indexes(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_index i
+         JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE NOT i.indisvalid AND c.relkind = 'i'
+           AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)
+         ORDER BY 1",
+    )
+    .fetch_all(connection)
+    .await?;
+    let named: Vec<String> = names
+        .iter()
+        .map(|name| format!("index {name} is INVALID: DROP INDEX CONCURRENTLY {name}"))
+        .collect();
+    Ok((!named.is_empty()).then(|| named.join("; ")))
+}
+
+/// Locks not granted in time, deadlocks, serialization: rolled back whole, and worth another attempt.
+fn is_contention(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01" | "40001"))
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}

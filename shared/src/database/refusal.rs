@@ -1,0 +1,140 @@
+//! Why a migrator stopped: a closed set, and a sentence on what to do.
+
+use super::Reason;
+use std::time::Duration;
+
+/// Why a migrator stopped. What it says is for the operator: it may hold SQL and names of the schema, never a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The database cannot be used.
+    #[error("the database cannot be used; the log has the cause")]
+    Database(Reason),
+    /// `MIGRATIONS_DIR` cannot be read.
+    #[error("MIGRATIONS_DIR cannot be read: {0}")]
+    Files(String),
+    /// A session would not stay a session.
+    #[error(
+        "DATABASE_URL leads to a pooler in transaction mode, which cannot hold a migrator's lock: name the server itself, \
+         or a pooler in session mode"
+    )]
+    Pooler,
+    /// Another migrator did not finish in time.
+    #[error("another migrator held the lock for longer than MIGRATE_WAIT ({0:?})")]
+    Busy(Duration),
+    /// A file differs from what was applied under its version.
+    #[error("{file} was changed after it was applied: put its applied text back, and make the change in a new file")]
+    Drift {
+        /// The file's name.
+        file: String,
+    },
+    /// An old version is applied that this build has no file for.
+    #[error("version {0} is applied and has no file here: put the file back")]
+    Missing(i64),
+    /// A file is older than what is applied.
+    #[error("{file} is out of order, because version {newest} is applied already: give it a newer number")]
+    OutOfOrder {
+        /// The file's name.
+        file: String,
+        /// The newest version applied.
+        newest: i64,
+    },
+    /// A newer release has migrated: this one must not take anything back.
+    #[error("the database is ahead, at version {current}, and this build ends at {expected}: use the newer build")]
+    Ahead {
+        /// The newest version applied.
+        current: i64,
+        /// The newest version of this build.
+        expected: i64,
+    },
+    /// A file that runs outside of a transaction began and did not end well.
+    #[error(
+        "{file} is dirty: it began outside of a transaction and did not end well. {found}. Then record where the schema \
+         is: `migrate stamp {version}` if its effect is there, `migrate stamp {before}` if it is not"
+    )]
+    Dirty {
+        /// The file's name.
+        file: String,
+        /// Its version.
+        version: i64,
+        /// The version before it.
+        before: i64,
+        /// What was found in the database, and what to do about it.
+        found: String,
+    },
+    /// An index that no query uses and every write pays for; a file with `IF NOT EXISTS` would pass over it.
+    #[error("{found}, before {file} can run")]
+    InvalidIndex {
+        /// The file that was next.
+        file: String,
+        /// Which indexes, and what to do about them.
+        found: String,
+    },
+    /// No file has this version.
+    #[error("version {0} has no file here")]
+    NoSuchVersion(i64),
+    /// A file has no way back.
+    #[error("version {0} has no .down.sql file")]
+    Irreversible(i64),
+    /// Other sessions kept a lock that a file needs.
+    #[error("{file} did not get the locks it needs in {attempts} attempts of MIGRATE_LOCK_TIMEOUT: {cause}")]
+    Locked {
+        /// The file's name.
+        file: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// What Postgres said.
+        cause: String,
+    },
+    /// Postgres refused a file, which left nothing behind.
+    #[error("{file} failed and was rolled back: {cause}")]
+    Failed {
+        /// The file's name.
+        file: String,
+        /// What Postgres said.
+        cause: String,
+    },
+    /// A file has a COMMIT or ROLLBACK of its own.
+    #[error(
+        "{file} ends the transaction it runs in: take its COMMIT or ROLLBACK out, undo what it did, and then \
+         `migrate stamp {before}`"
+    )]
+    EndsItsTransaction {
+        /// The file's name.
+        file: String,
+        /// The version before it.
+        before: i64,
+    },
+}
+
+impl Refusal {
+    /// The word in the report.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Database(reason) => reason.as_str(),
+            Self::Files(_) => "misconfigured",
+            Self::Pooler => "pooler",
+            Self::Busy(_) => "busy",
+            Self::Drift { .. } | Self::Missing(_) => "schema_drift",
+            Self::OutOfOrder { .. } => "out_of_order",
+            Self::Ahead { .. } => "schema_ahead",
+            Self::Dirty { .. } | Self::EndsItsTransaction { .. } => "schema_dirty",
+            Self::InvalidIndex { .. } => "invalid_index",
+            Self::NoSuchVersion(_) => "no_such_version",
+            Self::Irreversible(_) => "irreversible",
+            Self::Locked { .. } => "locked",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self::Database(reason)
+    }
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(super::logged(&error))
+    }
+}
