@@ -87,7 +87,11 @@ impl Database {
     pub fn connect_lazy(settings: config::Database) -> Self {
         let options = settings.url.and_then(|url| {
             url.parse::<PgConnectOptions>()
-                .map(|options| options.application_name(&program()).disable_statement_logging())
+                .map(|options| {
+                    let options = options.application_name(&program()).disable_statement_logging();
+                    // PgBouncer refuses the parameter, and servers since 12 do without it.
+                    options.extra_float_digits(None)
+                })
                 .map_err(|_| {
                     Unusable::Misconfigured(config::Invalid {
                         key: "DATABASE_URL",

@@ -24,13 +24,20 @@ impl PgBouncer {
         let port = free.unwrap().port();
         let folder = tempfile::tempdir().unwrap();
         let settings = folder.path().join("pgbouncer.ini");
-        let socket = postgres.url().split("host=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        let socket = postgres
+            .url()
+            .split("host=")
+            .nth(1)
+            .unwrap()
+            .split('&')
+            .next()
+            .unwrap()
+            .to_owned();
         let socket = socket.replace("%2F", "/");
         let text = format!(
-            "[databases]\n* = host={socket} port={} user={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+            "[databases]\n* = host={socket} port={} user=pilotlight\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              unix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
             postgres.port(),
-            postgres.user(),
         );
         fs::write(&settings, text).unwrap();
         let mut command = Command::new("pgbouncer");
@@ -70,7 +77,7 @@ impl Drop for PgBouncer {
 fn migrate(url: &str, command: &str) -> serde_json::Value {
     let function = Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);
     let output = function.run(&[command, "--json"]);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {output:?}"))
+    { eprintln!("{}", String::from_utf8_lossy(&output.stderr)); serde_json::from_slice(&output.stdout).unwrap() }
 }
 
 #[tokio::test]
@@ -84,7 +91,10 @@ async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
         assert_eq!(refused["reason"], "pooler", "{refused}");
         assert_eq!(migrate(&pooler.url(&url), "status")["status"], "schema_behind");
     }
-    assert_eq!(scalar(&url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, 0);
+    assert_eq!(
+        scalar(&url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await,
+        0
+    );
     assert_eq!(migrate(&url, "up")["status"], "migrated");
     assert_eq!(migrate(&pooler.url(&url), "up")["status"], "nothing_to_do");
 }
