@@ -203,8 +203,8 @@ fn postgres_url(url: &str) -> Result<String, Unusable> {
     Ok(format!("postgresql://{authority}{host}{path}"))
 }
 
-/// Where the evidence files are.
-#[derive(Clone, Debug)]
+/// Where the evidence files are. Not `Debug`: it holds a secret.
+#[derive(Clone)]
 pub struct Storage {
     /// The bucket and its backend.
     pub location: Result<Location, Unusable>,
@@ -212,8 +212,34 @@ pub struct Storage {
     pub gcs_emulator: Option<String>,
     /// `GOOGLE_APPLICATION_CREDENTIALS`: the path of a service account's key; the metadata server otherwise.
     pub gcs_credentials: Option<String>,
-    /// `AWS_ENDPOINT_URL_S3`: a server of one's own. The SDK reads it too; here it decides how buckets are addressed.
-    pub s3_endpoint: Option<String>,
+    /// `GCE_METADATA_HOST` is set: there is a metadata server, whatever else is emulated. The SDK reads its address.
+    pub gcs_metadata_host: bool,
+    /// How to reach S3.
+    pub s3: S3,
+    /// `STORAGE_TIMEOUT`: the deadline of one request to the bucket, its retries included. Health checks have their own.
+    pub timeout: Duration,
+}
+
+/// How to reach S3. What is not here, the SDK finds by its own chain: profiles, roles of containers and instances.
+#[derive(Clone)]
+pub struct S3 {
+    /// `AWS_ENDPOINT_URL_S3`: a server of one's own.
+    pub endpoint: Option<String>,
+    /// `AWS_REGION`
+    pub region: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+    pub credentials: Option<(String, String, Option<String>)>,
+}
+
+impl S3 {
+    fn from_env(env: &Env) -> Self {
+        let key = env.text("AWS_ACCESS_KEY_ID").zip(env.text("AWS_SECRET_ACCESS_KEY"));
+        Self {
+            endpoint: env.text("AWS_ENDPOINT_URL_S3"),
+            region: env.text("AWS_REGION"),
+            credentials: key.map(|(id, secret)| (id, secret, env.text("AWS_SESSION_TOKEN"))),
+        }
+    }
 }
 
 /// A bucket, named by a URL.
@@ -253,7 +279,9 @@ impl Storage {
             location,
             gcs_emulator: env.text("STORAGE_EMULATOR_HOST"),
             gcs_credentials: env.text("GOOGLE_APPLICATION_CREDENTIALS"),
-            s3_endpoint: env.text("AWS_ENDPOINT_URL_S3"),
+            gcs_metadata_host: env.text("GCE_METADATA_HOST").is_some(),
+            s3: S3::from_env(env),
+            timeout: env.duration("STORAGE_TIMEOUT", Duration::from_secs(30)),
         }
     }
 }

@@ -1,12 +1,34 @@
 //! The bucket of evidence files: GCS, S3, a folder or memory behind one type. No SDK type leaves `storage/`.
 
+mod backend;
+mod checksum;
+mod disposition;
+mod download;
+mod error;
 mod gcs;
 mod http;
+mod key;
+mod local;
+mod objects;
+mod presign;
+mod retry;
 mod s3;
+mod upload;
 
-use crate::config::{self, Location, Unusable};
-use std::{io, path::PathBuf, sync::Arc};
+use crate::config::{self, Location};
+use backend::Backend;
+use checksum::Digest;
+pub use checksum::{Crc32c, Sha256};
+pub use error::{Error, Kind};
+use futures_util::stream::BoxStream;
+pub use key::{InvalidKey, Key};
+pub use presign::{Presigned, SignPut};
+use retry::retry;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::SystemTime};
 use tokio::sync::OnceCell;
+pub use upload::Stored;
 
 /// Reading this key tells whether objects can be read. It need not exist where the credentials may list the bucket;
 /// GCS and S3 answer "forbidden" for a missing key to those who may not.
@@ -18,14 +40,93 @@ pub struct Storage(Arc<Inner>);
 
 struct Inner {
     settings: config::Storage,
-    backend: OnceCell<Backend>,
+    backend: OnceCell<Arc<Backend>>,
 }
 
-enum Backend {
-    Gcs(gcs::Bucket),
-    S3(s3::Bucket),
-    Folder(PathBuf),
-    Memory,
+/// An object without its content.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Object {
+    /// Its name.
+    pub key: Key,
+    /// In bytes.
+    pub size: u64,
+    /// The store's tag of this content.
+    pub etag: Option<String>,
+    /// When it was put.
+    pub modified: SystemTime,
+    /// As it was put; not in listings.
+    pub content_type: Option<String>,
+    /// Kept with it when it was put here; not in listings.
+    pub sha256: Option<Sha256>,
+    crc32c: Option<Crc32c>,
+    upload: Option<String>,
+}
+
+/// A page of a listing, by key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Page {
+    /// At most as many as were asked for; maybe fewer, or none, on a page that is not the last.
+    pub objects: Vec<Object>,
+    /// For the next page; `None` on the last.
+    pub next: Option<String>,
+}
+
+/// How to put an object.
+#[derive(Clone, Debug, Default)]
+pub struct Put {
+    /// Replace an object that is there; otherwise the put is create-only.
+    pub overwrite: bool,
+    /// A media type (RFC 9110).
+    pub content_type: Option<String>,
+    /// The content must have this checksum.
+    pub sha256: Option<Sha256>,
+}
+
+/// What keeps an object from being deleted or replaced.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hold {
+    /// Until it is taken off.
+    pub legal: bool,
+    /// Until a time.
+    pub retention: Option<Retention>,
+}
+
+/// Who may end a retention before its time, which is the time in it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retention {
+    /// Those with a special permission.
+    Governance(SystemTime),
+    /// Nobody, the account's root included.
+    Compliance(SystemTime),
+}
+
+type Body = BoxStream<'static, Result<bytes::Bytes, Error>>;
+
+/// What is kept with an object.
+#[derive(Deserialize, Serialize)]
+struct Attributes {
+    content_type: Option<String>,
+    sha256: Option<Sha256>,
+    /// Of one put, and no other.
+    upload: String,
+}
+
+impl Attributes {
+    fn of(put: &Put) -> Result<Self, Error> {
+        let plain = |c: u8| c == b' ' || c.is_ascii_graphic();
+        if put.content_type.as_ref().is_some_and(|text| !text.bytes().all(plain)) {
+            return Err(Error::new(Kind::Other, "a content type is printable ASCII"));
+        }
+        let mut random = [0; 16];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| Error::new(Kind::Other, "no random numbers"))?;
+        Ok(Self {
+            content_type: put.content_type.clone(),
+            sha256: put.sha256,
+            upload: uuid::Builder::from_random_bytes(random).into_uuid().to_string(),
+        })
+    }
 }
 
 /// Why the bucket cannot be used: the closed set of `/health/storage`.
@@ -63,18 +164,29 @@ impl Reason {
             Self::Error => "error",
         }
     }
+}
 
+impl Reason {
     /// Logs the cause, once, with the request's id.
-    fn because(self, cause: &dyn std::error::Error) -> Self {
-        let chain: Vec<String> = std::iter::successors(Some(cause), |error| error.source())
-            .map(ToString::to_string)
-            .collect();
-        tracing::error!(
-            reason = self.as_str(),
-            cause = chain.join(": "),
-            "the bucket cannot be used"
-        );
-        self
+    fn logged(error: &Error) -> Self {
+        let reason = match error.kind {
+            Kind::NotConfigured => Self::NotConfigured,
+            Kind::Misconfigured => Self::Misconfigured,
+            Kind::Unreachable => Self::Unreachable,
+            Kind::Timeout => Self::Timeout,
+            Kind::Unauthenticated => Self::AuthFailed,
+            Kind::Forbidden => Self::Forbidden,
+            Kind::BucketNotFound => Self::BucketNotFound,
+            _ => Self::Error,
+        };
+        if reason != Self::NotConfigured {
+            tracing::error!(
+                reason = reason.as_str(),
+                cause = error.chain(),
+                "the bucket cannot be used"
+            );
+        }
+        reason
     }
 }
 
@@ -101,40 +213,77 @@ impl Storage {
     /// # Errors
     /// The reason; the cause is logged. No deadline and no retries: the caller has a deadline, and asks again.
     pub async fn probe(&self) -> Result<(), Reason> {
-        match self.0.backend.get_or_try_init(|| self.connect()).await? {
-            Backend::Gcs(bucket) => bucket.probe().await,
-            Backend::S3(bucket) => bucket.probe().await,
-            Backend::Folder(path) => probe_folder(path.clone()).await,
-            Backend::Memory => Ok(()),
+        let probed = async { self.backend().await?.probe().await }.await;
+        probed.map_err(|error| Reason::logged(&error))
+    }
+
+    /// The object without its content.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn head(&self, key: &Key) -> Result<Object, Error> {
+        let backend = self.backend().await?;
+        retry(self.0.settings.timeout, || backend.head(key)).await
+    }
+
+    /// A page of the objects below `under`, or of all: of `limit` objects at most, after the page whose `next` is given.
+    ///
+    /// # Errors
+    /// `BucketNotFound`, where the store says so.
+    pub async fn list(&self, under: Option<&Key>, page: Option<&str>, limit: usize) -> Result<Page, Error> {
+        let backend = self.backend().await?;
+        let limit = limit.clamp(1, 1000);
+        let listed = retry(self.0.settings.timeout, || backend.list(under, page, limit)).await;
+        let mut page = listed?;
+        let own = format!("{}/", key::RESERVED);
+        page.objects.retain(|object| !object.key.as_str().starts_with(&own));
+        Ok(page)
+    }
+
+    /// Deletes the object, if it is there.
+    ///
+    /// # Errors
+    /// `Forbidden` where a hold keeps it.
+    pub async fn delete(&self, key: &Key) -> Result<(), Error> {
+        let backend = self.backend().await?;
+        match retry(self.0.settings.timeout, || backend.delete(key)).await {
+            Err(error) if error.kind == Kind::NotFound => Ok(()),
+            deleted => deleted,
         }
     }
 
-    async fn connect(&self) -> Result<Backend, Reason> {
-        let settings = &self.0.settings;
-        match settings.location.as_ref() {
-            Err(Unusable::NotConfigured) => Err(Reason::NotConfigured),
-            Err(Unusable::Misconfigured(setting)) => {
-                tracing::error!("{setting}");
-                Err(Reason::Misconfigured)
-            }
-            Ok(Location::Gcs(name)) => gcs::Bucket::new(name, settings).map(Backend::Gcs),
-            Ok(Location::S3(name)) => Ok(Backend::S3(s3::Bucket::new(name, settings).await)),
-            Ok(Location::Folder(path)) => Ok(Backend::Folder(path.into())),
-            Ok(Location::Memory) => Ok(Backend::Memory),
-        }
+    /// Puts a legal hold on the object, or takes it off.
+    ///
+    /// # Errors
+    /// `Unsupported` but on S3, in a bucket with Object Lock: GCS has holds in its JSON API alone, and files have none.
+    pub async fn set_legal_hold(&self, key: &Key, on: bool) -> Result<(), Error> {
+        let backend = self.backend().await?;
+        let bucket = backend.object_lock()?;
+        retry(self.0.settings.timeout, || bucket.set_legal_hold(key, on)).await
     }
-}
 
-/// On a thread of its own: a network file system can hang.
-async fn probe_folder(path: PathBuf) -> Result<(), Reason> {
-    let opened = tokio::task::spawn_blocking(move || std::fs::read_dir(path).map(drop)).await;
-    let Err(error) = opened.unwrap_or_else(|panic| Err(io::Error::other(panic))) else {
-        return Ok(());
-    };
-    let reason = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Reason::BucketNotFound,
-        io::ErrorKind::PermissionDenied => Reason::Forbidden,
-        _ => Reason::Error,
-    };
-    Err(reason.because(&error))
+    /// Keeps the object until a time, which can be made later and not earlier.
+    ///
+    /// # Errors
+    /// As [`Storage::set_legal_hold`].
+    pub async fn set_retention(&self, key: &Key, retention: Retention) -> Result<(), Error> {
+        let backend = self.backend().await?;
+        let bucket = backend.object_lock()?;
+        retry(self.0.settings.timeout, || bucket.set_retention(key, retention)).await
+    }
+
+    /// What keeps the object.
+    ///
+    /// # Errors
+    /// As [`Storage::set_legal_hold`].
+    pub async fn hold(&self, key: &Key) -> Result<Hold, Error> {
+        let backend = self.backend().await?;
+        let bucket = backend.object_lock()?;
+        retry(self.0.settings.timeout, || bucket.hold(key)).await
+    }
+
+    async fn backend(&self) -> Result<Arc<Backend>, Error> {
+        let connect = || async { Backend::connect(&self.0.settings).await.map(Arc::new) };
+        self.0.backend.get_or_try_init(connect).await.cloned()
+    }
 }

@@ -2,17 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "faults/s3_server.rs"]
-mod s3_server;
-
-use s3_server::S3Server;
 use serde_json::json;
-use shared::testing::{Behaviour, Client, Exchange, Function, GcsEmulator, Server};
+use shared::testing::{
+    Client, Exchange, Function, Server,
+    gcs::{Fault, GcsEmulator},
+    loopback,
+    s3::{self, S3Server},
+};
 use std::{
     io::Write,
     time::{Duration, Instant},
 };
-use tokio::net::TcpListener;
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// What must never be seen outside, in the settings and services of every test here.
@@ -31,19 +31,19 @@ fn function() -> Function {
         .with("HEALTH_CACHE", "1ms")
 }
 
-fn gcs(bucket: &str, url: &str) -> Server {
+fn on_gcs(bucket: &str, url: &str) -> Server {
     function()
         .with("GCS_BUCKET", bucket)
         .with("STORAGE_EMULATOR_HOST", url)
         .serve()
 }
 
-fn s3(bucket: &str, url: &str, secret: &str) -> Server {
+fn on_s3(bucket: &str, url: &str, secret: &str) -> Server {
     function()
         .with("S3_BUCKET", bucket)
         .with("AWS_ENDPOINT_URL_S3", url)
         .with("AWS_REGION", "eu-west-1")
-        .with("AWS_ACCESS_KEY_ID", s3_server::ACCESS_KEY)
+        .with("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY)
         .with("AWS_SECRET_ACCESS_KEY", secret)
         .serve()
 }
@@ -82,27 +82,23 @@ async fn assert_accessible(server: &Server) {
     assert_eq!(answer.json()["storage"], "accessible");
 }
 
-/// Takes connections and says nothing.
-async fn silent_port() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    (listener, url)
-}
-
 #[tokio::test]
 async fn gcs_fails_for_each_reason_and_recovers_by_itself() {
     let emulator = GcsEmulator::start("evidence").await;
-    let server = gcs("evidence", &emulator.url);
-    for (behaviour, reason) in [
-        (Behaviour::Forbidden, "forbidden"),
-        (Behaviour::Unauthenticated, "auth_failed"),
-        (Behaviour::Unavailable, "error"),
-        (Behaviour::Silent, "timeout"),
+    let server = on_gcs("evidence", &emulator.url);
+    for (fault, reason) in [
+        (Fault::Status(401), "auth_failed"),
+        (Fault::Status(403), "forbidden"),
+        (Fault::Status(408), "timeout"),
+        (Fault::Status(429), "error"),
+        (Fault::Status(503), "unreachable"),
+        (Fault::Reset, "unreachable"),
+        (Fault::Silence, "timeout"),
     ] {
         assert_accessible(&server).await;
-        emulator.behave(behaviour);
+        emulator.always(Some(fault));
         assert_reason(&server, reason).await;
-        emulator.behave(Behaviour::Normal);
+        emulator.always(None);
     }
     assert_accessible(&server).await;
 }
@@ -110,15 +106,15 @@ async fn gcs_fails_for_each_reason_and_recovers_by_itself() {
 #[tokio::test]
 async fn a_missing_gcs_bucket_is_told_from_a_missing_key() {
     let emulator = GcsEmulator::start("evidence").await;
-    assert_reason(&gcs("elsewhere", &emulator.url), "bucket_not_found").await;
-    assert_accessible(&gcs("evidence", &emulator.url)).await;
+    assert_reason(&on_gcs("elsewhere", &emulator.url), "bucket_not_found").await;
+    assert_accessible(&on_gcs("evidence", &emulator.url)).await;
 }
 
 #[tokio::test]
 async fn a_gcs_port_that_is_closed_or_silent_is_unreachable_or_a_timeout() {
-    assert_reason(&gcs("evidence", "http://127.0.0.1:1"), "unreachable").await;
-    let (_listener, url) = silent_port().await;
-    assert_reason(&gcs("evidence", &url), "timeout").await;
+    assert_reason(&on_gcs("evidence", "http://127.0.0.1:1"), "unreachable").await;
+    let (_listener, url) = loopback().await;
+    assert_reason(&on_gcs("evidence", &url), "timeout").await;
 }
 
 #[tokio::test]
@@ -146,17 +142,21 @@ async fn gcs_credentials_that_are_no_credentials_are_misconfigured() {
 async fn s3_answers_for_a_bucket_that_is_there_missing_or_closed_to_these_credentials() {
     let running = S3Server::start("evidence").await;
     let url = &running.url;
-    assert_accessible(&s3("evidence", url, s3_server::SECRET_KEY)).await;
-    assert_reason(&s3(s3_server::CLOSED_BUCKET, url, s3_server::SECRET_KEY), "forbidden").await;
-    assert_reason(&s3("elsewhere", url, s3_server::SECRET_KEY), "bucket_not_found").await;
-    assert_reason(&s3("evidence", url, "hostile-secret"), "auth_failed").await;
+    assert_accessible(&on_s3("evidence", url, s3::SECRET_KEY)).await;
+    assert_reason(&on_s3(s3::CLOSED_BUCKET, url, s3::SECRET_KEY), "forbidden").await;
+    assert_reason(&on_s3("elsewhere", url, s3::SECRET_KEY), "bucket_not_found").await;
+    assert_reason(&on_s3("evidence", url, "hostile-secret"), "auth_failed").await;
 }
 
 #[tokio::test]
 async fn an_s3_port_that_is_closed_or_silent_is_unreachable_or_a_timeout() {
-    assert_reason(&s3("evidence", "http://127.0.0.1:1", "hostile-secret"), "unreachable").await;
-    let (_listener, url) = silent_port().await;
-    assert_reason(&s3("evidence", &url, "hostile-secret"), "timeout").await;
+    assert_reason(
+        &on_s3("evidence", "http://127.0.0.1:1", "hostile-secret"),
+        "unreachable",
+    )
+    .await;
+    let (_listener, url) = loopback().await;
+    assert_reason(&on_s3("evidence", &url, "hostile-secret"), "timeout").await;
 }
 
 #[tokio::test]

@@ -77,7 +77,10 @@ impl Drop for PgBouncer {
 fn migrate(url: &str, command: &str) -> serde_json::Value {
     let function = Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);
     let output = function.run(&[command, "--json"]);
-    { eprintln!("{}", String::from_utf8_lossy(&output.stderr)); serde_json::from_slice(&output.stdout).unwrap() }
+    {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
 }
 
 #[tokio::test]

@@ -14,10 +14,7 @@ use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use object_store::{
-    ClientOptions,
-    client::{HttpClient, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService},
-};
+use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService};
 use std::{error::Error, time::Duration};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -65,12 +62,6 @@ impl HttpService for Client {
         })?;
         Ok(response
             .map(|body| HttpResponseBody::new(body.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error)))))
-    }
-}
-
-impl object_store::client::HttpConnector for Client {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.clone()))
     }
 }
 

@@ -1,77 +1,231 @@
-//! A small emulator of the reading side of GCS's XML API, and of its ways to fail.
-//! Source: <https://cloud.google.com/storage/docs/xml-api/reference-status>.
+//! An emulator of GCS's XML API, of its sign-in, and of its ways to fail. It holds requests to preconditions, checksums,
+//! bearer tokens and V4 signatures. Source: <https://cloud.google.com/storage/docs/xml-api/reference-methods>.
 
-use axum::{
-    Router,
-    extract::{Request, State},
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
+mod auth;
+mod objects;
+
+use super::loopback;
+pub use auth::{Auth, key_file};
+use bytes::Bytes;
+use futures_util::{StreamExt, future, stream};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Frame, Incoming},
 };
-use std::sync::{Arc, Mutex};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use objects::Objects;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
 use tokio::net::TcpListener;
 
-/// How the emulator answers.
+/// The bucket that every request is denied in.
+pub const CLOSED_BUCKET: &str = "closed";
+
+/// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Behaviour {
-    /// As GCS does for its one bucket, which is empty.
-    Normal,
-    /// 403 `AccessDenied`.
-    Forbidden,
-    /// 401 `AuthenticationRequired`.
-    Unauthenticated,
-    /// 503 `ServiceUnavailable`.
-    Unavailable,
-    /// Takes the request and never answers.
-    Silent,
+pub enum Fault {
+    /// Refused with this status: 401, 403, 408, 429, 503.
+    Status(u16),
+    /// The connection breaks before the request is carried out.
+    Reset,
+    /// The connection breaks after the request was carried out.
+    LostAnswer,
+    /// The answer's body breaks in its middle.
+    Truncated,
+    /// A bit of the answer's body, or of the content that is put, is not what was sent.
+    Flipped,
+    /// No answer, ever.
+    Silence,
 }
 
-/// One bucket.
+/// One bucket, gone with its handle.
 pub struct GcsEmulator {
     /// For `STORAGE_EMULATOR_HOST`.
     pub url: String,
-    behaviour: Arc<Mutex<Behaviour>>,
+    state: Arc<Mutex<State>>,
+    server: tokio::task::JoinHandle<()>,
 }
+
+struct State {
+    bucket: String,
+    auth: Auth,
+    always: Option<Fault>,
+    next: VecDeque<Fault>,
+    objects: Objects,
+}
+
+type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
 impl GcsEmulator {
-    /// Listens on a port of its own and serves `bucket`.
-    pub async fn start(bucket: &'static str) -> Self {
-        let behaviour = Arc::new(Mutex::new(Behaviour::Normal));
-        let router = Router::new()
-            .fallback(answer)
-            .with_state((bucket, Arc::clone(&behaviour)));
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("loopback has a free port");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { url, behaviour }
+    /// Listens on a port of its own and serves `bucket` to anybody.
+    pub async fn start(bucket: &str) -> Self {
+        let state = Arc::new(Mutex::new(State {
+            bucket: bucket.to_owned(),
+            auth: Auth::Anybody,
+            always: None,
+            next: VecDeque::new(),
+            objects: Objects::default(),
+        }));
+        let (listener, url) = loopback().await;
+        let server = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { url, state, server }
     }
 
-    /// From now on.
-    pub fn behave(&self, behaviour: Behaviour) {
-        *self.behaviour.lock().expect("no handler panics") = behaviour;
+    /// Whom it serves from now on.
+    pub fn serve_only(&self, auth: Auth) {
+        self.lock().auth = auth;
+    }
+
+    /// What goes wrong with every request from now on.
+    pub fn always(&self, fault: Option<Fault>) {
+        self.lock().always = fault;
+    }
+
+    /// What goes wrong with the next requests, one by one.
+    pub fn next(&self, faults: &[Fault]) {
+        self.lock().next = faults.iter().copied().collect();
+    }
+
+    /// The bucket with everything in it that a listing shows, and the uploads that nobody ended.
+    pub fn contents(&self) -> (Vec<String>, usize) {
+        self.lock().objects.contents()
+    }
+
+    /// Flips a bit of an object where it lies.
+    pub fn rot(&self, key: &str) {
+        self.lock().objects.rot(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no handler panics")
     }
 }
 
-async fn answer(
-    State((bucket, behaviour)): State<(&'static str, Arc<Mutex<Behaviour>>)>,
-    request: Request,
-) -> Response {
-    let behaviour = *behaviour.lock().expect("no handler panics");
-    let asked = request.uri().path().split('/').nth(1).unwrap_or_default();
-    match behaviour {
-        Behaviour::Silent => std::future::pending().await,
-        Behaviour::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
-        Behaviour::Unauthenticated => error(StatusCode::UNAUTHORIZED, "AuthenticationRequired"),
-        Behaviour::Unavailable => error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
-        Behaviour::Normal if asked == bucket => error(StatusCode::NOT_FOUND, "NoSuchKey"),
-        Behaviour::Normal => error(StatusCode::NOT_FOUND, "NoSuchBucket"),
+impl Drop for GcsEmulator {
+    fn drop(&mut self) {
+        self.server.abort();
     }
 }
 
-fn error(status: StatusCode, code: &str) -> Response {
+async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = hyper::service::service_fn(|request| answer(Arc::clone(&state), request));
+            let http = auto::Builder::new(TokioExecutor::new());
+            // A broken connection is what the service asks for by an error.
+            http.serve_connection(TokioIo::new(stream), service).await
+        });
+    }
+}
+
+async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Result<Answer> {
+    let fault = {
+        let mut state = state.lock().expect("no handler panics");
+        state.next.pop_front().or(state.always)
+    };
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    match fault {
+        Some(Fault::Silence) => future::pending().await,
+        Some(Fault::Reset) => return Err(io::Error::other("reset")),
+        Some(Fault::Status(status)) => {
+            let status = StatusCode::from_u16(status).expect("a status");
+            return Ok(refusal(status, "Injected"));
+        }
+        _ => {}
+    }
+    let body = if fault == Some(Fault::Flipped) && parts.method == Method::PUT {
+        flipped(&body)
+    } else {
+        body
+    };
+    let mut state = state.lock().expect("no handler panics");
+    let answer = state.answer(&parts, &body).unwrap_or_else(|refused| refused);
+    match fault {
+        Some(Fault::LostAnswer) => Err(io::Error::other("lost")),
+        Some(Fault::Truncated) => Ok(truncated(answer)),
+        Some(Fault::Flipped) if parts.method == Method::GET => Ok(answer.map(|body| {
+            body.map_frame(|frame| frame.map_data(|data| flipped(&data)))
+                .boxed_unsync()
+        })),
+        _ => Ok(answer),
+    }
+}
+
+impl State {
+    /// The errors are answers too.
+    fn answer(&mut self, request: &hyper::http::request::Parts, body: &Bytes) -> Result<Answer, Answer> {
+        if let Some(answer) = auth::answer(request, body) {
+            return answer;
+        }
+        let path = request.uri.path().trim_start_matches('/');
+        let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+        self.auth.check(request)?;
+        if bucket == CLOSED_BUCKET {
+            return Err(refusal(StatusCode::FORBIDDEN, "AccessDenied"));
+        }
+        if decoded(bucket) != self.bucket {
+            return Err(refusal(StatusCode::NOT_FOUND, "NoSuchBucket"));
+        }
+        self.objects.answer(request, &decoded(key), body)
+    }
+}
+
+fn refusal(status: StatusCode, code: &str) -> Answer {
     let body = format!(
         "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>Recognisable.</Message></Error>"
     );
-    (status, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
+    response(status, body)
+}
+
+fn response(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let body = Full::new(body.into()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    response
+}
+
+/// Half of the body, under the length of the whole.
+fn truncated(answer: Answer) -> Answer {
+    let (mut parts, body) = answer.into_parts();
+    let length = hyper::body::Body::size_hint(&body).exact().unwrap_or_default();
+    parts.headers.insert(hyper::header::CONTENT_LENGTH, length.into());
+    let half = usize::try_from(length / 2).unwrap_or_default();
+    let frames = stream::once(async move { body.collect().await }).flat_map(move |whole| {
+        let whole = whole.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let half = Frame::data(whole.slice(..half.min(whole.len())));
+        stream::iter([Ok(half), Err(io::Error::other("truncated"))])
+    });
+    Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
+}
+
+fn flipped(content: &Bytes) -> Bytes {
+    let mut content = content.to_vec();
+    let middle = content.len() / 2;
+    if let Some(byte) = content.get_mut(middle) {
+        *byte ^= 1;
+    }
+    content.into()
+}
+
+fn decoded(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+/// The value of a parameter of the query.
+fn parameter(request: &hyper::http::request::Parts, name: &str) -> Option<String> {
+    let query = request.uri.query().unwrap_or_default();
+    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let found = pairs.into_iter().find(|(key, _)| *key == name);
+    found.map(|(_, value)| decoded(&value.replace('+', " ")))
 }

@@ -1,5 +1,6 @@
 //! A real S3 server that others wrote (`s3s-fs`), in this process; it checks signatures.
 
+use super::loopback;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -12,9 +13,10 @@ use s3s::{
     service::S3ServiceBuilder,
 };
 use s3s_fs::FileSystem;
-use tokio::net::TcpListener;
 
+/// Whom it serves.
 pub const ACCESS_KEY: &str = "hostile-key";
+/// The secret of [`ACCESS_KEY`].
 pub const SECRET_KEY: &str = "right-secret";
 
 /// Where every request is denied.
@@ -39,22 +41,23 @@ impl S3Access for Access {
 
 /// A server with one bucket, gone with its handle.
 pub struct S3Server {
+    /// For `AWS_ENDPOINT_URL_S3`.
     pub url: String,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl S3Server {
+    /// Listens on a port of its own.
     pub async fn start(bucket: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join(bucket)).unwrap();
-        let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
+        let root = tempfile::tempdir().expect("there is a folder for temporary files");
+        std::fs::create_dir(root.path().join(bucket)).expect("it is new");
+        let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).expect("it is a folder"));
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         builder.set_access(Access {
             bucket: bucket.to_owned(),
         });
         let service = builder.build();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (listener, url) = loopback().await;
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let service = service.clone();
@@ -64,6 +67,11 @@ impl S3Server {
                 });
             }
         });
-        Self { url, _root: root }
+        Self { url, root }
+    }
+
+    /// The files behind the bucket: objects, and parts that nobody has put together.
+    pub fn root(&self) -> &std::path::Path {
+        self.root.path()
     }
 }

@@ -1,0 +1,110 @@
+//! Why an operation on the bucket failed: a closed set, the same for every backend.
+
+use std::{error::Error as StdError, fmt};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// A failed operation. What it displays is safe to show; its source is for the log.
+#[derive(Debug)]
+pub struct Error {
+    /// What went wrong.
+    pub kind: Kind,
+    source: Option<BoxError>,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// No setting names a bucket.
+    NotConfigured,
+    /// A setting cannot work: a key file that is none, the wrong region.
+    Misconfigured,
+    /// There is no object of this key.
+    NotFound,
+    /// There is no bucket of this name.
+    BucketNotFound,
+    /// There is an object of this key, and the put was create-only.
+    AlreadyExists,
+    /// The object changed while it was being read.
+    PreconditionFailed,
+    /// The object has fewer bytes than the range begins with.
+    InvalidRange,
+    /// The store knows who we are, and we may not.
+    Forbidden,
+    /// The store does not accept who we are, or there are no credentials at all.
+    Unauthenticated,
+    /// The store asks for fewer requests.
+    Throttled,
+    /// No answer within the deadline.
+    Timeout,
+    /// Nothing answers there, or nothing that works.
+    Unreachable,
+    /// What arrived is not what was sent.
+    Corrupt,
+    /// The caller's own stream failed.
+    Source,
+    /// This backend cannot do it; the source says what can.
+    Unsupported,
+    /// Anything else; the source has the cause.
+    Other,
+}
+
+impl Error {
+    pub(super) fn new(kind: Kind, source: impl Into<BoxError>) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+
+    /// Could another attempt end otherwise? Every operation here may be repeated: a create-only put tells its own object
+    /// from another's.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self.kind, Kind::Throttled | Kind::Timeout | Kind::Unreachable)
+    }
+
+    /// This error and what caused it, for a log.
+    pub fn chain(&self) -> String {
+        causes(self).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::NotConfigured => "no bucket is configured",
+            Kind::Misconfigured => "the bucket is misconfigured",
+            Kind::NotFound => "there is no such object",
+            Kind::BucketNotFound => "there is no such bucket",
+            Kind::AlreadyExists => "there is such an object already",
+            Kind::PreconditionFailed => "the object has changed",
+            Kind::InvalidRange => "the range begins after the object's end",
+            Kind::Forbidden => "the credentials do not allow it",
+            Kind::Unauthenticated => "the credentials are not accepted",
+            Kind::Throttled => "the store asks for fewer requests",
+            Kind::Timeout => "the store did not answer in time",
+            Kind::Unreachable => "the store cannot be reached",
+            Kind::Corrupt => "the content does not match its checksum",
+            Kind::Source => "the content could not be read",
+            Kind::Unsupported => "this store cannot do that",
+            Kind::Other => "the store failed",
+        })
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// An error, and what caused it.
+pub(super) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
+}

@@ -1,0 +1,129 @@
+//! Names of objects: what every backend takes, and nothing that means something to one of them.
+
+use std::{fmt, str::FromStr};
+use uuid::Uuid;
+
+/// The part of the bucket that is ours: the sentinel, and what is on its way to its place.
+pub(super) const RESERVED: &str = ".pilotlight";
+
+/// The name of an object: 1 to 1,024 bytes of UTF-8, segments parted by `/`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Key(String);
+
+/// Why a text is no key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidKey {
+    /// Nothing, or more than 1,024 bytes.
+    #[error("a key has 1 to 1,024 bytes")]
+    Length,
+    /// `/a`, `a/`, `a//b`.
+    #[error("a key has no empty segment, and is not absolute")]
+    EmptySegment,
+    /// `.` or `..`.
+    #[error("a key has no segment `.` or `..`")]
+    DotSegment,
+    /// C0, C1 or DEL.
+    #[error("a key has no control character")]
+    Control,
+    /// Below `.pilotlight`.
+    #[error("keys below `.pilotlight` are the storage's own")]
+    Reserved,
+}
+
+impl Key {
+    /// The key of an evidence file: `cases/{uuid}/files/{uuid}`. No text of a client is in it.
+    pub fn evidence(case: Uuid, file: Uuid) -> Self {
+        Self(format!("cases/{case}/files/{file}"))
+    }
+
+    /// A key of our own: `name` is unique, or a constant.
+    pub(super) fn own(name: &str) -> Self {
+        Self(format!("{RESERVED}/{name}"))
+    }
+
+    /// As a listing names it: objects that others have put may have names that we would not give.
+    pub(super) fn listed(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        if text.is_empty() || text.len() > 1024 {
+            return Err(InvalidKey::Length);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(InvalidKey::Control);
+        }
+        let mut segments = text.split('/');
+        if segments.clone().any(str::is_empty) {
+            return Err(InvalidKey::EmptySegment);
+        }
+        if segments.clone().any(|segment| matches!(segment, "." | "..")) {
+            return Err(InvalidKey::DotSegment);
+        }
+        if segments.next() == Some(RESERVED) {
+            return Err(InvalidKey::Reserved);
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_backend_could_misread_is_no_key() {
+        for (text, expected) in [
+            ("", InvalidKey::Length),
+            (&"a".repeat(1025), InvalidKey::Length),
+            (&"ä".repeat(513), InvalidKey::Length),
+            ("/etc/passwd", InvalidKey::EmptySegment),
+            ("a//b", InvalidKey::EmptySegment),
+            ("a/", InvalidKey::EmptySegment),
+            ("a/../b", InvalidKey::DotSegment),
+            (".", InvalidKey::DotSegment),
+            ("a\0b", InvalidKey::Control),
+            ("a\r\nb", InvalidKey::Control),
+            ("a\u{85}b", InvalidKey::Control),
+            (".pilotlight/sentinel", InvalidKey::Reserved),
+        ] {
+            assert_eq!(text.parse::<Key>(), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn any_other_text_is_a_key_and_stays_as_it_is() {
+        for text in [
+            "a",
+            &"a".repeat(1024),
+            "Beweis ä/日本語/🦀.pdf",
+            "..a/.b/c..",
+            "a b?c#d%20&e=f+g",
+        ] {
+            assert_eq!(text.parse::<Key>().map(|key| key.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_key_of_an_evidence_file_holds_two_ids_and_nothing_else() {
+        let key = Key::evidence(Uuid::from_u128(1), Uuid::from_u128(2));
+        let expected = "cases/00000000-0000-0000-0000-000000000001/files/00000000-0000-0000-0000-000000000002";
+        assert_eq!(key.as_str(), expected);
+        assert_eq!(expected.parse(), Ok(key));
+    }
+}

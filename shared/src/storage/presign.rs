@@ -1,0 +1,78 @@
+//! Signed URLs: a client's direct way to one object, for a while.
+
+use super::{Attributes, Crc32c, Error, Key, Kind, Put, Sha256, Storage, disposition::attachment};
+use std::time::Duration;
+
+/// The longest that both stores take: 7 days.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A request that a client without credentials may make.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Presigned {
+    /// `GET` or `PUT`
+    pub method: String,
+    /// With the signature in its query: a secret, as long as it lives.
+    pub url: String,
+    /// What the client must send, as it stands here: signed too.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What a client may put.
+#[derive(Clone, Debug)]
+pub struct SignPut {
+    /// 1 s to 7 days.
+    pub lifetime: Duration,
+    /// The only size that is taken, in bytes.
+    pub length: u64,
+    /// The only content type that is taken.
+    pub content_type: Option<String>,
+    /// S3 takes no other content; GCS keeps it with the object, and every read is held to it.
+    pub sha256: Option<Sha256>,
+    /// The store takes no other content. On S3 without effect beside `sha256`.
+    pub crc32c: Option<Crc32c>,
+    /// Replace an object that is there.
+    pub overwrite: bool,
+}
+
+impl Storage {
+    /// A URL to download the object from, as an attachment of any name where one is given.
+    ///
+    /// # Errors
+    /// `Unsupported` for a folder and memory; `Unauthenticated` where there is nothing to sign with. The object need not
+    /// exist.
+    pub async fn presign_get(
+        &self,
+        key: &Key,
+        lifetime: Duration,
+        file_name: Option<&str>,
+    ) -> Result<Presigned, Error> {
+        bounded(lifetime)?;
+        let backend = self.backend().await?;
+        backend.sign_get(key, lifetime, file_name.map(attachment)).await
+    }
+
+    /// A URL to upload the object to, create-only unless told otherwise.
+    ///
+    /// # Errors
+    /// As [`Storage::presign_get`].
+    pub async fn presign_put(&self, key: &Key, put: &SignPut) -> Result<Presigned, Error> {
+        bounded(put.lifetime)?;
+        let attributes = Attributes::of(&Put {
+            overwrite: put.overwrite,
+            content_type: put.content_type.clone(),
+            sha256: put.sha256,
+        })?;
+        self.backend().await?.sign_put(key, put, &attributes).await
+    }
+}
+
+fn bounded(lifetime: Duration) -> Result<(), Error> {
+    if (Duration::from_secs(1)..=LONGEST).contains(&lifetime) {
+        Ok(())
+    } else {
+        Err(Error::new(
+            Kind::Other,
+            "a signed URL lives between 1 second and 7 days",
+        ))
+    }
+}

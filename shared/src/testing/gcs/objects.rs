@@ -1,0 +1,293 @@
+//! The bucket: objects, uploads in parts, and what requests do to them.
+
+use super::{Answer, decoded, flipped, parameter, refusal, response};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Method, StatusCode,
+    header::{self, HeaderName, HeaderValue},
+    http::request::Parts,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::SystemTime,
+};
+
+#[derive(Default)]
+pub struct Objects {
+    objects: BTreeMap<String, Object>,
+    uploads: HashMap<String, Upload>,
+    generation: u64,
+}
+
+#[derive(Clone)]
+struct Object {
+    content: Bytes,
+    crc32c: u32,
+    described: HeaderMap,
+    generation: u64,
+    modified: SystemTime,
+}
+
+struct Upload {
+    key: String,
+    described: HeaderMap,
+    parts: BTreeMap<usize, Bytes>,
+}
+
+type Outcome = Result<Answer, Answer>;
+
+impl Objects {
+    pub fn contents(&self) -> (Vec<String>, usize) {
+        (self.objects.keys().cloned().collect(), self.uploads.len())
+    }
+
+    pub fn rot(&mut self, key: &str) {
+        let object = self.objects.get_mut(key).expect("it was put");
+        object.content = flipped(&object.content);
+    }
+
+    pub fn answer(&mut self, request: &Parts, key: &str, body: &Bytes) -> Outcome {
+        let headers = &request.headers;
+        let upload = parameter(request, "uploadId");
+        match (&request.method, upload) {
+            (&Method::GET, _) if key.is_empty() => self.list(request),
+            (&Method::GET, None) => self.get(headers, key),
+            (&Method::HEAD, None) => self.get(headers, key).map(|answer| answer.map(|_| empty())),
+            (&Method::DELETE, Some(id)) => self
+                .uploads
+                .remove(&id)
+                .map(|_| no_content())
+                .ok_or_else(no_such_upload),
+            (&Method::DELETE, None) => self.objects.remove(key).map(|_| no_content()).ok_or_else(no_such_key),
+            (&Method::POST, Some(id)) => self.complete(&id, &String::from_utf8_lossy(body)),
+            (&Method::POST, None) => Ok(self.begin(headers, key)),
+            (&Method::PUT, Some(id)) => self.part(request, &id, body),
+            (&Method::PUT, None) if headers.contains_key("x-goog-copy-source") => self.copy(headers, key),
+            (&Method::PUT, None) => self.put(headers, key, body),
+            _ => Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")),
+        }
+    }
+
+    fn put(&mut self, headers: &HeaderMap, key: &str, content: &Bytes) -> Outcome {
+        check_content(headers, content)?;
+        self.check_generation(headers, key)?;
+        Ok(self.store(key, content.clone(), described(headers)))
+    }
+
+    fn copy(&mut self, headers: &HeaderMap, key: &str) -> Outcome {
+        let source = headers["x-goog-copy-source"].to_str().unwrap_or_default();
+        let source = decoded(source.split_once('/').unwrap_or_default().1);
+        let source = self.objects.get(&source).cloned().ok_or_else(no_such_key)?;
+        self.check_generation(headers, key)?;
+        let replaced = headers
+            .get("x-goog-metadata-directive")
+            .is_some_and(|directive| directive == "REPLACE");
+        let described = if replaced { described(headers) } else { source.described };
+        Ok(self.store(key, source.content, described))
+    }
+
+    fn store(&mut self, key: &str, content: Bytes, described: HeaderMap) -> Answer {
+        self.generation += 1;
+        let object = Object {
+            crc32c: crc32c(&content),
+            content,
+            described,
+            generation: self.generation,
+            modified: SystemTime::now(),
+        };
+        let mut answer = response(StatusCode::OK, "");
+        *answer.headers_mut() = object.headers();
+        self.objects.insert(key.to_owned(), object);
+        answer
+    }
+
+    fn get(&self, headers: &HeaderMap, key: &str) -> Outcome {
+        let object = self.objects.get(key).ok_or_else(no_such_key)?;
+        if headers.get(header::IF_MATCH).is_some_and(|etag| *etag != object.etag()) {
+            return Err(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+        }
+        let mut answer = match headers
+            .get(header::RANGE)
+            .map(|range| within(range, object.content.len()))
+        {
+            None => response(StatusCode::OK, object.content.clone()),
+            Some(None) => return Err(refusal(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange")),
+            Some(Some((first, last))) => {
+                let mut answer = response(StatusCode::PARTIAL_CONTENT, object.content.slice(first..=last));
+                let range = format!("bytes {first}-{last}/{}", object.content.len());
+                answer.headers_mut().insert(header::CONTENT_RANGE, value(&range));
+                answer
+            }
+        };
+        let length = hyper::body::Body::size_hint(answer.body()).exact().unwrap_or_default();
+        answer.headers_mut().extend(object.headers());
+        answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        Ok(answer)
+    }
+
+    fn list(&self, request: &Parts) -> Outcome {
+        let prefix = parameter(request, "prefix").unwrap_or_default();
+        let after = parameter(request, "continuation-token").unwrap_or_default();
+        let limit = parameter(request, "max-keys")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(1000);
+        let keys = self
+            .objects
+            .keys()
+            .filter(|key| key.starts_with(&prefix) && **key > after);
+        let found: Vec<&String> = keys.take(limit + 1).collect();
+        let mut xml = "<ListBucketResult>".to_owned();
+        for key in found.iter().take(limit) {
+            let object = &self.objects[*key];
+            xml += &format!(
+                "<Contents><Key>{}</Key><Size>{}</Size><ETag>{}</ETag><LastModified>{}</LastModified></Contents>",
+                escaped(key),
+                object.content.len(),
+                object.etag(),
+                humantime::format_rfc3339_millis(object.modified)
+            );
+        }
+        if found.len() > limit {
+            let token = escaped(found[limit - 1]);
+            xml += &format!("<NextContinuationToken>{token}</NextContinuationToken>");
+        }
+        Ok(response(StatusCode::OK, xml + "</ListBucketResult>"))
+    }
+
+    fn begin(&mut self, headers: &HeaderMap, key: &str) -> Answer {
+        self.generation += 1;
+        let id = format!("upload-{}", self.generation);
+        let upload = Upload {
+            key: key.to_owned(),
+            described: described(headers),
+            parts: BTreeMap::new(),
+        };
+        self.uploads.insert(id.clone(), upload);
+        let xml = format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>");
+        response(StatusCode::OK, xml)
+    }
+
+    fn part(&mut self, request: &Parts, id: &str, content: &Bytes) -> Outcome {
+        check_content(&request.headers, content)?;
+        let number = parameter(request, "partNumber").and_then(|text| text.parse().ok());
+        let number = number.ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "InvalidArgument"))?;
+        let upload = self.uploads.get_mut(id).ok_or_else(no_such_upload)?;
+        upload.parts.insert(number, content.clone());
+        let mut answer = response(StatusCode::OK, "");
+        let etag = format!("\"{:08x}\"", crc32c(content));
+        answer.headers_mut().insert(header::ETAG, value(&etag));
+        Ok(answer)
+    }
+
+    /// No preconditions here: GCS has none.
+    fn complete(&mut self, id: &str, xml: &str) -> Outcome {
+        let upload = self.uploads.get(id).ok_or_else(no_such_upload)?;
+        let named = xml
+            .split("<PartNumber>")
+            .skip(1)
+            .filter_map(|rest| rest.split('<').next()?.parse().ok());
+        let named: Vec<usize> = named.collect();
+        if named != upload.parts.keys().copied().collect::<Vec<_>>() {
+            return Err(refusal(StatusCode::BAD_REQUEST, "InvalidPart"));
+        }
+        let smallest = upload.parts.values().rev().skip(1).map(Bytes::len).min();
+        if smallest.is_some_and(|size| size < 5 << 20) {
+            return Err(refusal(StatusCode::BAD_REQUEST, "EntityTooSmall"));
+        }
+        let upload = self.uploads.remove(id).ok_or_else(no_such_upload)?;
+        let content: Vec<u8> = upload.parts.into_values().flatten().collect();
+        let mut answer = self.store(&upload.key, content.into(), upload.described);
+        let etag = answer.headers()[header::ETAG].to_str().unwrap_or_default().to_owned();
+        let xml = format!("<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>");
+        *answer.body_mut() = response(StatusCode::OK, xml).into_body();
+        Ok(answer)
+    }
+
+    fn check_generation(&self, headers: &HeaderMap, key: &str) -> Result<(), Answer> {
+        let wanted = headers
+            .get("x-goog-if-generation-match")
+            .map(|value| value.to_str().unwrap_or_default());
+        let found = self.objects.get(key).map_or(0, |object| object.generation).to_string();
+        if wanted.is_some_and(|wanted| wanted != found) {
+            return Err(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+        }
+        Ok(())
+    }
+}
+
+impl Object {
+    fn etag(&self) -> String {
+        format!("\"{:x}-{:08x}\"", self.generation, self.crc32c)
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = self.described.clone();
+        headers.insert(header::ETAG, value(&self.etag()));
+        headers.insert(header::LAST_MODIFIED, value(&httpdate::fmt_http_date(self.modified)));
+        headers.insert("x-goog-generation", self.generation.into());
+        let hash = BASE64_STANDARD.encode(self.crc32c.to_be_bytes());
+        headers.insert("x-goog-hash", value(&format!("crc32c={hash}")));
+        headers
+    }
+}
+
+/// The content type and the metadata of a request.
+fn described(headers: &HeaderMap) -> HeaderMap {
+    let kept = |name: &HeaderName| *name == header::CONTENT_TYPE || name.as_str().starts_with("x-goog-meta-");
+    let kept = headers.iter().filter(|(name, _)| kept(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Held to what the request says of its content.
+fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), Answer> {
+    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let hash = format!("crc32c={}", BASE64_STANDARD.encode(crc32c(content).to_be_bytes()));
+    if said("x-goog-hash").is_some_and(|said| said != hash) {
+        return Err(refusal(StatusCode::BAD_REQUEST, "BadDigest"));
+    }
+    let range = said("x-goog-content-length-range").and_then(|range| range.split_once(','));
+    if range.is_some_and(|(least, most)| {
+        let bound = |text: &str| text.parse::<usize>().ok();
+        !(bound(least)..=bound(most)).contains(&Some(content.len()))
+    }) {
+        return Err(refusal(StatusCode::BAD_REQUEST, "EntityTooLarge"));
+    }
+    Ok(())
+}
+
+/// From `bytes=0-9`: the first and the last byte, of those that there are.
+fn within(range: &HeaderValue, length: usize) -> Option<(usize, usize)> {
+    let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let first: usize = first.parse().ok()?;
+    let last = last.parse().unwrap_or(usize::MAX).min(length.checked_sub(1)?);
+    (first <= last).then_some((first, last))
+}
+
+fn crc32c(content: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, content) as u32
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).expect("printable text")
+}
+
+fn empty() -> http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error> {
+    response(StatusCode::OK, "").into_body()
+}
+
+fn no_content() -> Answer {
+    response(StatusCode::NO_CONTENT, "")
+}
+
+fn no_such_key() -> Answer {
+    refusal(StatusCode::NOT_FOUND, "NoSuchKey")
+}
+
+fn no_such_upload() -> Answer {
+    refusal(StatusCode::NOT_FOUND, "NoSuchUpload")
+}

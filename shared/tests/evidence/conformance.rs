@@ -1,0 +1,332 @@
+//! What every backend must do alike.
+
+use crate::world::{LARGE, World, content, key, read};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, future::join_all, stream};
+use shared::storage::{Kind, Put, Sha256};
+use std::{convert::Infallible, io, time::Duration};
+
+/// One test for each, over the world that the expression makes.
+macro_rules! conforms {
+    ($(#[$attribute:meta])* $world:expr) => {
+        crate::conformance::conforms!(@all {$(#[$attribute])*} $world;
+            an_object_comes_back_as_it_was_put,
+            a_put_is_create_only_unless_told_otherwise,
+            of_many_racers_exactly_one_wins,
+            of_many_racers_with_large_objects_exactly_one_wins,
+            a_range_is_that_part_of_the_content,
+            what_is_not_there_is_not_found_and_deleted_all_the_same,
+            a_listing_comes_in_pages_and_shows_nothing_of_our_own,
+            a_copy_has_the_attributes_of_its_source,
+            a_large_object_goes_in_parts_and_leaves_none_behind,
+            content_that_is_not_what_was_promised_is_not_stored,
+            a_source_that_fails_stores_nothing,
+            an_upload_that_is_abandoned_leaves_nothing_behind,
+            any_key_comes_back_as_it_is,
+        );
+    };
+    (@all $attributes:tt $world:expr; $($name:ident,)+) => {
+        $(crate::conformance::conforms!(@one $attributes $world, $name);)+
+    };
+    (@one {$(#[$attribute:meta])*} $world:expr, $name:ident) => {
+        #[tokio::test]
+        $(#[$attribute])*
+        async fn $name() {
+            crate::conformance::$name($world.await).await;
+        }
+    };
+}
+pub(crate) use conforms;
+
+fn failed<T>(result: Result<T, shared::storage::Error>) -> Kind {
+    match result {
+        Ok(_) => panic!("it did not fail"),
+        Err(error) => {
+            eprintln!("{}", error.chain());
+            error.kind
+        }
+    }
+}
+
+pub async fn an_object_comes_back_as_it_was_put(world: World) {
+    let storage = &world.storage;
+    for size in [0, 1, 100_000] {
+        let (name, content) = (format!("size/{size}"), content(size));
+        let put = Put {
+            content_type: Some("application/pdf".to_owned()),
+            ..Put::default()
+        };
+        let stored = storage.put(&key(&name), content.clone(), &put).await.unwrap();
+        assert_eq!((stored.size, stored.sha256), (size as u64, Sha256::of(&content)));
+        assert_eq!(read(storage, &name, None).await.unwrap(), content);
+        let object = storage.head(&key(&name)).await.unwrap();
+        assert_eq!(object.size, size as u64);
+        assert_eq!(object.sha256, Some(stored.sha256));
+        assert_eq!(object.content_type.as_deref(), Some("application/pdf"));
+        assert!(
+            object.modified.elapsed().unwrap_or_default() < Duration::from_secs(60),
+            "{object:?}"
+        );
+    }
+    let injected = Put {
+        content_type: Some("text/plain\r\nX-Evil: 1".to_owned()),
+        ..Put::default()
+    };
+    failed(storage.put(&key("injected"), Bytes::new(), &injected).await);
+}
+
+pub async fn a_put_is_create_only_unless_told_otherwise(world: World) {
+    let storage = &world.storage;
+    let overwrite = Put {
+        overwrite: true,
+        ..Put::default()
+    };
+    for size in [10, LARGE] {
+        let name = key(&format!("once/{size}"));
+        let first = content(size);
+        storage.put(&name, first.clone(), &Put::default()).await.unwrap();
+        assert_eq!(
+            failed(storage.put(&name, Bytes::from("x"), &Put::default()).await),
+            Kind::AlreadyExists
+        );
+        assert_eq!(
+            failed(storage.put(&name, content(LARGE), &Put::default()).await),
+            Kind::AlreadyExists
+        );
+        assert_eq!(read(storage, name.as_str(), None).await.unwrap(), first);
+        let second = content(size - 1);
+        storage.put(&name, second.clone(), &overwrite).await.unwrap();
+        assert_eq!(read(storage, name.as_str(), None).await.unwrap(), second);
+    }
+}
+
+async fn race(world: World, racers: usize, size: usize) {
+    let name = key("raced");
+    let puts = (0..racers).map(|racer| {
+        let mut mine = content(size).to_vec();
+        mine[0] = u8::try_from(racer).unwrap();
+        let (storage, name) = (world.storage.clone(), name.clone());
+        async move { storage.put(&name, mine.into(), &Put::default()).await }
+    });
+    let results = join_all(puts).await;
+    let winners: Vec<usize> = (0..racers).filter(|racer| results[*racer].is_ok()).collect();
+    assert_eq!(winners.len(), 1, "{results:?}");
+    for lost in results.into_iter().filter(Result::is_err) {
+        assert_eq!(failed(lost), Kind::AlreadyExists);
+    }
+    assert_eq!(
+        usize::from(read(&world.storage, "raced", None).await.unwrap()[0]),
+        winners[0]
+    );
+    assert_eq!((world.leftovers)(), Vec::<String>::new());
+}
+
+pub async fn of_many_racers_exactly_one_wins(world: World) {
+    race(world, 20, 1000).await;
+}
+
+pub async fn of_many_racers_with_large_objects_exactly_one_wins(world: World) {
+    race(world, 4, LARGE).await;
+}
+
+pub async fn a_range_is_that_part_of_the_content(world: World) {
+    let storage = &world.storage;
+    let content = content(10_000);
+    storage
+        .put(&key("ranged"), content.clone(), &Put::default())
+        .await
+        .unwrap();
+    for (asked, given) in [
+        (0..1, 0..1),
+        (10..20, 10..20),
+        (9_990..20_000, 9_990..10_000),
+        (0..10_000, 0..10_000),
+    ] {
+        assert_eq!(
+            read(storage, "ranged", Some(asked)).await.unwrap(),
+            content.slice(given)
+        );
+    }
+    for range in [10_000..10_001, 20_000..30_000, 5..5] {
+        assert_eq!(failed(read(storage, "ranged", Some(range)).await), Kind::InvalidRange);
+    }
+}
+
+pub async fn what_is_not_there_is_not_found_and_deleted_all_the_same(world: World) {
+    let storage = &world.storage;
+    assert_eq!(failed(storage.head(&key("nothing")).await), Kind::NotFound);
+    assert_eq!(failed(read(storage, "nothing", None).await), Kind::NotFound);
+    assert_eq!(
+        failed(storage.copy(&key("nothing"), &key("else"), false).await),
+        Kind::NotFound
+    );
+    storage.delete(&key("nothing")).await.unwrap();
+    storage
+        .put(&key("something"), Bytes::from("x"), &Put::default())
+        .await
+        .unwrap();
+    storage.delete(&key("something")).await.unwrap();
+    assert_eq!(failed(storage.head(&key("something")).await), Kind::NotFound);
+    storage
+        .put(&key("something"), Bytes::from("y"), &Put::default())
+        .await
+        .unwrap();
+}
+
+pub async fn a_listing_comes_in_pages_and_shows_nothing_of_our_own(world: World) {
+    let storage = &world.storage;
+    let mut names: Vec<String> = (0..25).map(|number| format!("listed/{number:02}/a & <b>")).collect();
+    names.push("listed-not/x".to_owned());
+    for name in &names {
+        storage
+            .put(&key(name), Bytes::from("x"), &Put::default())
+            .await
+            .unwrap();
+    }
+    let mut found = Vec::new();
+    let mut next: Option<String> = None;
+    let under = key("listed");
+    loop {
+        let page = storage.list(Some(&under), next.as_deref(), 10).await.unwrap();
+        assert!(page.objects.len() <= 10, "{page:?}");
+        found.extend(page.objects.iter().map(|object| object.key.to_string()));
+        match page.next {
+            Some(token) => next = Some(token),
+            None => break,
+        }
+    }
+    assert_eq!(found, names[..25]);
+    let all = storage.list(None, None, 1000).await.unwrap();
+    assert_eq!(all.objects.len(), 26, "{all:?}");
+    assert_eq!(all.objects[0].size, 1);
+    assert_eq!(storage.list(Some(&key("nowhere")), None, 10).await.unwrap().objects, []);
+}
+
+pub async fn a_copy_has_the_attributes_of_its_source(world: World) {
+    let storage = &world.storage;
+    for (name, content) in [("empty", Bytes::new()), ("full ä?#%&+", content(1000))] {
+        let put = Put {
+            content_type: Some("image/png".to_owned()),
+            ..Put::default()
+        };
+        let (from, to) = (key(name), key(&format!("{name}/copy")));
+        let (from, to) = (key(&format!("from/{from}")), key(&format!("to/{to}")));
+        storage.put(&from, content.clone(), &put).await.unwrap();
+        storage.copy(&from, &to, false).await.unwrap();
+        assert_eq!(read(storage, to.as_str(), None).await.unwrap(), content);
+        let copy = storage.head(&to).await.unwrap();
+        assert_eq!(copy.content_type.as_deref(), Some("image/png"));
+        assert_eq!(copy.sha256, Some(Sha256::of(&content)));
+        assert_eq!(failed(storage.copy(&from, &to, false).await), Kind::AlreadyExists);
+        storage.copy(&from, &to, true).await.unwrap();
+    }
+}
+
+pub async fn a_large_object_goes_in_parts_and_leaves_none_behind(world: World) {
+    let storage = &world.storage;
+    let content = content(LARGE + 1);
+    let chunks: Vec<Bytes> = content.chunks(100_003).map(Bytes::copy_from_slice).collect();
+    let stored = storage
+        .put_stream(
+            &key("large"),
+            stream::iter(chunks.into_iter().map(Ok::<_, Infallible>)),
+            &Put::default(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (stored.size, stored.sha256),
+        (content.len() as u64, Sha256::of(&content))
+    );
+    let object = storage.head(&key("large")).await.unwrap();
+    assert_eq!((object.size, object.sha256), (stored.size, Some(stored.sha256)));
+    assert!(
+        read(storage, "large", None).await.unwrap() == content,
+        "another content came back"
+    );
+    assert_eq!((world.leftovers)(), Vec::<String>::new());
+    assert_eq!(storage.list(None, None, 10).await.unwrap().objects.len(), 1);
+}
+
+pub async fn content_that_is_not_what_was_promised_is_not_stored(world: World) {
+    let storage = &world.storage;
+    let put = Put {
+        sha256: Some(Sha256::of(b"something else")),
+        ..Put::default()
+    };
+    for size in [10, LARGE] {
+        let name = key(&format!("promised/{size}"));
+        assert_eq!(failed(storage.put(&name, content(size), &put).await), Kind::Corrupt);
+        assert_eq!(failed(storage.head(&name).await), Kind::NotFound);
+    }
+    assert_eq!((world.leftovers)(), Vec::<String>::new());
+}
+
+pub async fn a_source_that_fails_stores_nothing(world: World) {
+    let storage = &world.storage;
+    for size in [10, LARGE] {
+        let name = key(&format!("failing/{size}"));
+        let source = stream::iter([Ok(content(size)), Err(io::Error::other("the client has gone"))]);
+        assert_eq!(
+            failed(storage.put_stream(&name, source, &Put::default()).await),
+            Kind::Source
+        );
+        assert_eq!(failed(storage.head(&name).await), Kind::NotFound);
+    }
+    assert_eq!((world.leftovers)(), Vec::<String>::new());
+}
+
+pub async fn an_upload_that_is_abandoned_leaves_nothing_behind(world: World) {
+    let storage = &world.storage;
+    let source = stream::iter([Ok::<_, Infallible>(content(LARGE))]).chain(stream::pending());
+    let put = Put::default();
+    let name = key("abandoned");
+    let upload = storage.put_stream(&name, source, &put);
+    let cut = tokio::time::timeout(Duration::from_secs(1), upload).await;
+    assert!(cut.is_err(), "it waits for the rest");
+    let mut left = (world.leftovers)();
+    for _ in 0..100 {
+        if left.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        left = (world.leftovers)();
+    }
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(failed(storage.head(&name).await), Kind::NotFound);
+    // One that was never begun has nothing to leave.
+    let never = storage.put_stream(&name, stream::pending::<Result<Bytes, Infallible>>(), &put);
+    assert!(never.now_or_never().is_none());
+}
+
+pub async fn any_key_comes_back_as_it_is(world: World) {
+    let storage = &world.storage;
+    for name in [
+        "a b",
+        "ä/日本語/🦀",
+        "q?x=1&y#z",
+        "100%",
+        "%2e%2e/x",
+        "plus+minus",
+        "..a/b..",
+        "a'b\"c",
+        "<&>",
+        "~^`|{}[]",
+    ] {
+        let put = storage.put(&key(name), Bytes::from(name), &Put::default()).await;
+        put.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
+        assert_eq!(read(storage, name, None).await.unwrap(), Bytes::from(name), "{name}");
+        storage.head(&key(name)).await.unwrap();
+        let listed = storage.list(None, None, 10).await.unwrap();
+        assert_eq!(
+            listed
+                .objects
+                .iter()
+                .map(|object| object.key.as_str())
+                .collect::<Vec<_>>(),
+            [name]
+        );
+        storage.delete(&key(name)).await.unwrap();
+        assert_eq!(failed(storage.head(&key(name)).await), Kind::NotFound, "{name}");
+    }
+}

@@ -1,0 +1,1 @@
+//! S3, on servers that others wrote.
