@@ -115,7 +115,7 @@ impl Attributes {
     fn of(put: &Put) -> Result<Self, Error> {
         let plain = |c: u8| c == b' ' || c.is_ascii_graphic();
         if put.content_type.as_ref().is_some_and(|text| !text.bytes().all(plain)) {
-            return Err(Error::new(Kind::Other, "a content type is printable ASCII"));
+            return Err(Error::new(Kind::Invalid, "a content type is printable ASCII"));
         }
         let mut random = [0; 16];
         SystemRandom::new()

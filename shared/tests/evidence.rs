@@ -8,6 +8,8 @@ mod conformance;
 mod gcs;
 #[path = "evidence/local.rs"]
 mod local;
+#[path = "evidence/moto.rs"]
+mod moto;
 #[path = "evidence/s3.rs"]
 mod s3;
 #[path = "evidence/world.rs"]

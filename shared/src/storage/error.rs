@@ -1,5 +1,6 @@
 //! Why an operation on the bucket failed: a closed set, the same for every backend.
 
+use super::InvalidKey;
 use std::{error::Error as StdError, fmt};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -43,6 +44,8 @@ pub enum Kind {
     Corrupt,
     /// The caller's own stream failed.
     Source,
+    /// The caller asked for what no store takes: a key that is none, a lifetime that is too long.
+    Invalid,
     /// This backend cannot do it; the source says what can.
     Unsupported,
     /// Anything else; the source has the cause.
@@ -75,6 +78,12 @@ impl From<Kind> for Error {
     }
 }
 
+impl From<InvalidKey> for Error {
+    fn from(invalid: InvalidKey) -> Self {
+        Self::new(Kind::Invalid, invalid)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
@@ -91,6 +100,7 @@ impl fmt::Display for Error {
             Kind::Timeout => "the store did not answer in time",
             Kind::Unreachable => "the store cannot be reached",
             Kind::Corrupt => "the content does not match its checksum",
+            Kind::Invalid => "the request is invalid",
             Kind::Source => "the content could not be read",
             Kind::Unsupported => "this store cannot do that",
             Kind::Other => "the store failed",

@@ -76,7 +76,7 @@ pub fn failure(error: object_store::Error, status: Option<StatusCode>) -> Error 
     let chain = || causes(&error);
     let says = |text| chain().any(|error| error.to_string().contains(text));
     let kind = match &error {
-        Store::NotFound { .. } if says("NoSuchBucket") => Kind::BucketNotFound,
+        _ if says("NoSuchBucket") => Kind::BucketNotFound,
         Store::NotFound { .. } => Kind::NotFound,
         Store::AlreadyExists { .. } => Kind::AlreadyExists,
         Store::Precondition { .. } | Store::NotModified { .. } => Kind::PreconditionFailed,
@@ -87,6 +87,8 @@ pub fn failure(error: object_store::Error, status: Option<StatusCode>) -> Error 
         _ if says(" token re") => Kind::Unauthenticated,
         _ if says("BadDigest") || says("InvalidDigest") => Kind::Corrupt,
         _ => match status.map(|status| status.as_u16()) {
+            Some(401) => Kind::Unauthenticated,
+            Some(403) => Kind::Forbidden,
             Some(416) => Kind::InvalidRange,
             Some(429) => Kind::Throttled,
             Some(408) => Kind::Timeout,

@@ -71,7 +71,7 @@ fn bounded(lifetime: Duration) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::new(
-            Kind::Other,
+            Kind::Invalid,
             "a signed URL lives between 1 second and 7 days",
         ))
     }

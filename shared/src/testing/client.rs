@@ -3,7 +3,7 @@
 use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming};
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
@@ -53,29 +53,42 @@ impl Client {
         Self(builder.http2_only(true).build(HttpConnector::new()))
     }
 
-    /// Sends a request; the body of the answer is still to be read.
-    pub async fn open(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Response<hyper::body::Incoming> {
-        let mut request = Request::builder().method(method).uri(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Body::empty()).expect("tests send valid requests");
-        self.0.request(request).await.expect("the server answers")
+    /// Sends a request without a body; that of the answer is still to be read.
+    pub async fn open(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
+        self.begin(method, url, headers, Body::empty()).await
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request without a body and reads its answer.
     pub async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Exchange {
-        let (parts, body) = self.open(method, url, headers).await.into_parts();
-        let body = body.collect().await.expect("the answer is whole");
-        Exchange {
-            status: parts.status,
-            headers: parts.headers,
-            body: body.to_bytes(),
-        }
+        read(self.open(method, url, headers).await).await
     }
 
     /// GET.
     pub async fn get(&self, url: &str) -> Exchange {
         self.send(Method::GET, url, &[]).await
+    }
+
+    /// PUT.
+    pub async fn put(&self, url: &str, headers: &[(&str, &str)], body: Bytes) -> Exchange {
+        read(self.begin(Method::PUT, url, headers, body.into()).await).await
+    }
+
+    async fn begin(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Body) -> Response<Incoming> {
+        let mut request = Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body).expect("tests send valid requests");
+        self.0.request(request).await.expect("the server answers")
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Exchange {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("the answer is whole");
+    Exchange {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.to_bytes(),
     }
 }

@@ -31,6 +31,8 @@ pub const CLOSED_BUCKET: &str = "closed";
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
+    /// Nothing: for the requests before the one that is meant.
+    None,
     /// Refused with this status: 401, 403, 408, 429, 503.
     Status(u16),
     /// The connection breaks before the request is carried out.
@@ -93,7 +95,7 @@ impl GcsEmulator {
         self.lock().next = faults.iter().copied().collect();
     }
 
-    /// The bucket with everything in it that a listing shows, and the uploads that nobody ended.
+    /// Every key in the bucket, and the number of uploads that nobody ended and that have parts.
     pub fn contents(&self) -> (Vec<String>, usize) {
         self.lock().objects.contents()
     }

@@ -1,6 +1,7 @@
 //! A real S3 server that others wrote (`s3s-fs`), in this process; it checks signatures.
 
 use super::loopback;
+use hyper::{Request, body::Incoming, header::IF_NONE_MATCH, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -13,6 +14,8 @@ use s3s::{
     service::S3ServiceBuilder,
 };
 use s3s_fs::FileSystem;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// Whom it serves.
 pub const ACCESS_KEY: &str = "hostile-key";
@@ -58,9 +61,21 @@ impl S3Server {
         });
         let service = builder.build();
         let (listener, url) = loopback().await;
+        let conditional = Arc::new(Mutex::new(()));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let service = service.clone();
+                let (service, conditional) = (service.clone(), Arc::clone(&conditional));
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (service, conditional) = (service.clone(), Arc::clone(&conditional));
+                    async move {
+                        // The server looks and then writes; S3 does both at once.
+                        let _alone = match request.headers().contains_key(IF_NONE_MATCH) {
+                            true => Some(conditional.lock().await),
+                            false => None,
+                        };
+                        service.call(request.map(s3s::Body::from)).await
+                    }
+                });
                 tokio::spawn(async move {
                     let http = auto::Builder::new(TokioExecutor::new());
                     http.serve_connection(TokioIo::new(stream), service).await

@@ -1,24 +1,357 @@
 //! GCS, on the emulator.
 
 use crate::{
-    conformance::conforms,
-    world::{World, storage},
+    conformance::{conforms, decides_races},
+    world::{LARGE, World, content, key, read, storage},
 };
-use shared::testing::gcs::GcsEmulator;
-use std::sync::Arc;
+use bytes::Bytes;
+use shared::{
+    storage::{Crc32c, Kind, Put, Retention, Sha256, SignPut, Storage},
+    testing::{
+        Client,
+        gcs::{Auth, CLOSED_BUCKET, Fault, GcsEmulator, key_file},
+    },
+};
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+use tempfile::NamedTempFile;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 async fn world() -> World {
     let emulator = Arc::new(GcsEmulator::start("evidence").await);
     let behind = Arc::clone(&emulator);
     World {
-        storage: storage(&[("GCS_BUCKET", "evidence"), ("STORAGE_EMULATOR_HOST", &emulator.url)]),
-        leftovers: Box::new(move || {
-            let (keys, uploads) = behind.contents();
-            let staged = keys.into_iter().filter(|key| key.starts_with(".pilotlight/"));
-            staged.chain((0..uploads).map(|_| "an upload".to_owned())).collect()
-        }),
+        storage: on(&emulator, &[]),
+        leftovers: Box::new(move || leftovers(&behind)),
         _server: Box::new(emulator),
     }
 }
 
+fn on(emulator: &GcsEmulator, settings: &[(&str, &str)]) -> Storage {
+    let common = [
+        ("GCS_BUCKET", "evidence"),
+        ("STORAGE_EMULATOR_HOST", emulator.url.as_str()),
+    ];
+    storage(&[&common, settings].concat())
+}
+
+fn leftovers(emulator: &GcsEmulator) -> Vec<String> {
+    let (keys, uploads) = emulator.contents();
+    let staged = keys.into_iter().filter(|key| key.starts_with(".pilotlight/"));
+    staged.chain((0..uploads).map(|_| "an upload".to_owned())).collect()
+}
+
 conforms!(world());
+decides_races!(world());
+
+/// Faults that pass.
+const PASSING: [Fault; 6] = [
+    Fault::Status(408),
+    Fault::Status(429),
+    Fault::Status(500),
+    Fault::Status(503),
+    Fault::Reset,
+    Fault::LostAnswer,
+];
+
+#[tokio::test]
+async fn every_operation_gets_over_every_fault_that_passes_at_every_request_it_makes() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[]);
+    let content = content(LARGE);
+    for fault in PASSING {
+        // A large put makes 10 requests: at each of them.
+        for at in 0..10 {
+            emulator.next(&[vec![Fault::None; at], vec![fault]].concat());
+            let name = format!("{fault:?}/{at}");
+            let put = storage.put(&key(&name), content.clone(), &Put::default()).await;
+            put.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
+            emulator.next(&[fault]);
+            assert!(read(&storage, &name, None).await.unwrap() == content, "{name}");
+        }
+        for (number, operation) in ["put", "copy", "head", "list", "delete"].into_iter().enumerate() {
+            let (name, small) = (key(&format!("{fault:?}/small/{number}")), Bytes::from("x"));
+            storage.put(&name, small.clone(), &Put::default()).await.unwrap();
+            emulator.next(&[fault]);
+            let done = match operation {
+                "put" => storage
+                    .put(&key(&format!("{name}/put")), small, &Put::default())
+                    .await
+                    .map(drop),
+                "copy" => storage.copy(&name, &key(&format!("{name}/copy")), false).await,
+                "head" => storage.head(&name).await.map(drop),
+                "list" => storage.list(None, None, 10).await.map(drop),
+                _ => storage.delete(&name).await,
+            };
+            done.unwrap_or_else(|error| panic!("{operation} {fault:?}: {}", error.chain()));
+        }
+    }
+    assert_eq!(leftovers(&emulator), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_fault_that_stays_has_a_name_and_ends_within_the_deadline() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[("STORAGE_TIMEOUT", "1s")]);
+    storage
+        .put(&key("there"), Bytes::from("x"), &Put::default())
+        .await
+        .unwrap();
+    for (fault, kind) in [
+        (Fault::Status(401), Kind::Unauthenticated),
+        (Fault::Status(403), Kind::Forbidden),
+        (Fault::Status(408), Kind::Timeout),
+        (Fault::Status(429), Kind::Throttled),
+        (Fault::Status(503), Kind::Unreachable),
+        (Fault::Reset, Kind::Unreachable),
+        (Fault::Silence, Kind::Timeout),
+    ] {
+        emulator.always(Some(fault));
+        let start = Instant::now();
+        assert_eq!(storage.head(&key("there")).await.unwrap_err().kind, kind, "{fault:?}");
+        assert_eq!(read(&storage, "there", None).await.unwrap_err().kind, kind, "{fault:?}");
+        let put = storage.put(&key("new"), Bytes::from("x"), &Put::default()).await;
+        assert_eq!(put.unwrap_err().kind, kind, "{fault:?}");
+        assert!(
+            start.elapsed() < Duration::from_millis(3300),
+            "{fault:?} {:?}",
+            start.elapsed()
+        );
+        emulator.always(None);
+    }
+    assert_eq!(read(&storage, "there", None).await.unwrap(), "x");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_is_continued_and_one_that_always_breaks_is_unreachable() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[("STORAGE_TIMEOUT", "1s")]);
+    let content = content(1 << 20);
+    storage.put(&key("a"), content.clone(), &Put::default()).await.unwrap();
+    emulator.next(&[Fault::Truncated; 3]);
+    assert!(read(&storage, "a", None).await.unwrap() == content);
+    emulator.next(&[Fault::Truncated]);
+    assert!(read(&storage, "a", Some(1000..500_000)).await.unwrap() == content.slice(1000..500_000));
+    // Each continuation gets half of what is left, and then nothing does.
+    emulator.next(&[Fault::Truncated, Fault::Status(403)]);
+    assert_eq!(read(&storage, "a", None).await.unwrap_err().kind, Kind::Forbidden);
+}
+
+#[tokio::test]
+async fn an_object_that_is_replaced_while_it_is_read_is_not_patched_together() {
+    use futures_util::StreamExt;
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[]);
+    storage.put(&key("a"), content(1 << 20), &Put::default()).await.unwrap();
+    emulator.next(&[Fault::Truncated]);
+    let (_, stream) = storage.get(&key("a"), None).await.unwrap();
+    let mut stream = std::pin::pin!(stream);
+    stream.next().await.unwrap().unwrap();
+    let overwrite = Put {
+        overwrite: true,
+        ..Put::default()
+    };
+    storage
+        .put(&key("a"), Bytes::from(vec![0; 1 << 20]), &overwrite)
+        .await
+        .unwrap();
+    let mut last = Ok(Bytes::new());
+    while let Some(chunk) = stream.next().await {
+        last = chunk;
+    }
+    assert_eq!(last.unwrap_err().kind, Kind::PreconditionFailed);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_is_refused_on_the_way_in_on_the_way_out_and_at_rest() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[]);
+    for size in [1000, LARGE] {
+        emulator.always(Some(Fault::Flipped));
+        let name = format!("in/{size}");
+        let put = storage.put(&key(&name), content(size), &Put::default()).await;
+        assert_eq!(put.unwrap_err().kind, Kind::Corrupt);
+        emulator.always(None);
+        assert_eq!(storage.head(&key(&name)).await.unwrap_err().kind, Kind::NotFound);
+    }
+    storage.put(&key("out"), content(1000), &Put::default()).await.unwrap();
+    emulator.next(&[Fault::Flipped]);
+    assert_eq!(read(&storage, "out", None).await.unwrap_err().kind, Kind::Corrupt);
+    assert_eq!(read(&storage, "out", None).await.unwrap(), content(1000));
+    emulator.rot("out");
+    assert_eq!(read(&storage, "out", None).await.unwrap_err().kind, Kind::Corrupt);
+    assert_eq!(leftovers(&emulator), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_missing_bucket_and_a_closed_one_are_told_apart() {
+    let emulator = GcsEmulator::start("evidence").await;
+    for (bucket, kind) in [("elsewhere", Kind::BucketNotFound), (CLOSED_BUCKET, Kind::Forbidden)] {
+        let storage = storage(&[("GCS_BUCKET", bucket), ("STORAGE_EMULATOR_HOST", &emulator.url)]);
+        assert_eq!(storage.head(&key("a")).await.unwrap_err().kind, kind);
+        assert_eq!(storage.list(None, None, 10).await.unwrap_err().kind, kind);
+        assert_eq!(storage.delete(&key("a")).await.unwrap_err().kind, kind);
+        for size in [1, LARGE] {
+            let put = storage.put(&key("a"), content(size), &Put::default()).await;
+            assert_eq!(put.unwrap_err().kind, kind);
+        }
+    }
+}
+
+fn with_key_file(emulator: &GcsEmulator) -> (Storage, NamedTempFile) {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(key_file().as_bytes()).unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    (on(emulator, &[("GOOGLE_APPLICATION_CREDENTIALS", &path)]), file)
+}
+
+#[tokio::test]
+async fn a_key_file_signs_in_and_anybody_else_does_not() {
+    let emulator = GcsEmulator::start("evidence").await;
+    emulator.serve_only(Auth::KeyFile);
+    let (storage, _file) = with_key_file(&emulator);
+    storage.put(&key("a"), content(LARGE), &Put::default()).await.unwrap();
+    let anybody = on(&emulator, &[]);
+    assert_eq!(anybody.head(&key("a")).await.unwrap_err().kind, Kind::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_signed_url_downloads_under_any_file_name_and_is_held_to_its_signature() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let (storage, _file) = with_key_file(&emulator);
+    for name in ["a", "a ä?#%25&/b+c"] {
+        storage.put(&key(name), content(1000), &Put::default()).await.unwrap();
+        let signed = storage
+            .presign_get(&key(name), MINUTE, Some("Beweis Ä\"\r\n.pdf"))
+            .await
+            .unwrap();
+        assert_eq!((signed.method.as_str(), signed.headers.len()), ("GET", 0));
+        let encoded =
+            "response-content-disposition=attachment%3B%20filename%3D%22Beweis%20____.pdf%22%3B%20filename%2A";
+        assert!(signed.url.contains(encoded), "{}", signed.url);
+        let answer = Client::http1().get(&signed.url).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.clone()),
+            (200, content(1000)),
+            "{}",
+            answer.text()
+        );
+        for tampered in [
+            signed.url.replace("X-Goog-Expires=60", "X-Goog-Expires=600"),
+            signed.url.replace("Beweis", "Rechnung"),
+            signed.url.replace("/evidence/a", "/evidence/b"),
+        ] {
+            assert_eq!(Client::http1().get(&tampered).await.status, 403, "{tampered}");
+        }
+    }
+    let short = storage
+        .presign_get(&key("a"), Duration::from_secs(1), None)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(Client::http1().get(&short.url).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_signed_upload_takes_what_was_signed_and_nothing_else() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let (storage, _file) = with_key_file(&emulator);
+    let content = content(1000);
+    let put = SignPut {
+        lifetime: MINUTE,
+        length: 1000,
+        content_type: Some("application/pdf".to_owned()),
+        sha256: Some(Sha256::of(&content)),
+        crc32c: Some(Crc32c::of(&content)),
+        overwrite: false,
+    };
+    let signed = storage.presign_put(&key("a"), &put).await.unwrap();
+    let headers: Vec<(&str, &str)> = signed
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let client = Client::http1();
+    let mut other = content.to_vec();
+    other[0] ^= 1;
+    assert_eq!(client.put(&signed.url, &headers, other.into()).await.status, 400);
+    assert_eq!(client.put(&signed.url, &headers, content.slice(1..)).await.status, 400);
+    let added = [&headers[..], &[("x-goog-meta-evil", "1")]].concat();
+    assert_eq!(client.put(&signed.url, &added, content.clone()).await.status, 403);
+    let answer = client.put(&signed.url, &headers, content.clone()).await;
+    assert_eq!(answer.status, 200, "{} {headers:?}", answer.text());
+    let object = storage.head(&key("a")).await.unwrap();
+    assert_eq!(
+        (object.sha256, object.content_type.as_deref()),
+        (put.sha256, Some("application/pdf"))
+    );
+    assert_eq!(client.put(&signed.url, &headers, content).await.status, 412);
+}
+
+/// The SDK finds the metadata server through the environment of the process: hence a process.
+async fn evidence(emulator: &GcsEmulator, metadata: &str, arguments: &'static [&str]) -> Output {
+    let binary = std::env::current_exe().unwrap();
+    let mut command = Command::new(binary.ancestors().nth(2).unwrap().join("examples/evidence"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("GCS_BUCKET", "evidence")
+        .env("STORAGE_EMULATOR_HOST", &emulator.url)
+        .env("GCE_METADATA_HOST", metadata)
+        .env("GCE_METADATA_IP", metadata)
+        .stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_workload_identity_signs_in_and_signs_urls_without_a_key() {
+    let emulator = GcsEmulator::start("evidence").await;
+    on(&emulator, &[])
+        .put(&key("a"), content(1000), &Put::default())
+        .await
+        .unwrap();
+    emulator.serve_only(Auth::Metadata);
+    let metadata = emulator.url.trim_start_matches("http://").to_owned();
+    let listed = evidence(&emulator, &metadata, &["list"]).await;
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "a\n", "{listed:?}");
+    let signed = evidence(&emulator, &metadata, &["sign", "a", "Ä.pdf"]).await;
+    let url = String::from_utf8_lossy(&signed.stdout).trim().to_owned();
+    assert!(url.starts_with(&emulator.url), "{signed:?}");
+    let answer = Client::http1().get(&url).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.clone()),
+        (200, content(1000)),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
+async fn where_there_is_nothing_to_sign_with_the_error_says_what_is_needed() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let nowhere = evidence(&emulator, "127.0.0.1:1", &["sign", "a"]).await;
+    let said = String::from_utf8_lossy(&nowhere.stderr);
+    assert!(
+        !nowhere.status.success() && said.contains("GOOGLE_APPLICATION_CREDENTIALS"),
+        "{nowhere:?}"
+    );
+}
+
+#[tokio::test]
+async fn it_has_no_holds_and_says_where_they_are() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[]);
+    let error = storage
+        .set_retention(&key("a"), Retention::Compliance(SystemTime::now()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, Kind::Unsupported);
+    assert!(error.chain().contains("Object Lock"), "{}", error.chain());
+}

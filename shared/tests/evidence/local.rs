@@ -2,7 +2,7 @@
 
 mod folder {
     use crate::{
-        conformance::conforms,
+        conformance::{conforms, decides_races},
         world::{World, content, files, key, read, storage},
     };
     use shared::storage::{Kind, Put, Retention};
@@ -23,6 +23,7 @@ mod folder {
     }
 
     conforms!(world());
+    decides_races!(world());
 
     #[tokio::test]
     async fn a_file_that_rots_is_refused() {
@@ -60,7 +61,7 @@ mod folder {
 
 mod memory {
     use crate::{
-        conformance::conforms,
+        conformance::{conforms, decides_races},
         world::{World, storage},
     };
 
@@ -73,4 +74,5 @@ mod memory {
     }
 
     conforms!(world());
+    decides_races!(world());
 }

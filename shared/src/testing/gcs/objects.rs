@@ -39,7 +39,8 @@ type Outcome = Result<Answer, Answer>;
 
 impl Objects {
     pub fn contents(&self) -> (Vec<String>, usize) {
-        (self.objects.keys().cloned().collect(), self.uploads.len())
+        let begun = self.uploads.values().filter(|upload| !upload.parts.is_empty());
+        (self.objects.keys().cloned().collect(), begun.count())
     }
 
     pub fn rot(&mut self, key: &str) {

@@ -1,0 +1,72 @@
+//! The evidence client at a command line, over whatever bucket the settings name: `STORAGE_URL=... evidence put KEY < file`.
+
+use futures_util::{StreamExt, TryStreamExt};
+use shared::{
+    config::{self, Env},
+    storage::{Error, Key, Put, Storage},
+};
+use std::{process::ExitCode, time::Duration};
+use tokio::io::{AsyncWriteExt, stdin, stdout};
+use tokio_util::io::ReaderStream;
+
+const USAGE: &str = "evidence put KEY | get KEY | head KEY | list | delete KEY | sign KEY [FILE_NAME]";
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let storage = Storage::connect_lazy(config::Storage::from_env(&Env::from_process()));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&storage, &arguments).await {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}", error.chain());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
+    Ok(match *arguments {
+        ["put", name] => {
+            let content = ReaderStream::with_capacity(stdin(), 256 << 10);
+            let stored = storage.put_stream(&key(name)?, content, &Put::default()).await?;
+            format!("{} bytes, SHA-256 {}", stored.size, stored.sha256)
+        }
+        ["get", name] => {
+            let (object, content) = storage.get(&key(name)?, None).await?;
+            let mut content = content.boxed();
+            let mut out = stdout();
+            while let Some(chunk) = content.try_next().await? {
+                // A reader that has gone is the shell's to tell.
+                if out.write_all(&chunk).await.is_err() {
+                    break;
+                }
+            }
+            let _ = out.flush().await;
+            eprintln!("{} bytes", object.size);
+            String::new()
+        }
+        ["head", name] => format!("{:?}", storage.head(&key(name)?).await?),
+        ["list"] => {
+            let page = storage.list(None, None, 1000).await?;
+            let keys = page.objects.iter().map(|object| object.key.to_string());
+            keys.collect::<Vec<_>>().join("\n")
+        }
+        ["delete", name] => storage.delete(&key(name)?).await.map(|()| "deleted".to_owned())?,
+        ["sign", name, ref file_name @ ..] => {
+            let hour = Duration::from_secs(60 * 60);
+            let signed = storage
+                .presign_get(&key(name)?, hour, file_name.first().copied())
+                .await?;
+            signed.url
+        }
+        _ => USAGE.to_owned(),
+    })
+}
+
+fn key(text: &str) -> Result<Key, Error> {
+    text.parse().map_err(Error::from)
+}
