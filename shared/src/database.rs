@@ -10,7 +10,7 @@ mod schema;
 use crate::config::{self, Unusable};
 pub use migrator::{File, Migrator, Record, Run};
 pub use refusal::Refusal;
-use schema::{Files, applied, compare};
+use schema::{Applied, Files, applied, compare};
 pub use schema::{Migration, MigrationState, Schema};
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
@@ -19,8 +19,12 @@ use sqlx::{
 use std::{
     io,
     sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::timeout,
+};
 
 /// Postgres, untouched until the first question to it. Clones share their connections.
 #[derive(Clone)]
@@ -33,8 +37,20 @@ struct Inner {
     folder: Option<String>,
     files: OnceCell<Files>,
     /// Kept between checks; taken out while in use, so that a check that was cut leaves no half-read answer behind.
-    idle: Mutex<Option<PgConnection>>,
+    idle: Mutex<Option<Idle>>,
 }
+
+struct Idle {
+    connection: PgConnection,
+    /// By the clock that goes on while a process is frozen.
+    since: SystemTime,
+}
+
+/// How long an unused connection is trusted. A process that was frozen, or a path that forgets idle connections, leaves
+/// some that take a request and never answer.
+const TRUSTED: Duration = Duration::from_secs(10);
+/// How long a connection that is not trusted has to answer.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(300);
 
 /// Why Postgres, or its schema, cannot be used: the closed set of `/health/db`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -118,6 +134,15 @@ impl Database {
         Ok(self.0.pool.get_or_init(|| {
             PgPoolOptions::new()
                 .max_connections(self.0.max_connections)
+                .acquire_timeout(Duration::from_secs(5))
+                .test_before_acquire(false)
+                .before_acquire(|connection, _| {
+                    Box::pin(async {
+                        Ok(timeout(SIGN_OF_LIFE, connection.ping())
+                            .await
+                            .is_ok_and(|pong| pong.is_ok()))
+                    })
+                })
                 .connect_lazy_with(options.clone())
         }))
     }
@@ -141,11 +166,7 @@ impl Database {
         })?;
         let idle = self.0.idle.lock().await.take();
         let found = match idle {
-            // A connection that died while it was idle says nothing about the server of now.
-            Some(mut connection) => match applied(&mut connection).await {
-                Err(sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_)) => None,
-                answer => Some((answer, connection)),
-            },
+            Some(idle) => still_good(idle).await,
             None => None,
         };
         let (applied, connection) = match found {
@@ -156,7 +177,10 @@ impl Database {
             }
         };
         let applied = applied.map_err(|error| logged(&error))?;
-        *self.0.idle.lock().await = Some(connection);
+        *self.0.idle.lock().await = Some(Idle {
+            connection,
+            since: SystemTime::now(),
+        });
         Ok(compare(files, &applied))
     }
 
@@ -174,6 +198,22 @@ impl Database {
                 Reason::Misconfigured
             }
         })
+    }
+}
+
+/// What an idle connection answers. One that died meanwhile says nothing about the server of now.
+async fn still_good(idle: Idle) -> Option<(Result<Vec<Applied>, sqlx::Error>, PgConnection)> {
+    let Idle { mut connection, since } = idle;
+    // A clock that was set back says nothing.
+    let trusted = since.elapsed().is_ok_and(|unused| unused < TRUSTED);
+    let answer = if trusted {
+        applied(&mut connection).await
+    } else {
+        timeout(SIGN_OF_LIFE, applied(&mut connection)).await.ok()?
+    };
+    match answer {
+        Err(sqlx::Error::Io(_) | sqlx::Error::Database(_) | sqlx::Error::Protocol(_)) => None,
+        answer => Some((answer, connection)),
     }
 }
 

@@ -240,7 +240,10 @@ fn finished(tool: &'static str, command: &mut Command) -> Result<(), Error> {
         return Ok(());
     }
     let message = String::from_utf8_lossy(&output.stderr);
-    let message = message.trim_end().lines().last().unwrap_or("no message").to_owned();
+    // The cause comes first; what follows is how the tool cleans up.
+    let is_cause = |line: &&str| line.contains("FATAL") || line.contains("error:");
+    let cause = message.lines().find(is_cause).or(message.lines().last());
+    let message = cause.unwrap_or("no message").to_owned();
     Err(Error::Failed { tool, message })
 }
 

@@ -11,7 +11,7 @@ mod runtime_api;
 #[cfg(feature = "testing-storage")]
 pub mod s3;
 
-pub use binary::{Function, Server};
+pub use binary::{Function, Server, signal};
 pub use client::{Client, Exchange};
 pub use events::EventShape;
 pub use postgres::{Postgres, execute, migrate, scalar};

@@ -1,5 +1,6 @@
 //! Measures the figures of README and prints them as tables. Builds each binary alone, as it ships.
 
+mod evidence;
 mod lambda;
 mod server;
 
@@ -40,12 +41,16 @@ impl Measured {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    for package in ["peers", "health", "sse", "health-db", "health-storage"] {
+    const EXAMPLE: [&str; 5] = ["shared", "--features", "storage", "--example", "evidence"];
+    let functions = ["peers", "health", "sse", "health-db", "health-storage"];
+    let packages = functions.iter().map(std::slice::from_ref).chain([&EXAMPLE[..]]);
+    for package in packages {
         let built = Command::new("cargo")
-            .args(["build", "--release", "-p", package])
+            .args(["build", "--release", "-p"])
+            .args(package)
             .status();
         if !built.is_ok_and(|status| status.success()) {
-            eprintln!("cannot build {package}");
+            eprintln!("cannot build {package:?}");
             return ExitCode::FAILURE;
         }
     }
@@ -54,6 +59,7 @@ async fn main() -> ExitCode {
     lambda::warm_invocations().await;
     server::memory().await;
     server::throughput().await;
+    evidence::memory(&measured("examples/evidence", "").path()).await;
     ExitCode::SUCCESS
 }
 

@@ -14,6 +14,7 @@ use std::{
 #[derive(Clone, Debug)]
 pub struct Function {
     binary: PathBuf,
+    arguments: Vec<String>,
     settings: Vec<(String, String)>,
 }
 
@@ -22,6 +23,7 @@ impl Function {
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self {
             binary: binary.into(),
+            arguments: Vec::new(),
             settings: Vec::new(),
         }
     }
@@ -32,8 +34,24 @@ impl Function {
         self
     }
 
+    /// Started by another program, which takes it as its last argument and becomes it: `prlimit`, `unshare`, `sh -c`.
+    pub fn under(self, program: &[&str]) -> Self {
+        let (binary, arguments) = program.split_first().expect("a program has a name");
+        let own = self.binary.to_string_lossy().into_owned();
+        Self {
+            binary: binary.into(),
+            arguments: arguments
+                .iter()
+                .map(|argument| (*argument).to_owned())
+                .chain([own])
+                .collect(),
+            ..self
+        }
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
+        command.args(&self.arguments);
         command.env_clear().env("RUST_BACKTRACE", "0").stdin(Stdio::null());
         for inherited in ["PATH", "HOME"] {
             command.envs(std::env::var_os(inherited).map(|value| (inherited, value)));
@@ -192,7 +210,7 @@ impl Server {
 }
 
 /// Sends a signal to any process.
-pub(super) fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
     assert!(sent.expect("kill is a command").success(), "no process {pid} to signal");
 }

@@ -2,10 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "postgres/proxy.rs"]
+mod proxy;
+
+use proxy::Proxy;
 use serde_json::json;
-use shared::testing::{Client, Exchange, Function, Postgres, Server, execute, migrate, scalar};
-use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
+use shared::testing::{Client, Exchange, Function, Postgres, Server, execute, loopback, migrate, scalar};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// What must never be seen outside, in the settings of every test here.
@@ -19,7 +28,7 @@ const SECRETS: [&str; 6] = [
 ];
 
 fn probed(url: &str) -> Server {
-    Function::new(env!("CARGO_BIN_EXE_health-db"))
+    Function::new(env!("CARGO_BIN_EXE_faults-health-db"))
         .with("DATABASE_URL", url)
         .with("HEALTH_TIMEOUT", "1s")
         .with("HEALTH_CACHE", "100ms")
@@ -40,6 +49,12 @@ async fn probe(server: &Server) -> Exchange {
         assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
     }
     answer
+}
+
+fn database(url: &str) -> shared::database::Database {
+    let url = url.to_owned();
+    let env = shared::config::Env::new(move |key| (key == "DATABASE_URL").then(|| url.clone()));
+    shared::database::Database::connect_lazy(shared::config::Database::from_env(&env))
 }
 
 async fn assert_reason(server: &Server, reason: &str) {
@@ -88,7 +103,7 @@ async fn stopped_with_sigstop_it_times_out_and_is_back_when_it_continues() {
     assert_recovers(&server).await;
     execute(
         &url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'health-db'",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults-health-db'",
     )
     .await;
     postgres.signal("STOP");
@@ -100,7 +115,7 @@ async fn stopped_with_sigstop_it_times_out_and_is_back_when_it_continues() {
 
 #[tokio::test]
 async fn a_port_that_accepts_and_never_answers_times_out() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (silent, _) = loopback().await;
     let port = silent.local_addr().unwrap().port();
     let server = probed(&format!(
         "postgresql://hostile-user:hostile-secret@127.0.0.1:{port}/hostile_database"
@@ -231,7 +246,7 @@ async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
     execute(
         &url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE application_name = 'health-db' AND datname = current_database()",
+         WHERE application_name = 'faults-health-db' AND datname = current_database()",
     )
     .await;
     tokio::time::sleep(Duration::from_millis(150)).await;
@@ -241,7 +256,7 @@ async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
 #[tokio::test]
 async fn a_thousand_probes_at_once_cause_two_queries_a_second_at_most() {
     let url = Postgres::shared().migrated_database().await;
-    let server = Function::new(env!("CARGO_BIN_EXE_health-db"))
+    let server = Function::new(env!("CARGO_BIN_EXE_faults-health-db"))
         .with("DATABASE_URL", &url)
         .serve();
     // The counters of a session are flushed with some delay; the probes' own database has no other clients.
@@ -283,4 +298,172 @@ async fn ten_thousand_probes_leave_no_memory_behind() {
     storm(100).await;
     let grown = server.resident_kib().saturating_sub(before);
     assert!(grown < 512, "{grown} KiB");
+}
+
+#[tokio::test]
+async fn a_role_without_a_connection_left_has_too_many_connections_and_recovers() {
+    let postgres = Postgres::start(&["client_connection_check_interval=100ms"]);
+    execute(
+        &postgres.url(),
+        "CREATE ROLE \"hostile-user\" LOGIN PASSWORD 'hostile-secret' CONNECTION LIMIT 1",
+    )
+    .await;
+    let url = format!(
+        "postgresql://hostile-user:hostile-secret@127.0.0.1:{}/postgres",
+        postgres.port()
+    );
+    let holder = tokio::spawn({
+        let url = url.clone();
+        async move { execute(&url, "SELECT pg_sleep(60)").await }
+    });
+    let taken = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'hostile-user'";
+    while scalar(&postgres.url(), taken).await == 0 {}
+    let server = probed(&url);
+    assert_reason(&server, "too_many_connections").await;
+    holder.abort();
+    while scalar(&postgres.url(), taken).await > 0 {}
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_reason(&server, "schema_behind").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_during_a_storm_of_probes_is_told_in_time_and_over_at_once() {
+    let mut postgres = Postgres::start(&[]);
+    let server = probed(&postgres.migrated_database().await);
+    assert_recovers(&server).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let target = format!("{}/health/db", server.url);
+    let storm = (0..20).map(|_| {
+        let (client, target, stop) = (Client::http1(), target.clone(), stop.clone());
+        tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                let answer = client.get(&target).await;
+                assert!(
+                    start.elapsed() < DEADLINE + Duration::from_millis(250),
+                    "took {:?}",
+                    start.elapsed()
+                );
+                seen.push(answer.json()["reason"].as_str().unwrap_or("healthy").to_owned());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            seen
+        })
+    });
+    let storm: Vec<_> = storm.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    postgres.signal("KILL");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    postgres.restart();
+    assert_recovers(&server).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut seen: Vec<String> = Vec::new();
+    for prober in storm {
+        seen.extend(prober.await.unwrap());
+    }
+    let last = seen.last().cloned();
+    seen.sort();
+    seen.dedup();
+    let expected = ["healthy", "timeout", "unreachable"];
+    assert!(
+        seen.iter().all(|reason| expected.contains(&reason.as_str())),
+        "{seen:?}"
+    );
+    assert!(
+        seen.len() > 1 && last.as_deref() == Some("healthy"),
+        "{seen:?} {last:?}"
+    );
+}
+
+#[tokio::test]
+async fn connections_that_the_server_ends_for_idleness_are_never_noticed() {
+    let postgres = Postgres::start(&["idle_session_timeout=100ms"]);
+    let url = postgres.migrated_database().await;
+    let server = probed(&url);
+    let pool = database(&url);
+    for _ in 0..5 {
+        assert_eq!(probe(&server).await.json()["status"], "healthy", "{}", server.log());
+        let start = Instant::now();
+        let one: i32 = sqlx::query_scalar("SELECT 1")
+            .fetch_one(pool.pool().unwrap())
+            .await
+            .unwrap();
+        assert!(
+            one == 1 && start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_was_frozen_for_longer_than_its_connection_lived_answers_at_once() {
+    let url = Postgres::shared().migrated_database().await;
+    let server = probed(&url);
+    assert_recovers(&server).await;
+    for _ in 0..3 {
+        server.signal("STOP");
+        execute(
+            &url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = 'faults-health-db' AND datname = current_database()",
+        )
+        .await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.signal("CONT");
+        let start = Instant::now();
+        assert_eq!(probe(&server).await.json()["status"], "healthy", "{}", server.log());
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
+
+/// As after a long freeze behind a network that forgets: nobody tells that the connection is dead.
+#[tokio::test]
+async fn a_connection_that_the_path_forgot_while_the_process_was_frozen_costs_less_than_a_second() {
+    let postgres = Postgres::start(&[]);
+    let proxy = Proxy::start(postgres.port()).await;
+    let url = postgres.migrated_database().await;
+    let server = Function::new(env!("CARGO_BIN_EXE_faults-health-db"))
+        .with("DATABASE_URL", proxy.url(&url).await)
+        .with("HEALTH_CACHE", "100ms")
+        .serve();
+    assert_recovers(&server).await;
+    proxy.forget_open_connections();
+    server.signal("STOP");
+    // Longer than an unused connection is trusted.
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    server.signal("CONT");
+    let start = Instant::now();
+    assert_eq!(probe(&server).await.json()["status"], "healthy", "{}", server.log());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_path_that_delays_is_slow_or_a_timeout_and_one_that_drops_is_unreachable() {
+    let postgres = Postgres::start(&[]);
+    let proxy = Proxy::start(postgres.port()).await;
+    let url = postgres.migrated_database().await;
+    let server = probed(&proxy.url(&url).await);
+    assert_recovers(&server).await;
+    proxy.delay(Duration::from_millis(300));
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let report = probe(&server).await.json();
+    assert_eq!(
+        (&report["status"], &report["reason"]),
+        (&json!("degraded"), &json!("slow")),
+        "{report}"
+    );
+    proxy.delay(Duration::from_secs(3));
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_reason(&server, "timeout").await;
+    proxy.delay(Duration::ZERO);
+    assert_recovers(&server).await;
+    proxy.drop_after(40);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_reason(&server, "unreachable").await;
+    proxy.drop_after(usize::MAX);
+    assert_recovers(&server).await;
 }

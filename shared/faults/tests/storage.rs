@@ -26,7 +26,7 @@ const SECRETS: [&str; 6] = [
 ];
 
 fn function() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_health-storage"))
+    Function::new(env!("CARGO_BIN_EXE_faults-health-storage"))
         .with("HEALTH_TIMEOUT", "1s")
         .with("HEALTH_CACHE", "1ms")
 }
