@@ -283,7 +283,7 @@ async fn a_thousand_probes_at_once_cause_two_queries_a_second_at_most() {
 }
 
 #[tokio::test]
-async fn ten_thousand_probes_leave_no_memory_behind() {
+async fn ten_thousand_probes_leave_no_memory_and_no_socket_behind() {
     let url = Postgres::shared().migrated_database().await;
     let server = probed(&url);
     let client = Client::http1();
@@ -294,10 +294,11 @@ async fn ten_thousand_probes_leave_no_memory_behind() {
         }
     };
     storm(20).await;
-    let before = server.resident_kib();
+    let (memory, sockets) = (server.resident_kib(), server.sockets());
     storm(100).await;
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.resident_kib().saturating_sub(memory);
     assert!(grown < 512, "{grown} KiB");
+    assert!(server.sockets() <= sockets, "{} of {sockets}", server.sockets());
 }
 
 #[tokio::test]

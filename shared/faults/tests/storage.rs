@@ -93,6 +93,8 @@ async fn gcs_fails_for_each_reason_and_recovers_by_itself() {
         (Fault::Status(429), "error"),
         (Fault::Status(503), "unreachable"),
         (Fault::Reset, "unreachable"),
+        (Fault::LostAnswer, "unreachable"),
+        (Fault::Truncated, "unreachable"),
         (Fault::Silence, "timeout"),
     ] {
         assert_accessible(&server).await;
@@ -181,4 +183,32 @@ async fn a_bucket_that_nobody_named_or_named_twice_is_reported_and_the_process_l
         .with("S3_BUCKET", "evidence")
         .serve();
     assert_reason(&twice, "misconfigured").await;
+}
+
+#[tokio::test]
+async fn ten_thousand_probes_well_and_badly_answered_leave_no_memory_and_no_socket_behind() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let server = on_gcs("evidence", &emulator.url);
+    let client = Client::http1();
+    let target = format!("{}/health/storage", server.url);
+    let faults = [
+        None,
+        Some(Fault::Status(503)),
+        Some(Fault::Reset),
+        Some(Fault::Truncated),
+    ];
+    let storm = async |rounds: usize| {
+        for round in 0..rounds {
+            emulator.always(faults[round % faults.len()]);
+            futures_util::future::join_all((0..50).map(|_| client.get(&target))).await;
+        }
+        emulator.always(None);
+        assert_accessible(&server).await;
+    };
+    storm(40).await;
+    let (memory, sockets) = (server.resident_kib(), server.sockets());
+    storm(200).await;
+    let grown = server.resident_kib().saturating_sub(memory);
+    assert!(grown < 512, "{grown} KiB");
+    assert!(server.sockets() <= sockets + 1, "{} of {sockets}", server.sockets());
 }
