@@ -2,13 +2,15 @@
 //! but the pool's.
 
 mod apply;
+mod history;
 mod lock;
 mod migrator;
 mod refusal;
 mod schema;
 
 use crate::config::{self, Unusable};
-pub use migrator::{File, Migrator, Record, Run};
+pub use history::Record;
+pub use migrator::{File, Migrator, Run};
 pub use refusal::Refusal;
 use schema::{Applied, Files, applied, compare};
 pub use schema::{Migration, MigrationState, Schema};

@@ -1,13 +1,13 @@
-//! Every way in which Postgres fails a probe, on the real binary: the reason, the time it takes, and the way back.
+//! Every way in which Postgres fails a probe: the reason, the time it takes, and the way back.
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "postgres/proxy.rs"]
-mod proxy;
+#[path = "fixture/probed.rs"]
+mod probed;
 
-use proxy::Proxy;
+use probed::{DEADLINE, Probed};
 use serde_json::json;
-use shared::testing::{Client, Exchange, Function, Postgres, Server, execute, loopback, migrate, scalar};
+use shared::testing::{Client, Function, Postgres, execute, loopback, migrate, scalar};
 use std::{
     sync::{
         Arc,
@@ -16,82 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-const DEADLINE: Duration = Duration::from_secs(1);
-/// What must never be seen outside, in the settings of every test here.
-const SECRETS: [&str; 6] = [
-    "hostile-user",
-    "hostile-secret",
-    "hostile_database",
-    "127.0.0.1",
-    "SELECT",
-    "pgsocket",
-];
-
-fn probed(url: &str) -> Server {
-    Function::new(env!("CARGO_BIN_EXE_faults-health-db"))
-        .with("DATABASE_URL", url)
-        .with("HEALTH_TIMEOUT", "1s")
-        .with("HEALTH_CACHE", "100ms")
-        .serve()
-}
-
-/// Probes once; the answer must come within the deadline + 50 ms and hold no secret.
-async fn probe(server: &Server) -> Exchange {
-    let client = Client::http1();
-    let start = Instant::now();
-    let answer = client.get(&format!("{}/health/db", server.url)).await;
-    assert!(
-        start.elapsed() < DEADLINE + Duration::from_millis(50),
-        "took {:?}",
-        start.elapsed()
-    );
-    for secret in SECRETS {
-        assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
-    }
-    answer
-}
-
-fn database(url: &str) -> shared::database::Database {
-    let url = url.to_owned();
-    let env = shared::config::Env::new(move |key| (key == "DATABASE_URL").then(|| url.clone()));
-    shared::database::Database::connect_lazy(shared::config::Database::from_env(&env))
-}
-
-async fn assert_reason(server: &Server, reason: &str) {
-    let answer = probe(server).await;
-    let report = answer.json();
-    assert_eq!(answer.status, 503, "{report}");
-    assert_eq!(
-        (&report["database"], &report["reason"]),
-        (&json!("error"), &json!(reason)),
-        "{}",
-        server.log()
-    );
-}
-
-/// Healthy again within 2 s, without a restart.
-async fn assert_recovers(server: &Server) {
-    let start = Instant::now();
-    loop {
-        let answer = probe(server).await;
-        if answer.status == 200 {
-            assert_eq!(answer.json()["status"], "healthy");
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(2), "{}", answer.text());
-    }
-}
-
 #[tokio::test]
 async fn killed_with_9_it_is_unreachable_and_back_after_a_restart() {
     let mut postgres = Postgres::start(&[]);
-    let server = probed(&postgres.migrated_database().await);
-    assert_recovers(&server).await;
+    let server = Probed::database(&postgres.migrated_database().await);
+    server.recovers().await;
     postgres.signal("KILL");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_reason(&server, "unreachable").await;
+    server.fails("unreachable").await;
     postgres.restart();
-    assert_recovers(&server).await;
+    server.recovers().await;
 }
 
 #[tokio::test]
@@ -99,43 +33,43 @@ async fn stopped_with_sigstop_it_times_out_and_is_back_when_it_continues() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
     // The connection that the first probe leaves open must not hide that nobody accepts a new one.
-    let server = probed(&url);
-    assert_recovers(&server).await;
+    let server = Probed::database(&url);
+    server.recovers().await;
     execute(
         &url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults-health-db'",
     )
     .await;
     postgres.signal("STOP");
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_reason(&server, "timeout").await;
+    server.forgets().await;
+    server.fails("timeout").await;
     postgres.signal("CONT");
-    assert_recovers(&server).await;
+    server.recovers().await;
 }
 
 #[tokio::test]
 async fn a_port_that_accepts_and_never_answers_times_out() {
     let (silent, _) = loopback().await;
     let port = silent.local_addr().unwrap().port();
-    let server = probed(&format!(
+    let server = Probed::database(&format!(
         "postgresql://hostile-user:hostile-secret@127.0.0.1:{port}/hostile_database"
     ));
-    assert_reason(&server, "timeout").await;
-    assert_reason(&server, "timeout").await;
+    server.fails("timeout").await;
+    server.fails("timeout").await;
 }
 
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_unreachable_at_once() {
-    let server = probed("postgresql://hostile-user:hostile-secret@127.0.0.1:1/hostile_database");
+    let server = Probed::database("postgresql://hostile-user:hostile-secret@127.0.0.1:1/hostile_database");
     let start = Instant::now();
-    assert_reason(&server, "unreachable").await;
+    server.fails("unreachable").await;
     assert!(start.elapsed() < DEADLINE / 2, "{:?}", start.elapsed());
 }
 
 #[tokio::test]
 async fn the_cause_is_logged_once_under_the_id_of_the_request() {
-    let server = probed("postgresql://hostile-user:hostile-secret@127.0.0.1:1/hostile_database");
-    let answer = probe(&server).await;
+    let server = Probed::database("postgresql://hostile-user:hostile-secret@127.0.0.1:1/hostile_database");
+    let answer = server.probe().await;
     let id = answer.headers["x-request-id"].to_str().unwrap();
     let log = server.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("\"cause\"")).collect();
@@ -149,8 +83,8 @@ async fn the_cause_is_logged_once_under_the_id_of_the_request() {
 
 #[tokio::test]
 async fn a_socket_that_is_not_there_is_unreachable() {
-    let server = probed("postgresql+asyncpg://hostile-user@/hostile_database?host=/nonexistent/pgsocket");
-    assert_reason(&server, "unreachable").await;
+    let server = Probed::database("postgresql+asyncpg://hostile-user@/hostile_database?host=/nonexistent/pgsocket");
+    server.fails("unreachable").await;
 }
 
 #[tokio::test]
@@ -163,28 +97,22 @@ async fn a_wrong_password_a_missing_user_and_a_missing_database_are_told_apart()
             postgres.port()
         )
     };
-    let wrong_password = probed(&url("hostile-user", "hostile-secret", "postgres"));
-    assert_reason(&wrong_password, "auth_failed").await;
-    assert_reason(
-        &probed(&url("hostile-nobody", "hostile-secret", "postgres")),
-        "auth_failed",
-    )
-    .await;
-    assert_reason(
-        &probed(&url("hostile-user", "right", "hostile_database")),
-        "misconfigured",
-    )
-    .await;
+    let wrong_password = Probed::database(&url("hostile-user", "hostile-secret", "postgres"));
+    wrong_password.fails("auth_failed").await;
+    let nobody = Probed::database(&url("hostile-nobody", "hostile-secret", "postgres"));
+    nobody.fails("auth_failed").await;
+    let nowhere = Probed::database(&url("hostile-user", "right", "hostile_database"));
+    nowhere.fails("misconfigured").await;
     execute(&postgres.url(), "ALTER ROLE \"hostile-user\" PASSWORD 'hostile-secret'").await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_reason(&wrong_password, "schema_behind").await;
+    wrong_password.forgets().await;
+    wrong_password.fails("schema_behind").await;
 }
 
 #[tokio::test]
 async fn a_server_without_tls_that_must_have_it_is_tls_failed() {
     let port = Postgres::shared().port();
     let url = format!("postgresql://hostile-user:x@127.0.0.1:{port}/postgres?ssl=require");
-    assert_reason(&probed(&url), "tls_failed").await;
+    Probed::database(&url).fails("tls_failed").await;
 }
 
 #[tokio::test]
@@ -201,22 +129,22 @@ async fn a_server_without_a_slot_left_has_too_many_connections_and_recovers() {
         tokio::spawn(async move { execute(&url, "SELECT pg_sleep(60)").await })
     });
     tokio::time::sleep(Duration::from_millis(700)).await;
-    let server = probed(&url);
-    assert_reason(&server, "too_many_connections").await;
+    let server = Probed::database(&url);
+    server.fails("too_many_connections").await;
     holders.iter().for_each(tokio::task::JoinHandle::abort);
-    assert_recovers(&server).await;
+    server.recovers().await;
 }
 
 #[tokio::test]
 async fn an_empty_database_is_behind_and_healthy_once_it_is_migrated() {
     let url = Postgres::shared().empty_database().await;
-    let server = probed(&url);
-    let report = probe(&server).await.json();
+    let server = Probed::database(&url);
+    let report = server.probe().await.json();
     assert_eq!(report["reason"], "schema_behind");
     assert_eq!(report["schema"], json!({"current": 0, "expected": 1}));
     migrate(&url).await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_recovers(&server).await;
+    server.forgets().await;
+    server.recovers().await;
 }
 
 #[tokio::test]
@@ -230,27 +158,12 @@ async fn a_dirty_a_drifted_and_an_ahead_schema_are_told_apart() {
     ] {
         let url = Postgres::shared().migrated_database().await;
         execute(&url, sql).await;
-        let answer = probe(&probed(&url)).await;
+        let answer = Probed::database(&url).probe().await;
         assert_eq!(
             (answer.status.as_u16(), &answer.json()["reason"]),
             (status, &json!(reason))
         );
     }
-}
-
-#[tokio::test]
-async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
-    let url = Postgres::shared().migrated_database().await;
-    let server = probed(&url);
-    assert_recovers(&server).await;
-    execute(
-        &url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE application_name = 'faults-health-db' AND datname = current_database()",
-    )
-    .await;
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_eq!(probe(&server).await.status, 200);
 }
 
 #[tokio::test]
@@ -285,9 +198,9 @@ async fn a_thousand_probes_at_once_cause_two_queries_a_second_at_most() {
 #[tokio::test]
 async fn ten_thousand_probes_leave_no_memory_and_no_socket_behind() {
     let url = Postgres::shared().migrated_database().await;
-    let server = probed(&url);
+    let server = Probed::database(&url);
     let client = Client::http1();
-    let target = format!("{}/health/db", server.url);
+    let target = server.target();
     let storm = async |rounds| {
         for _ in 0..rounds {
             futures_util::future::join_all((0..100).map(|_| client.get(&target))).await;
@@ -319,21 +232,21 @@ async fn a_role_without_a_connection_left_has_too_many_connections_and_recovers(
     });
     let taken = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'hostile-user'";
     while scalar(&postgres.url(), taken).await == 0 {}
-    let server = probed(&url);
-    assert_reason(&server, "too_many_connections").await;
+    let server = Probed::database(&url);
+    server.fails("too_many_connections").await;
     holder.abort();
     while scalar(&postgres.url(), taken).await > 0 {}
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_reason(&server, "schema_behind").await;
+    server.forgets().await;
+    server.fails("schema_behind").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_during_a_storm_of_probes_is_told_in_time_and_over_at_once() {
     let mut postgres = Postgres::start(&[]);
-    let server = probed(&postgres.migrated_database().await);
-    assert_recovers(&server).await;
+    let server = Probed::database(&postgres.migrated_database().await);
+    server.recovers().await;
     let stop = Arc::new(AtomicBool::new(false));
-    let target = format!("{}/health/db", server.url);
+    let target = server.target();
     let storm = (0..20).map(|_| {
         let (client, target, stop) = (Client::http1(), target.clone(), stop.clone());
         tokio::spawn(async move {
@@ -357,7 +270,7 @@ async fn a_restart_during_a_storm_of_probes_is_told_in_time_and_over_at_once() {
     postgres.signal("KILL");
     tokio::time::sleep(Duration::from_millis(500)).await;
     postgres.restart();
-    assert_recovers(&server).await;
+    server.recovers().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
     let mut seen: Vec<String> = Vec::new();
@@ -376,95 +289,4 @@ async fn a_restart_during_a_storm_of_probes_is_told_in_time_and_over_at_once() {
         seen.len() > 1 && last.as_deref() == Some("healthy"),
         "{seen:?} {last:?}"
     );
-}
-
-#[tokio::test]
-async fn connections_that_the_server_ends_for_idleness_are_never_noticed() {
-    let postgres = Postgres::start(&["idle_session_timeout=100ms"]);
-    let url = postgres.migrated_database().await;
-    let server = probed(&url);
-    let pool = database(&url);
-    for _ in 0..5 {
-        assert_eq!(probe(&server).await.json()["status"], "healthy", "{}", server.log());
-        let start = Instant::now();
-        let one: i32 = sqlx::query_scalar("SELECT 1")
-            .fetch_one(pool.pool().unwrap())
-            .await
-            .unwrap();
-        assert!(
-            one == 1 && start.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            start.elapsed()
-        );
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-}
-
-#[tokio::test]
-async fn a_process_that_was_frozen_for_longer_than_its_connection_lived_answers_at_once() {
-    let url = Postgres::shared().migrated_database().await;
-    let server = probed(&url);
-    assert_recovers(&server).await;
-    for _ in 0..3 {
-        server.signal("STOP");
-        execute(
-            &url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE application_name = 'faults-health-db' AND datname = current_database()",
-        )
-        .await;
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        server.signal("CONT");
-        let start = Instant::now();
-        assert_eq!(probe(&server).await.json()["status"], "healthy", "{}", server.log());
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    }
-}
-
-/// As after a long freeze behind a network that forgets: nobody tells that the connection is dead.
-#[tokio::test]
-async fn a_connection_that_the_path_forgot_while_the_process_was_frozen_costs_less_than_a_second() {
-    let postgres = Postgres::start(&[]);
-    let proxy = Proxy::start(postgres.port()).await;
-    let url = postgres.migrated_database().await;
-    let server = Function::new(env!("CARGO_BIN_EXE_faults-health-db"))
-        .with("DATABASE_URL", proxy.url(&url).await)
-        .with("HEALTH_CACHE", "100ms")
-        .serve();
-    assert_recovers(&server).await;
-    proxy.forget_open_connections();
-    server.signal("STOP");
-    // Longer than an unused connection is trusted.
-    tokio::time::sleep(Duration::from_millis(10_100)).await;
-    server.signal("CONT");
-    let start = Instant::now();
-    assert_eq!(probe(&server).await.json()["status"], "healthy", "{}", server.log());
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-}
-
-#[tokio::test]
-async fn a_path_that_delays_is_slow_or_a_timeout_and_one_that_drops_is_unreachable() {
-    let postgres = Postgres::start(&[]);
-    let proxy = Proxy::start(postgres.port()).await;
-    let url = postgres.migrated_database().await;
-    let server = probed(&proxy.url(&url).await);
-    assert_recovers(&server).await;
-    proxy.delay(Duration::from_millis(300));
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    let report = probe(&server).await.json();
-    assert_eq!(
-        (&report["status"], &report["reason"]),
-        (&json!("degraded"), &json!("slow")),
-        "{report}"
-    );
-    proxy.delay(Duration::from_secs(3));
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_reason(&server, "timeout").await;
-    proxy.delay(Duration::ZERO);
-    assert_recovers(&server).await;
-    proxy.drop_after(40);
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_reason(&server, "unreachable").await;
-    proxy.drop_after(usize::MAX);
-    assert_recovers(&server).await;
 }

@@ -3,6 +3,7 @@
 use super::{
     Database, Refusal,
     apply::{Applier, invalid_indexes},
+    history::record,
     lock,
     schema::{Applied, Files, Migration, MigrationState, Schema, applied, compare, name, states},
 };
@@ -14,7 +15,7 @@ use std::time::Instant;
 /// Changes the schema. Any number may run at once: one works, the others wait for its lock.
 #[derive(Clone)]
 pub struct Migrator {
-    database: Database,
+    pub(super) database: Database,
     settings: config::Migrate,
     release: String,
 }
@@ -42,21 +43,6 @@ pub struct File {
     pub transaction: bool,
     /// What it runs.
     pub sql: String,
-}
-
-/// A recorded run.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, sqlx::FromRow)]
-pub struct Record {
-    /// RFC 3339, UTC.
-    pub started_at: String,
-    /// How long it took.
-    pub duration_ms: i64,
-    /// The release that ran it.
-    pub release: String,
-    /// The version before.
-    pub version_before: i64,
-    /// The version reached.
-    pub version_after: i64,
 }
 
 enum Change {
@@ -131,23 +117,6 @@ impl Migrator {
         Ok((compare(files, &rows), states(files, &rows), invalid))
     }
 
-    /// The recorded runs, the newest first, a hundred at most.
-    ///
-    /// # Errors
-    /// The database cannot be used.
-    pub async fn history(&self) -> Result<Vec<Record>, Refusal> {
-        let mut connection = self.database.connect().await?;
-        if !has_history(&mut connection).await? {
-            return Ok(Vec::new());
-        }
-        let records = sqlx::query_as(
-            r#"SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS started_at,
-                      duration_ms, release, version_before, version_after
-               FROM migration_runs ORDER BY id DESC LIMIT 100"#,
-        );
-        Ok(records.fetch_all(&mut connection).await?)
-    }
-
     /// On a connection of its own: whatever happens to it, its lock ends with it.
     async fn run(&self, change: Change) -> Result<Run, Refusal> {
         let files = self.database.files().await?;
@@ -179,7 +148,7 @@ impl Migrator {
             run.duration_ms = start.elapsed().as_millis() as i64;
         }
         // Files that were applied before the one that failed are history too.
-        if run.version_after != run.version_before && has_history(&mut connection).await? {
+        if run.version_after != run.version_before {
             record(&mut connection, &self.release, run).await?;
         }
         done?;
@@ -312,25 +281,4 @@ fn nothing_to_do(files: &Files, rows: &[Applied]) -> Run {
         duration_ms: 0,
         ahead: schema.is_ahead(),
     }
-}
-
-/// The table of runs is made by a migration, and may not be there yet or any more.
-async fn has_history(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT to_regclass('migration_runs') IS NOT NULL")
-        .fetch_one(connection)
-        .await
-}
-
-async fn record(connection: &mut PgConnection, release: &str, run: Run) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO migration_runs (started_at, duration_ms, release, version_before, version_after)
-         VALUES (now() - $1 * interval '1 millisecond', $1, $2, $3, $4)",
-    )
-    .bind(run.duration_ms)
-    .bind(release)
-    .bind(run.version_before)
-    .bind(run.version_after)
-    .execute(connection)
-    .await
-    .map(drop)
 }

@@ -21,8 +21,8 @@ impl Backend {
             Err(Unusable::Misconfigured(setting)) => Err(Error::new(Kind::Misconfigured, setting.to_string())),
             Ok(Location::Gcs(name)) => gcs::Bucket::new(name, settings).map(Self::Gcs),
             Ok(Location::S3(name)) => Ok(Self::S3(s3::Bucket::new(name, settings).await)),
-            Ok(Location::Folder(path)) => local::Bucket::folder(path.into()).await.map(Self::Local),
-            Ok(Location::Memory) => Ok(Self::Local(local::Bucket::memory())),
+            Ok(Location::Folder(path)) => Ok(Self::Local(local::Bucket::new(Some(path.into())))),
+            Ok(Location::Memory) => Ok(Self::Local(local::Bucket::new(None))),
         }
     }
 

@@ -34,7 +34,7 @@ impl FromStr for Sha256 {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(());
         }
         let mut bytes = [0; 32];

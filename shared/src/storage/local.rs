@@ -11,38 +11,24 @@ use object_store::{
     local::LocalFileSystem, memory::InMemory,
 };
 use std::{collections::HashMap, io, ops::Range, path::PathBuf, sync::Arc};
-use tokio::sync::{Mutex, RwLock};
+use tokio::sync::{Mutex, OnceCell, RwLock};
 
 /// Attributes are objects beside the objects, because a file has none.
 pub struct Bucket {
-    store: Arc<dyn ObjectStore>,
+    /// `None`: memory.
     folder: Option<PathBuf>,
+    /// Opened by the first request, which a binary that probes alone never makes.
+    store: OnceCell<Arc<dyn ObjectStore>>,
     uploads: Mutex<HashMap<String, Box<dyn MultipartUpload>>>,
     /// An object and its attributes change together, as far as this process goes.
     pairs: RwLock<()>,
 }
 
 impl Bucket {
-    pub fn memory() -> Self {
-        Self::over(Arc::new(InMemory::new()), None)
-    }
-
-    /// On a thread of its own: a network file system can hang.
-    pub async fn folder(folder: PathBuf) -> Result<Self, Error> {
-        probe(folder.clone()).await?;
-        let opened = tokio::task::spawn_blocking({
-            let folder = folder.clone();
-            move || LocalFileSystem::new_with_prefix(folder)
-        });
-        let store = opened.await.map_err(|panic| Error::new(Kind::Other, panic))?;
-        let store = store.map_err(|error| failure(error, None))?;
-        Ok(Self::over(Arc::new(store.with_automatic_cleanup(true)), Some(folder)))
-    }
-
-    fn over(store: Arc<dyn ObjectStore>, folder: Option<PathBuf>) -> Self {
+    pub fn new(folder: Option<PathBuf>) -> Self {
         Self {
-            store,
             folder,
+            store: OnceCell::new(),
             uploads: Mutex::default(),
             pairs: RwLock::default(),
         }
@@ -56,6 +42,10 @@ impl Bucket {
         }
     }
 
+    async fn store(&self) -> Result<&Arc<dyn ObjectStore>, Error> {
+        self.store.get_or_try_init(|| open(self.folder.clone())).await
+    }
+
     pub async fn put(&self, key: &Key, content: Bytes, given: &Attributes, overwrite: bool) -> Result<(), Error> {
         let _pairs = self.pairs.write().await;
         let mode = if overwrite { PutMode::Overwrite } else { PutMode::Create };
@@ -63,7 +53,7 @@ impl Bucket {
             mode,
             ..PutOptions::default()
         };
-        let put = self.store.put_opts(&path(key)?, content.into(), options).await;
+        let put = self.store().await?.put_opts(&path(key)?, content.into(), options).await;
         put.map_err(|error| failure(error, None))?;
         self.describe(key, given).await
     }
@@ -74,7 +64,7 @@ impl Bucket {
         if range.as_ref().is_some_and(|range| range.start >= found.size) {
             return Err(Kind::InvalidRange.into());
         }
-        let result = self.store.get_opts(&path(key)?, options(range, etag)).await;
+        let result = self.store().await?.get_opts(&path(key)?, options(range, etag)).await;
         Ok((found, body(result.map_err(|error| failure(error, None))?)))
     }
 
@@ -86,7 +76,7 @@ impl Bucket {
     /// Pages by the last key of the page before.
     pub async fn list(&self, under: Option<&Key>, page: Option<&str>, limit: usize) -> Result<Page, Error> {
         let prefix = under.map(path).transpose()?;
-        let listed = self.store.list(prefix.as_ref());
+        let listed = self.store().await?.list(prefix.as_ref());
         let listed: Result<Vec<ObjectMeta>, _> = listed.try_collect().await;
         let mut listed = listed.map_err(|error| failure(error, None))?;
         listed.retain(|meta| page.is_none_or(|page| meta.location.as_ref() > page));
@@ -104,7 +94,7 @@ impl Bucket {
     pub async fn delete(&self, key: &Key) -> Result<(), Error> {
         let _pairs = self.pairs.write().await;
         let both = stream::iter([Ok(path(&attributes_of(key))?), Ok(path(key)?)]).boxed();
-        let deleted: Vec<_> = self.store.delete_stream(both).collect().await;
+        let deleted: Vec<_> = self.store().await?.delete_stream(both).collect().await;
         deleted
             .into_iter()
             .last()
@@ -119,7 +109,8 @@ impl Bucket {
             CopyMode::Create
         };
         let copied = self
-            .store
+            .store()
+            .await?
             .copy_opts(&path(from)?, &path(to)?, CopyOptions::new().with_mode(mode))
             .await;
         copied.map_err(|error| failure(error, None))?;
@@ -127,7 +118,7 @@ impl Bucket {
     }
 
     pub async fn begin(&self, key: &Key) -> Result<String, Error> {
-        let upload = self.store.put_multipart(&path(key)?).await;
+        let upload = self.store().await?.put_multipart(&path(key)?).await;
         let upload = upload.map_err(|error| failure(error, None))?;
         self.uploads.lock().await.insert(key.to_string(), upload);
         Ok(key.to_string())
@@ -155,14 +146,14 @@ impl Bucket {
 
     async fn describe(&self, key: &Key, given: &Attributes) -> Result<(), Error> {
         let text = serde_json::to_vec(given).map_err(|error| Error::new(Kind::Other, error))?;
-        let put = self.store.put(&path(&attributes_of(key))?, text.into()).await;
+        let put = self.store().await?.put(&path(&attributes_of(key))?, text.into()).await;
         put.map(drop).map_err(|error| failure(error, None))
     }
 
     async fn described(&self, key: &Key) -> Result<Object, Error> {
-        let meta = self.store.head(&path(key)?).await;
+        let meta = self.store().await?.head(&path(key)?).await;
         let found = object(key, &meta.map_err(|error| failure(error, None))?);
-        let given = match self.store.get(&path(&attributes_of(key))?).await {
+        let given = match self.store().await?.get(&path(&attributes_of(key))?).await {
             Ok(result) => result.bytes().await.map_err(|error| failure(error, None))?,
             Err(object_store::Error::NotFound { .. }) => return Ok(found),
             Err(error) => return Err(failure(error, None)),
@@ -175,6 +166,18 @@ impl Bucket {
             ..found
         })
     }
+}
+
+/// On a thread of its own: a network file system can hang.
+async fn open(folder: Option<PathBuf>) -> Result<Arc<dyn ObjectStore>, Error> {
+    let Some(folder) = folder else {
+        return Ok(Arc::new(InMemory::new()));
+    };
+    probe(folder.clone()).await?;
+    let opened = tokio::task::spawn_blocking(|| LocalFileSystem::new_with_prefix(folder)).await;
+    let store = opened.map_err(|panic| Error::new(Kind::Other, panic))?;
+    let store = store.map_err(|error| failure(error, None))?;
+    Ok(Arc::new(store.with_automatic_cleanup(true)))
 }
 
 fn attributes_of(key: &Key) -> Key {

@@ -1,21 +1,15 @@
 //! Putting: whole or as a stream, in bounded memory, with nothing left behind by what fails.
 
-use super::{Attributes, Backend, Crc32c, Digest, Error, Key, Kind, Put, Sha256, Storage, retry::retry};
-use bytes::{Bytes, BytesMut};
+mod parts;
+mod staged;
+
+use super::{Attributes, Crc32c, Error, Key, Kind, Put, Storage, retry::retry};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream::FuturesOrdered};
-use std::{pin::pin, sync::Arc, time::Duration};
-
-/// Content of at most this size goes in one request; more in parts of it, up to 80 GB (10,000 parts).
-const PART: usize = 8 << 20;
-
-/// What was stored.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Stored {
-    /// In bytes.
-    pub size: u64,
-    /// Of the content.
-    pub sha256: Sha256,
-}
+pub use parts::Stored;
+use parts::{PART, Parts};
+use staged::{Staged, Staging};
+use std::{pin::pin, sync::Arc};
 
 impl Storage {
     /// Stores `content` under `key`.
@@ -173,130 +167,6 @@ impl Storage {
             Ok(_) => Ok(true),
             Err(error) if error.kind == Kind::NotFound => Ok(false),
             Err(error) => Err(error),
-        }
-    }
-}
-
-/// A stream cut into parts of one size, and its checksums.
-struct Parts<S> {
-    content: S,
-    rest: Bytes,
-    size: u64,
-    digest: Digest,
-}
-
-impl<S, E> Parts<S>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    fn of(content: S) -> Self {
-        Self {
-            content,
-            rest: Bytes::new(),
-            size: 0,
-            digest: Digest::default(),
-        }
-    }
-
-    /// The next part: a full one, or the last.
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let mut part = BytesMut::new();
-        while part.len() < PART {
-            if self.rest.is_empty() {
-                match self.content.next().await {
-                    Some(chunk) => self.rest = chunk.map_err(|error| Error::new(Kind::Source, error))?,
-                    None => break,
-                }
-            }
-            let taken = self.rest.split_to(self.rest.len().min(PART - part.len()));
-            if part.is_empty() && taken.len() == PART {
-                return Ok(Some(self.passed(taken)));
-            }
-            part.extend_from_slice(&taken);
-        }
-        if part.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(self.passed(part.freeze())))
-    }
-
-    fn passed(&mut self, part: Bytes) -> Bytes {
-        self.digest.update(&part);
-        self.size += part.len() as u64;
-        part
-    }
-
-    /// What has passed, which must be what was expected.
-    fn finish(self, expected: Option<Sha256>) -> Result<(Stored, Crc32c), Error> {
-        let (sha256, crc32c) = self.digest.finish();
-        if expected.is_some_and(|expected| expected != sha256) {
-            return Err(Kind::Corrupt.into());
-        }
-        let stored = Stored {
-            size: self.size,
-            sha256,
-        };
-        Ok((stored, crc32c))
-    }
-}
-
-/// What an upload leaves in the bucket until it is removed, which dropping it begins.
-struct Staged(Option<Staging>);
-
-#[derive(Clone)]
-struct Staging {
-    backend: Arc<Backend>,
-    key: Key,
-    id: String,
-    deadline: Duration,
-}
-
-impl Staging {
-    /// The parts, or the object that they have become.
-    async fn remove(self) {
-        let Self {
-            backend,
-            key,
-            id,
-            deadline,
-        } = self;
-        for removal in [
-            retry(deadline, || backend.abort(&key, &id)).await,
-            retry(deadline, || backend.delete(&key)).await,
-        ] {
-            if let Err(error) = removal
-                && error.kind != Kind::NotFound
-            {
-                tracing::warn!(
-                    key = key.as_str(),
-                    cause = error.chain(),
-                    "an upload's parts were left behind"
-                );
-            }
-        }
-    }
-}
-
-impl Staged {
-    fn get(&self) -> &Staging {
-        self.0.as_ref().expect("it is taken at its end")
-    }
-
-    async fn remove(mut self) {
-        if let Some(staging) = self.0.clone() {
-            staging.remove().await;
-            self.0 = None;
-        }
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        if let Some(staging) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(staging.remove());
         }
     }
 }

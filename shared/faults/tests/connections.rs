@@ -1,0 +1,127 @@
+//! What becomes of a connection to Postgres that is kept: ended by the server, forgotten by the path, frozen with its process.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "fixture/probed.rs"]
+mod probed;
+#[path = "fixture/proxy.rs"]
+mod proxy;
+
+use probed::Probed;
+use proxy::Proxy;
+use serde_json::json;
+use shared::{
+    config::{self, Env},
+    database::Database,
+    testing::{Postgres, execute},
+};
+use std::time::{Duration, Instant};
+
+fn database(url: &str) -> Database {
+    let url = url.to_owned();
+    let env = Env::new(move |key| (key == "DATABASE_URL").then(|| url.clone()));
+    Database::connect_lazy(config::Database::from_env(&env))
+}
+
+#[tokio::test]
+async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
+    let url = Postgres::shared().migrated_database().await;
+    let server = Probed::database(&url);
+    server.recovers().await;
+    execute(
+        &url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'faults-health-db' AND datname = current_database()",
+    )
+    .await;
+    server.forgets().await;
+    assert_eq!(server.probe().await.status, 200);
+}
+
+#[tokio::test]
+async fn connections_that_the_server_ends_for_idleness_are_never_noticed() {
+    let postgres = Postgres::start(&["idle_session_timeout=100ms"]);
+    let url = postgres.migrated_database().await;
+    let server = Probed::database(&url);
+    let pool = database(&url);
+    for _ in 0..5 {
+        assert_eq!(server.probe().await.json()["status"], "healthy", "{}", server.log());
+        let start = Instant::now();
+        let one: i32 = sqlx::query_scalar("SELECT 1")
+            .fetch_one(pool.pool().unwrap())
+            .await
+            .unwrap();
+        assert!(
+            one == 1 && start.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_was_frozen_for_longer_than_its_connection_lived_answers_at_once() {
+    let url = Postgres::shared().migrated_database().await;
+    let server = Probed::database(&url);
+    server.recovers().await;
+    for _ in 0..3 {
+        server.signal("STOP");
+        execute(
+            &url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = 'faults-health-db' AND datname = current_database()",
+        )
+        .await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.signal("CONT");
+        let start = Instant::now();
+        assert_eq!(server.probe().await.json()["status"], "healthy", "{}", server.log());
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
+
+/// As after a long freeze behind a network that forgets: nobody tells that the connection is dead.
+#[tokio::test]
+async fn a_connection_that_the_path_forgot_while_the_process_was_frozen_costs_less_than_a_second() {
+    let postgres = Postgres::start(&[]);
+    let proxy = Proxy::start(postgres.port()).await;
+    let url = postgres.migrated_database().await;
+    let server = Probed::database(&proxy.url(&url).await);
+    server.recovers().await;
+    proxy.forget_open_connections();
+    server.signal("STOP");
+    // Longer than an unused connection is trusted.
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    server.signal("CONT");
+    let start = Instant::now();
+    assert_eq!(server.probe().await.json()["status"], "healthy", "{}", server.log());
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_path_that_delays_is_slow_or_a_timeout_and_one_that_drops_is_unreachable() {
+    let postgres = Postgres::start(&[]);
+    let proxy = Proxy::start(postgres.port()).await;
+    let url = postgres.migrated_database().await;
+    let server = Probed::database(&proxy.url(&url).await);
+    server.recovers().await;
+    proxy.delay(Duration::from_millis(300));
+    server.forgets().await;
+    let report = server.probe().await.json();
+    assert_eq!(
+        (&report["status"], &report["reason"]),
+        (&json!("degraded"), &json!("slow")),
+        "{report}"
+    );
+    proxy.delay(Duration::from_secs(3));
+    server.forgets().await;
+    server.fails("timeout").await;
+    proxy.delay(Duration::ZERO);
+    server.recovers().await;
+    proxy.drop_after(40);
+    server.forgets().await;
+    server.fails("unreachable").await;
+    proxy.drop_after(usize::MAX);
+    server.recovers().await;
+}

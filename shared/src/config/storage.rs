@@ -1,0 +1,143 @@
+//! Where the evidence files are, and how to reach them.
+
+use super::{Env, Unusable, misconfigured};
+use std::time::Duration;
+
+/// Where the evidence files are. Not `Debug`: it holds a secret.
+#[derive(Clone)]
+pub struct Storage {
+    /// The bucket and its backend.
+    pub location: Result<Location, Unusable>,
+    /// `STORAGE_EMULATOR_HOST`: a GCS emulator instead of the real service.
+    pub gcs_emulator: Option<String>,
+    /// `GOOGLE_APPLICATION_CREDENTIALS`: the path of a service account's key; the metadata server otherwise.
+    pub gcs_credentials: Option<String>,
+    /// `GCE_METADATA_HOST` is set: there is a metadata server, whatever else is emulated. The SDK reads its address.
+    pub gcs_metadata_host: bool,
+    /// How to reach S3.
+    pub s3: S3,
+    /// `STORAGE_TIMEOUT`: the deadline of one request to the bucket, its retries included. Health checks have their own.
+    pub timeout: Duration,
+}
+
+/// How to reach S3. What is not here, the SDK finds by its own chain: profiles, roles of containers and instances.
+#[derive(Clone)]
+pub struct S3 {
+    /// `AWS_ENDPOINT_URL_S3`: a server of one's own.
+    pub endpoint: Option<String>,
+    /// `AWS_REGION`
+    pub region: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+    pub credentials: Option<(String, String, Option<String>)>,
+}
+
+impl S3 {
+    fn from_env(env: &Env) -> Self {
+        let key = env.text("AWS_ACCESS_KEY_ID").zip(env.text("AWS_SECRET_ACCESS_KEY"));
+        Self {
+            endpoint: env.text("AWS_ENDPOINT_URL_S3"),
+            region: env.text("AWS_REGION"),
+            credentials: key.map(|(id, secret)| (id, secret, env.text("AWS_SESSION_TOKEN"))),
+        }
+    }
+}
+
+/// A bucket, named by a URL.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Location {
+    /// `gs://bucket`
+    Gcs(String),
+    /// `s3://bucket`
+    S3(String),
+    /// `file:///dir`
+    Folder(String),
+    /// `memory:`
+    Memory,
+}
+
+impl Storage {
+    /// Reads one of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET`, and where GCS is. More than one of the three is an
+    /// error, because no order between them would be obvious.
+    pub fn from_env(env: &Env) -> Self {
+        let named = [
+            env.text("STORAGE_URL").map(|url| location(url.trim())),
+            env.text("GCS_BUCKET")
+                .map(|bucket| bucket_name("GCS_BUCKET", bucket.trim()).map(Location::Gcs)),
+            env.text("S3_BUCKET")
+                .map(|bucket| bucket_name("S3_BUCKET", bucket.trim()).map(Location::S3)),
+        ];
+        let mut named = named.into_iter().flatten();
+        let location = match (named.next(), named.next()) {
+            (None, _) => Err(Unusable::NotConfigured),
+            (Some(location), None) => location,
+            (Some(_), Some(_)) => Err(misconfigured(
+                "STORAGE_URL",
+                "the only one set of STORAGE_URL, GCS_BUCKET and S3_BUCKET",
+            )),
+        };
+        Self {
+            location,
+            gcs_emulator: env.text("STORAGE_EMULATOR_HOST"),
+            gcs_credentials: env.text("GOOGLE_APPLICATION_CREDENTIALS"),
+            gcs_metadata_host: env.text("GCE_METADATA_HOST").is_some(),
+            s3: S3::from_env(env),
+            timeout: env.duration("STORAGE_TIMEOUT", Duration::from_secs(30)),
+        }
+    }
+}
+
+fn location(url: &str) -> Result<Location, Unusable> {
+    const EXPECTED: &str = "gs://bucket, s3://bucket, file:///folder or memory:";
+    match url.split_once(':') {
+        Some(("gs", name)) => bucket_name("STORAGE_URL", name.trim_start_matches('/')).map(Location::Gcs),
+        Some(("s3", name)) => bucket_name("STORAGE_URL", name.trim_start_matches('/')).map(Location::S3),
+        Some(("file", path)) if path.starts_with("///") => Ok(Location::Folder(path[2..].to_owned())),
+        Some(("memory", "" | "//")) => Ok(Location::Memory),
+        _ => Err(misconfigured("STORAGE_URL", EXPECTED)),
+    }
+}
+
+/// The characters that both GCS and S3 allow, so that a name can stand in a URL as it is.
+fn bucket_name(key: &'static str, name: &str) -> Result<String, Unusable> {
+    let name = name.trim_end_matches('/');
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    if (3..=222).contains(&name.len()) && name.chars().all(allowed) {
+        Ok(name.to_owned())
+    } else {
+        Err(misconfigured(
+            key,
+            "a bucket's name of lower-case letters, digits, '-', '_' and '.'",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::env;
+
+    #[test]
+    fn a_bucket_is_named_by_exactly_one_variable() {
+        let location = |settings| Storage::from_env(&env(settings)).location;
+        assert_eq!(location(&[]), Err(Unusable::NotConfigured));
+        assert_eq!(
+            location(&[("GCS_BUCKET", "evidence")]),
+            Ok(Location::Gcs("evidence".into()))
+        );
+        assert_eq!(
+            location(&[("STORAGE_URL", "s3://evidence/")]),
+            Ok(Location::S3("evidence".into()))
+        );
+        assert_eq!(
+            location(&[("STORAGE_URL", "file:///var/e")]),
+            Ok(Location::Folder("/var/e".into()))
+        );
+        assert_eq!(location(&[("STORAGE_URL", "memory:")]), Ok(Location::Memory));
+        let both = location(&[("GCS_BUCKET", "evidence"), ("S3_BUCKET", "evidence")]);
+        assert!(matches!(both, Err(Unusable::Misconfigured(_))));
+        assert!(matches!(
+            location(&[("S3_BUCKET", "../x")]),
+            Err(Unusable::Misconfigured(_))
+        ));
+    }
+}

@@ -1,0 +1,80 @@
+//! Signed URLs (V4), with a key file or by IAM's signBlob.
+
+use super::{
+    Bucket,
+    connector::{HASH, call},
+    metadata, text,
+};
+use crate::storage::{Attributes, Error, Key, Kind, Presigned, SignPut};
+use hyper::{HeaderMap, Method, header::HeaderValue};
+use object_store::{
+    path::Path,
+    signer::{SignedUrlOptions, Signer},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::time::Duration;
+
+const NO_SIGNER: &str = "a signed URL needs a service account: a key file in GOOGLE_APPLICATION_CREDENTIALS, or a metadata \
+                         server whose account may iam.serviceAccounts.signBlob";
+
+/// What a path segment is not encoded for (RFC 3986).
+const UNRESERVED: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl Bucket {
+    pub async fn sign_get(
+        &self,
+        key: &Key,
+        lifetime: Duration,
+        disposition: Option<String>,
+    ) -> Result<Presigned, Error> {
+        let query = disposition.map(|value| ("response-content-disposition", value));
+        let options = SignedUrlOptions::new().with_query(query);
+        self.sign(Method::GET, key, lifetime, options).await
+    }
+
+    /// The length and the CRC32C are held by GCS; the SHA-256 is kept with the object, and held at every read.
+    pub async fn sign_put(&self, key: &Key, put: &SignPut, given: &Attributes) -> Result<Presigned, Error> {
+        let mut headers = metadata(given);
+        let length = put.length.to_string();
+        headers.insert("x-goog-content-length-range", text(format!("{length},{length}")));
+        if let Some(crc32c) = put.crc32c {
+            headers.insert(HASH, text(format!("crc32c={}", crc32c.base64())));
+        }
+        if !put.overwrite {
+            headers.insert("x-goog-if-generation-match", HeaderValue::from_static("0"));
+        }
+        let mut options = SignedUrlOptions::new();
+        options.signed_headers = headers;
+        self.sign(Method::PUT, key, put.lifetime, options).await
+    }
+
+    async fn sign(
+        &self,
+        method: Method,
+        key: &Key,
+        lifetime: Duration,
+        options: SignedUrlOptions,
+    ) -> Result<Presigned, Error> {
+        // As it will stand in the URL: a `?` in a key is no query.
+        let encoded: Vec<String> = key
+            .as_str()
+            .split('/')
+            .map(|segment| utf8_percent_encode(segment, UNRESERVED).to_string())
+            .collect();
+        let path = Path::parse(encoded.join("/")).map_err(|error| Error::new(Kind::Other, error))?;
+        let signed = self.0.signed_url_opts(method.clone(), &path, lifetime, &options);
+        let url = call(HeaderMap::new(), signed).await.map_err(|error| {
+            let nobody = matches!(error.kind, Kind::Other | Kind::NotFound);
+            let kind = if nobody { Kind::Unauthenticated } else { error.kind };
+            Error::new(kind, format!("{NO_SIGNER}: {}", error.chain()))
+        })?;
+        let headers = options.signed_headers.iter();
+        Ok(Presigned {
+            method: method.to_string(),
+            url: url.into(),
+            headers: headers
+                .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+                .collect(),
+        })
+    }
+}

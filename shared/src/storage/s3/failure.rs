@@ -1,0 +1,73 @@
+//! Where errors of the SDK meet the closed set.
+
+use crate::storage::{Error, Kind};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+/// A create-only put that lost.
+pub fn already_exists<E>(error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let error = failure(error);
+    match error.kind {
+        Kind::PreconditionFailed => Error::new(Kind::AlreadyExists, error),
+        _ => error,
+    }
+}
+
+/// The one place where errors of the SDK meet the closed set.
+/// Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
+pub fn failure<E>(error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let kind = match &error {
+        SdkError::ServiceError(refused) => match refused.err().code().unwrap_or_default() {
+            "NoSuchKey" | "NotFound" | "NoSuchUpload" => Kind::NotFound,
+            "NoSuchBucket" => Kind::BucketNotFound,
+            "PreconditionFailed" => Kind::PreconditionFailed,
+            "InvalidRange" => Kind::InvalidRange,
+            "AccessDenied" | "AllAccessDisabled" | "AccountProblem" | "Forbidden" => Kind::Forbidden,
+            "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+            | "ExpiredToken"
+            | "InvalidToken"
+            | "RequestTimeTooSkewed" => Kind::Unauthenticated,
+            "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException" => {
+                Kind::Misconfigured
+            }
+            "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" => {
+                Kind::Corrupt
+            }
+            "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests" | "RequestLimitExceeded" => {
+                Kind::Throttled
+            }
+            // Another put is at this key just now.
+            "ConditionalRequestConflict" | "OperationAborted" => Kind::Throttled,
+            "RequestTimeout" => Kind::Timeout,
+            "NotImplemented" | "MethodNotAllowed" | "InvalidRequest" | "ObjectLockConfigurationNotFoundError" => {
+                Kind::Unsupported
+            }
+            _ => match refused.raw().status().as_u16() {
+                403 => Kind::Forbidden,
+                404 => Kind::NotFound,
+                408 => Kind::Timeout,
+                412 => Kind::PreconditionFailed,
+                416 => Kind::InvalidRange,
+                429 => Kind::Throttled,
+                500..600 => Kind::Unreachable,
+                _ => Kind::Other,
+            },
+        },
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => Kind::Timeout,
+        SdkError::DispatchFailure(failure) if failure.is_io() => Kind::Unreachable,
+        // The request never left: the credential chain came to its end.
+        SdkError::DispatchFailure(_) => Kind::Unauthenticated,
+        SdkError::TimeoutError(_) => Kind::Timeout,
+        SdkError::ConstructionFailure(_) => Kind::Misconfigured,
+        SdkError::ResponseError(_) => Kind::Unreachable,
+        _ => Kind::Other,
+    };
+    Error::new(kind, error)
+}

@@ -1,0 +1,81 @@
+//! A stream, cut into parts, with its checksums.
+
+use crate::storage::{Crc32c, Digest, Error, Kind, Sha256};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+
+/// Content of at most this size goes in one request; more in parts of it, up to 80 GB (10,000 parts).
+pub const PART: usize = 8 << 20;
+
+/// What was stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Stored {
+    /// In bytes.
+    pub size: u64,
+    /// Of the content.
+    pub sha256: Sha256,
+}
+
+/// A stream cut into parts of one size, and its checksums.
+pub struct Parts<S> {
+    content: S,
+    rest: Bytes,
+    size: u64,
+    digest: Digest,
+}
+
+impl<S, E> Parts<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub fn of(content: S) -> Self {
+        Self {
+            content,
+            rest: Bytes::new(),
+            size: 0,
+            digest: Digest::default(),
+        }
+    }
+
+    /// The next part: a full one, or the last.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let mut part = BytesMut::new();
+        while part.len() < PART {
+            if self.rest.is_empty() {
+                match self.content.next().await {
+                    Some(chunk) => self.rest = chunk.map_err(|error| Error::new(Kind::Source, error))?,
+                    None => break,
+                }
+            }
+            let taken = self.rest.split_to(self.rest.len().min(PART - part.len()));
+            if part.is_empty() && taken.len() == PART {
+                return Ok(Some(self.passed(taken)));
+            }
+            part.extend_from_slice(&taken);
+        }
+        if part.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(self.passed(part.freeze())))
+    }
+
+    fn passed(&mut self, part: Bytes) -> Bytes {
+        self.digest.update(&part);
+        self.size += part.len() as u64;
+        part
+    }
+
+    /// What has passed, which must be what was expected.
+    pub fn finish(self, expected: Option<Sha256>) -> Result<(Stored, Crc32c), Error> {
+        let (sha256, crc32c) = self.digest.finish();
+        if expected.is_some_and(|expected| expected != sha256) {
+            return Err(Kind::Corrupt.into());
+        }
+        let stored = Stored {
+            size: self.size,
+            sha256,
+        };
+        Ok((stored, crc32c))
+    }
+}
