@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use shared::testing::{Function, Postgres, scalar};
+use shared::{
+    config::{self, Env},
+    database::Database,
+    testing::{Function, Postgres, scalar},
+};
 use std::{
     fs,
     net::{TcpListener, TcpStream},
@@ -77,10 +81,7 @@ impl Drop for PgBouncer {
 fn migrate(url: &str, command: &str) -> serde_json::Value {
     let function = Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);
     let output = function.run(&[command, "--json"]);
-    {
-        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {output:?}"))
 }
 
 #[tokio::test]
@@ -100,6 +101,16 @@ async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
     );
     assert_eq!(migrate(&url, "up")["status"], "migrated");
     assert_eq!(migrate(&pooler.url(&url), "up")["status"], "nothing_to_do");
+    // What a health check asks, by sessions that share the server's.
+    let behind = pooler.url(&url);
+    let env = Env::new(move |key| (key == "DATABASE_URL").then(|| behind.clone()));
+    let databases = [(); 5].map(|()| Database::connect_lazy(config::Database::from_env(&env)));
+    for _ in 0..5 {
+        let checks = databases.iter().map(Database::schema);
+        for schema in futures_util::future::join_all(checks).await {
+            assert_eq!(schema.unwrap().fault, None);
+        }
+    }
 }
 
 #[tokio::test]

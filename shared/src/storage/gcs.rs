@@ -63,14 +63,12 @@ impl Bucket {
             ..PutOptions::default()
         };
         let key = path(key)?;
-        call(HeaderMap::new(), self.0.put_opts(&key, content.into(), options))
-            .await
-            .map(drop)
+        call(self.0.put_opts(&key, content.into(), options)).await.map(drop)
     }
 
     pub async fn get(&self, key: &Key, range: Option<Range<u64>>, etag: Option<&str>) -> Result<(Object, Body), Error> {
         let path = path(key)?;
-        let result = call(HeaderMap::new(), self.0.get_opts(&path, options(range, etag))).await?;
+        let result = call(self.0.get_opts(&path, options(range, etag))).await?;
         Ok((described(key, &result), body(result)))
     }
 
@@ -78,7 +76,7 @@ impl Bucket {
         let path = path(key)?;
         let mut head = options(None, None);
         head.head = true;
-        let result = call(HeaderMap::new(), self.0.get_opts(&path, head)).await?;
+        let result = call(self.0.get_opts(&path, head)).await?;
         Ok(described(key, &result))
     }
 
@@ -89,7 +87,7 @@ impl Bucket {
             page_token: page.map(str::to_owned),
             ..PaginatedListOptions::default()
         };
-        let listed = call(HeaderMap::new(), self.0.list_paginated(prefix.as_deref(), options)).await?;
+        let listed = call(self.0.list_paginated(prefix.as_deref(), options)).await?;
         let objects = listed.result.objects.iter();
         Ok(Page {
             objects: objects
@@ -103,7 +101,7 @@ impl Bucket {
         let path = path(key)?;
         let mut deleted = self.0.delete_stream(stream::iter([Ok(path)]).boxed());
         let deleted = async { deleted.next().await.unwrap_or_else(|| Ok(Path::default())) };
-        call(HeaderMap::new(), deleted).await.map(drop)
+        call(deleted).await.map(drop)
     }
 
     /// With attributes of its own, which `object_store` has no words for.
@@ -116,24 +114,18 @@ impl Bucket {
         let mut headers = metadata(given);
         headers.insert("x-goog-metadata-directive", HeaderValue::from_static("REPLACE"));
         let (from, to) = (path(from)?, path(to)?);
-        call(
-            headers,
-            self.0.copy_opts(&from, &to, CopyOptions::new().with_mode(mode)),
-        )
-        .await
+        let copied = self.0.copy_opts(&from, &to, CopyOptions::new().with_mode(mode));
+        connector::copy(headers, copied).await
     }
 
     pub async fn begin(&self, key: &Key) -> Result<String, Error> {
         let path = path(key)?;
-        call(HeaderMap::new(), self.0.create_multipart(&path)).await
+        call(self.0.create_multipart(&path)).await
     }
 
     pub async fn part(&self, key: &Key, upload: &str, number: usize, content: Bytes) -> Result<String, Error> {
         let (path, upload) = (path(key)?, upload.to_owned());
-        let part = call(
-            HeaderMap::new(),
-            self.0.put_part(&path, &upload, number, content.into()),
-        );
+        let part = call(self.0.put_part(&path, &upload, number, content.into()));
         Ok(part.await?.content_id)
     }
 
@@ -142,17 +134,14 @@ impl Bucket {
         let parts = parts.iter().map(|part| PartId {
             content_id: part.clone(),
         });
-        call(
-            HeaderMap::new(),
-            self.0.complete_multipart(&path, &upload, parts.collect()),
-        )
-        .await
-        .map(drop)
+        call(self.0.complete_multipart(&path, &upload, parts.collect()))
+            .await
+            .map(drop)
     }
 
     pub async fn abort(&self, key: &Key, upload: &str) -> Result<(), Error> {
         let (path, upload) = (path(key)?, upload.to_owned());
-        call(HeaderMap::new(), self.0.abort_multipart(&path, &upload)).await
+        call(self.0.abort_multipart(&path, &upload)).await
     }
 }
 

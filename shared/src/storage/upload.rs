@@ -5,11 +5,12 @@ mod staged;
 
 use super::{Attributes, Crc32c, Error, Key, Kind, Put, Storage, retry::retry};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream::FuturesOrdered};
+use futures_util::Stream;
 pub use parts::Stored;
 use parts::{PART, Parts};
 use staged::{Staged, Staging};
-use std::{pin::pin, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
+use tokio::task::JoinSet;
 
 impl Storage {
     /// Stores `content` under `key`.
@@ -58,7 +59,7 @@ impl Storage {
             deadline,
         }));
         let stored = self.put_parts(&staged, first, parts, key, put, attributes).await;
-        staged.remove().await;
+        staged.remove(stored.is_ok()).await;
         stored
     }
 
@@ -99,22 +100,22 @@ impl Storage {
             id,
             deadline,
         } = staged.get();
-        let mut in_flight = FuturesOrdered::new();
-        let mut done = Vec::new();
+        // Tasks of their own: they go on while the source is waited for.
+        let mut uploads = JoinSet::new();
+        let mut done = BTreeMap::new();
         let mut next = Some(first);
         for number in 0.. {
             let Some(part) = next else { break };
-            in_flight.push_back(retry(*deadline, move || {
-                backend.part(staging, id, number, part.clone())
-            }));
-            if in_flight.len() >= backend.parts_in_flight() {
-                done.extend(in_flight.next().await.transpose()?);
+            if uploads.len() >= backend.parts_in_flight() {
+                done.extend(uploaded(&mut uploads).await?);
             }
-            next = parts.next().await?.filter(|part| !part.is_empty());
+            uploads.spawn(upload(staged.get().clone(), number, part));
+            next = parts.next().await?;
         }
-        while let Some(part) = in_flight.next().await {
-            done.push(part?);
+        while !uploads.is_empty() {
+            done.extend(uploaded(&mut uploads).await?);
         }
+        let done: Vec<String> = done.into_values().collect();
         let (stored, crc32c) = parts.finish(put.sha256)?;
         let completed = retry(*deadline, || backend.complete(staging, id, &done)).await;
         // An answer that was lost makes a second attempt find nothing to complete.
@@ -169,4 +170,16 @@ impl Storage {
             Err(error) => Err(error),
         }
     }
+}
+
+async fn upload(staging: Staging, number: usize, part: Bytes) -> Result<(usize, String), Error> {
+    let Staging { backend, key, id, .. } = &staging;
+    let done = retry(staging.deadline, || backend.part(key, id, number, part.clone())).await;
+    done.map(|done| (number, done))
+}
+
+/// The next part that has arrived, if there is one under way.
+async fn uploaded(uploads: &mut JoinSet<Result<(usize, String), Error>>) -> Result<Option<(usize, String)>, Error> {
+    let joined = uploads.join_next().await.transpose();
+    joined.map_err(|error| Error::new(Kind::Other, error))?.transpose()
 }

@@ -13,6 +13,7 @@ use shared::{
     },
 };
 use std::{
+    convert::Infallible,
     io::Write,
     process::{Command, Output, Stdio},
     sync::Arc,
@@ -64,18 +65,23 @@ async fn every_operation_gets_over_every_fault_that_passes_at_every_request_it_m
     let emulator = GcsEmulator::start("evidence").await;
     let storage = on(&emulator, &[]);
     let content = content(LARGE);
+    // A large put makes 10 requests: at each of them.
+    for (fault, at) in [Fault::Status(503), Fault::Reset, Fault::LostAnswer]
+        .into_iter()
+        .flat_map(|fault| (0..10).map(move |at| (fault, at)))
+    {
+        let name = format!("{fault:?}/{at}");
+        emulator.next(&[vec![Fault::None; at], vec![fault]].concat());
+        let put = storage.put(&key(&name), content.clone(), &Put::default()).await;
+        put.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
+        assert_eq!(
+            storage.head(&key(&name)).await.unwrap().sha256,
+            Some(Sha256::of(&content))
+        );
+    }
     for fault in PASSING {
-        // A large put makes 10 requests: at each of them.
-        for at in 0..10 {
-            emulator.next(&[vec![Fault::None; at], vec![fault]].concat());
-            let name = format!("{fault:?}/{at}");
-            let put = storage.put(&key(&name), content.clone(), &Put::default()).await;
-            put.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
-            emulator.next(&[fault]);
-            assert!(read(&storage, &name, None).await.unwrap() == content, "{name}");
-        }
-        for (number, operation) in ["put", "copy", "head", "list", "delete"].into_iter().enumerate() {
-            let (name, small) = (key(&format!("{fault:?}/small/{number}")), Bytes::from("x"));
+        for operation in ["put", "copy", "get", "head", "list", "delete"] {
+            let (name, small) = (key(&format!("{fault:?}/{operation}")), Bytes::from("x"));
             storage.put(&name, small.clone(), &Put::default()).await.unwrap();
             emulator.next(&[fault]);
             let done = match operation {
@@ -84,6 +90,7 @@ async fn every_operation_gets_over_every_fault_that_passes_at_every_request_it_m
                     .await
                     .map(drop),
                 "copy" => storage.copy(&name, &key(&format!("{name}/copy")), false).await,
+                "get" => read(&storage, name.as_str(), None).await.map(drop),
                 "head" => storage.head(&name).await.map(drop),
                 "list" => storage.list(None, None, 10).await.map(drop),
                 _ => storage.delete(&name).await,
@@ -125,6 +132,24 @@ async fn a_fault_that_stays_has_a_name_and_ends_within_the_deadline() {
         emulator.always(None);
     }
     assert_eq!(read(&storage, "there", None).await.unwrap(), "x");
+}
+
+#[tokio::test]
+async fn parts_go_on_while_a_slow_source_is_waited_for() {
+    use futures_util::{StreamExt, stream};
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[("STORAGE_TIMEOUT", "1s")]);
+    let content = content(LARGE);
+    let (first, rest) = (content.slice(..8 << 20), content.slice(8 << 20..));
+    let later = stream::once(async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(leftovers(&emulator), ["an upload"], "the first part has not arrived");
+        Ok::<_, Infallible>(rest)
+    });
+    let source = stream::iter([Ok(first)]).chain(later);
+    let put = storage.put_stream(&key("slow"), source, &Put::default()).await;
+    put.unwrap_or_else(|error| panic!("{}", error.chain()));
+    assert!(read(&storage, "slow", None).await.unwrap() == content);
 }
 
 #[tokio::test]

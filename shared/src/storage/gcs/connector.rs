@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use hyper::{HeaderMap, Method, StatusCode, header::HeaderName};
 use object_store::{
     ClientOptions,
-    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService},
+    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpRequestBody, HttpResponse, HttpService},
 };
 use std::sync::{
     Arc,
@@ -14,11 +14,13 @@ use std::sync::{
 };
 
 pub const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
+const COPY_SOURCE: HeaderName = HeaderName::from_static("x-goog-copy-source");
 const IAM: &str = "iamcredentials.googleapis.com";
 
 /// What one call to `object_store` tells the connector below it, and learns from it.
 struct Call {
-    headers: HeaderMap,
+    /// Of the request that copies.
+    copy_headers: HeaderMap,
     status: AtomicU16,
 }
 
@@ -26,10 +28,18 @@ tokio::task_local! {
     static CALL: Arc<Call>;
 }
 
-/// Drives one call, with more headers on its requests.
-pub async fn call<T>(headers: HeaderMap, future: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
+/// Drives one call.
+pub async fn call<T>(future: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
+    copy(HeaderMap::new(), future).await
+}
+
+/// Drives a copy, with more headers than `object_store` gives it.
+pub async fn copy<T>(
+    copy_headers: HeaderMap,
+    future: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, Error> {
     let call = Arc::new(Call {
-        headers,
+        copy_headers,
         status: AtomicU16::new(0),
     });
     CALL.scope(Arc::clone(&call), future).await.map_err(|error| {
@@ -63,37 +73,40 @@ impl HttpService for Connector {
                 *request.uri_mut() = uri;
             }
         }
-        if request.method() == Method::PUT {
-            let mut crc32c = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-            let mut body = request.body().clone();
-            while let Some(Ok(frame)) = body.frame().await {
-                crc32c.update(frame.data_ref().map_or(&[][..], |data| data));
-            }
-            let is_copy = request.headers().contains_key("x-goog-copy-source");
-            if !is_copy {
-                let value = Crc32c(crc32c.finalize() as u32).base64();
-                request.headers_mut().insert(HASH, text(format!("crc32c={value}")));
-            }
-        }
         let call = CALL.try_with(Arc::clone).ok();
-        if let Some(call) = &call {
-            request.headers_mut().extend(call.headers.clone());
+        if request.headers().contains_key(COPY_SOURCE) {
+            let headers = call.as_ref().map(|call| call.copy_headers.clone());
+            request.headers_mut().extend(headers.unwrap_or_default());
+        } else if request.method() == Method::PUT {
+            let crc32c = crc32c_of(request.body().clone()).await;
+            let hash = text(format!("crc32c={}", crc32c.base64()));
+            request.headers_mut().insert(HASH, hash);
         }
         let mut response = self.client.call(request).await?;
         if let Some(call) = call {
             call.status.store(response.status().as_u16(), Ordering::Relaxed);
         }
-        let hashes = response
-            .headers()
-            .get_all(HASH)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let crc32c = hashes
-            .flat_map(|value| value.split(','))
-            .find_map(|hash| Crc32c::from_base64(hash.trim().strip_prefix("crc32c=")?));
-        if let Some(crc32c) = crc32c {
+        if let Some(crc32c) = crc32c_in(response.headers()) {
             response.extensions_mut().insert(crc32c);
         }
         Ok(response)
     }
+}
+
+/// The body is in memory, and a clone of it shares that.
+async fn crc32c_of(mut body: HttpRequestBody) -> Crc32c {
+    let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(data) = frame.data_ref() {
+            digest.update(data);
+        }
+    }
+    Crc32c(digest.finalize() as u32)
+}
+
+/// From `crc32c=...,md5=...`, or from two headers.
+fn crc32c_in(headers: &HeaderMap) -> Option<Crc32c> {
+    let values = headers.get_all(HASH).iter().filter_map(|value| value.to_str().ok());
+    let mut hashes = values.flat_map(|value| value.split(','));
+    hashes.find_map(|hash| Crc32c::from_base64(hash.trim().strip_prefix("crc32c=")?))
 }

@@ -6,7 +6,7 @@ use super::{
     metadata, text,
 };
 use crate::storage::{Attributes, Error, Key, Kind, Presigned, SignPut};
-use hyper::{HeaderMap, Method, header::HeaderValue};
+use hyper::{Method, header::HeaderValue};
 use object_store::{
     path::Path,
     signer::{SignedUrlOptions, Signer},
@@ -63,7 +63,7 @@ impl Bucket {
             .collect();
         let path = Path::parse(encoded.join("/")).map_err(|error| Error::new(Kind::Other, error))?;
         let signed = self.0.signed_url_opts(method.clone(), &path, lifetime, &options);
-        let url = call(HeaderMap::new(), signed).await.map_err(|error| {
+        let url = call(signed).await.map_err(|error| {
             let nobody = matches!(error.kind, Kind::Other | Kind::NotFound);
             let kind = if nobody { Kind::Unauthenticated } else { error.kind };
             Error::new(kind, format!("{NO_SIGNER}: {}", error.chain()))

@@ -15,21 +15,22 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// The parts, or the object that they have become.
-    async fn remove(self) {
+    /// The object that the parts have become, and the parts, unless it is known that they have.
+    async fn remove(self, whole: bool) {
         let Self {
             backend,
             key,
             id,
             deadline,
         } = self;
-        for removal in [
-            retry(deadline, || backend.abort(&key, &id)).await,
-            retry(deadline, || backend.delete(&key)).await,
-        ] {
-            if let Err(error) = removal
-                && error.kind != Kind::NotFound
-            {
+        let aborted = if whole {
+            Ok(())
+        } else {
+            retry(deadline, || backend.abort(&key, &id)).await
+        };
+        let deleted = retry(deadline, || backend.delete(&key)).await;
+        for error in [aborted, deleted].into_iter().filter_map(Result::err) {
+            if error.kind != Kind::NotFound {
                 tracing::warn!(
                     key = key.as_str(),
                     cause = error.chain(),
@@ -45,9 +46,9 @@ impl Staged {
         self.0.as_ref().expect("it is taken at its end")
     }
 
-    pub async fn remove(mut self) {
+    pub async fn remove(mut self, whole: bool) {
         if let Some(staging) = self.0.clone() {
-            staging.remove().await;
+            staging.remove(whole).await;
             self.0 = None;
         }
     }
@@ -58,7 +59,7 @@ impl Drop for Staged {
         if let Some(staging) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(staging.remove());
+            runtime.spawn(staging.remove(false));
         }
     }
 }
