@@ -207,7 +207,7 @@ impl Migrator {
                 _ => {}
             }
         }
-        let newest = rows.last().map_or(0, |row| row.version);
+        let newest = newest(rows);
         match pending(files, rows).next() {
             Some(file) if file.version < newest => Err(Refusal::OutOfOrder {
                 file: name(file),
@@ -238,14 +238,16 @@ fn bounded<'a>(
 }
 
 fn refuse_ahead(files: &Files, rows: &[Applied]) -> Result<(), Refusal> {
-    let schema = compare(files, rows);
-    if schema.current > schema.expected {
-        return Err(Refusal::Ahead {
-            current: schema.current,
-            expected: schema.expected,
-        });
+    let (current, expected) = (newest(rows), files.newest());
+    if current > expected {
+        return Err(Refusal::Ahead { current, expected });
     }
     Ok(())
+}
+
+/// The newest version that is recorded, be it dirty.
+fn newest(rows: &[Applied]) -> i64 {
+    rows.last().map_or(0, |row| row.version)
 }
 
 /// All or nothing: the files up to `version` are recorded as applied as they are, later ones as not applied.

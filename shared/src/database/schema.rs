@@ -54,7 +54,7 @@ pub(super) fn name(file: &File) -> String {
 /// How the schema in the database relates to the one of this build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Schema {
-    /// The newest version applied; 0 for none.
+    /// The newest version applied, whole; 0 for none.
     pub current: i64,
     /// The newest version of this build.
     pub expected: i64,
@@ -155,7 +155,7 @@ pub(super) fn compare(files: &Files, applied: &[Applied]) -> Schema {
         None
     };
     Schema {
-        current: applied.last().map_or(0, |row| row.version),
+        current: applied.iter().rfind(|row| row.success).map_or(0, |row| row.version),
         expected: files.newest(),
         fault,
     }

@@ -140,7 +140,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Res
         Some(Fault::Reset) => return Err(io::Error::other("reset")),
         Some(Fault::Status(status)) => {
             let status = StatusCode::from_u16(status).expect("a status");
-            return Ok(refusal(status, "Injected"));
+            return Ok(refusal(status, "Injected").answer());
         }
         _ => {}
     }
@@ -150,7 +150,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Res
         body
     };
     let mut state = state.lock().expect("no handler panics");
-    let answer = state.answer(&parts, &body).unwrap_or_else(|refused| refused);
+    let answer = state.answer(&parts, &body).unwrap_or_else(Refusal::answer);
     match fault {
         Some(Fault::LostAnswer) => Err(io::Error::other("lost")),
         Some(Fault::Truncated) => Ok(truncated(answer)),
@@ -163,8 +163,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Res
 }
 
 impl State {
-    /// The errors are answers too.
-    fn answer(&mut self, request: &hyper::http::request::Parts, body: &Bytes) -> Result<Answer, Answer> {
+    fn answer(&mut self, request: &hyper::http::request::Parts, body: &Bytes) -> Result<Answer, Refusal> {
         if let Some(answer) = auth::answer(request, body) {
             return answer;
         }
@@ -181,11 +180,21 @@ impl State {
     }
 }
 
-fn refusal(status: StatusCode, code: &str) -> Answer {
-    let body = format!(
-        "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>Recognisable.</Message></Error>"
-    );
-    response(status, body)
+/// An error as GCS says it: a status and a code.
+struct Refusal(StatusCode, &'static str);
+
+fn refusal(status: StatusCode, code: &'static str) -> Refusal {
+    Refusal(status, code)
+}
+
+impl Refusal {
+    fn answer(self) -> Answer {
+        let Self(status, code) = self;
+        let body = format!(
+            "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>Recognisable.</Message></Error>"
+        );
+        response(status, body)
+    }
 }
 
 fn response(status: StatusCode, body: impl Into<Bytes>) -> Answer {

@@ -1,7 +1,7 @@
 //! Who may: bearer tokens, the metadata server that hands them out, and V4 signatures.
 //! Sources: <https://cloud.google.com/storage/docs/authentication/canonical-requests>, <https://google.aip.dev/auth/4111>.
 
-use super::{Answer, parameter, refusal, response};
+use super::{Answer, Refusal, parameter, refusal, response};
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use hyper::{StatusCode, http::request::Parts};
@@ -38,7 +38,7 @@ pub fn key_file() -> String {
 }
 
 /// The answers of the metadata server and of the signing service.
-pub fn answer(request: &Parts, body: &Bytes) -> Option<Result<Answer, Answer>> {
+pub fn answer(request: &Parts, body: &Bytes) -> Option<Result<Answer, Refusal>> {
     let path = request.uri.path();
     let from_metadata = |answer: String| {
         let asked = request
@@ -88,7 +88,7 @@ fn sign_blob(body: &[u8]) -> String {
 
 impl Auth {
     /// A signed URL needs no token.
-    pub fn check(self, request: &Parts) -> Result<(), Answer> {
+    pub(super) fn check(self, request: &Parts) -> Result<(), Refusal> {
         if parameter(request, "X-Goog-Signature").is_some() {
             return check_signature(request);
         }
@@ -132,7 +132,7 @@ fn verifies(message: &[u8], signed: &[u8]) -> bool {
     key.verify(message, signed).is_ok()
 }
 
-fn check_signature(request: &Parts) -> Result<(), Answer> {
+fn check_signature(request: &Parts) -> Result<(), Refusal> {
     let wrong = || refusal(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
     let query = request.uri.query().unwrap_or_default();
     let mut pairs: Vec<&str> = query

@@ -1,6 +1,6 @@
 //! The bucket: objects, uploads in parts, and what requests do to them.
 
-use super::{Answer, decoded, flipped, parameter, refusal, response};
+use super::{Answer, Refusal, decoded, flipped, parameter, refusal, response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hyper::{
@@ -35,7 +35,7 @@ struct Upload {
     parts: BTreeMap<usize, Bytes>,
 }
 
-type Outcome = Result<Answer, Answer>;
+type Outcome = Result<Answer, Refusal>;
 
 impl Objects {
     pub fn contents(&self) -> (Vec<String>, usize) {
@@ -205,7 +205,7 @@ impl Objects {
         Ok(answer)
     }
 
-    fn check_generation(&self, headers: &HeaderMap, key: &str) -> Result<(), Answer> {
+    fn check_generation(&self, headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
         let wanted = headers
             .get("x-goog-if-generation-match")
             .map(|value| value.to_str().unwrap_or_default());
@@ -241,7 +241,7 @@ fn described(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Held to what the request says of its content.
-fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), Answer> {
+fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), Refusal> {
     let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let hash = format!("crc32c={}", BASE64_STANDARD.encode(crc32c(content).to_be_bytes()));
     if said("x-goog-hash").is_some_and(|said| said != hash) {
@@ -285,10 +285,10 @@ fn no_content() -> Answer {
     response(StatusCode::NO_CONTENT, "")
 }
 
-fn no_such_key() -> Answer {
+fn no_such_key() -> Refusal {
     refusal(StatusCode::NOT_FOUND, "NoSuchKey")
 }
 
-fn no_such_upload() -> Answer {
+fn no_such_upload() -> Refusal {
     refusal(StatusCode::NOT_FOUND, "NoSuchUpload")
 }
