@@ -7,6 +7,7 @@ mod lock;
 mod migrator;
 mod refusal;
 mod schema;
+mod survey;
 
 use crate::config::{self, Unusable};
 pub use history::Record;

@@ -299,3 +299,14 @@ async fn the_history_holds_every_run_that_moved_the_schema() {
     );
     assert!(runs[0]["started_at"].as_str().unwrap().ends_with('Z'), "{history}");
 }
+
+#[tokio::test]
+async fn a_role_that_may_have_one_connection_can_migrate() {
+    let (folder, url) = (all(), database().await);
+    let name = url.split('?').next().unwrap().rsplit('/').next().unwrap();
+    execute(&url, "CREATE ROLE limited LOGIN PASSWORD 'x' CONNECTION LIMIT 1").await;
+    execute(&url, &format!("ALTER DATABASE {name} OWNER TO limited")).await;
+    let port = Postgres::shared().port();
+    let limited = format!("postgresql://limited:x@127.0.0.1:{port}/{name}");
+    assert_eq!(folder.ok(&limited, "up")["version_after"], 3);
+}

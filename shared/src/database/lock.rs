@@ -1,6 +1,6 @@
 //! One migrator at a time: a session's advisory lock, polled, and the proof that the session is one.
 
-use super::{Database, Refusal};
+use super::{Database, Reason, Refusal};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -66,7 +66,11 @@ pub(super) async fn refuse_pooler(database: &Database, connection: &mut PgConnec
     let Ok(other) = timeout(PATIENCE, other).await else {
         return Ok(());
     };
-    let (lent, _in_transaction) = other?;
+    let (lent, _in_transaction) = match other {
+        // Nor has a server a second one for a role that may have one; a pooler would not say so.
+        Err(Refusal::Database(Reason::TooManyConnections)) => return Ok(()),
+        other => other?,
+    };
     if lent == own || backend(connection).await? != own {
         return Err(Refusal::Pooler);
     }

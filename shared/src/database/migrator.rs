@@ -5,7 +5,8 @@ use super::{
     apply::{Applier, invalid_indexes},
     history::record,
     lock,
-    schema::{Applied, Files, Migration, MigrationState, Schema, applied, compare, name, states},
+    schema::{Applied, Files, Migration, Schema, applied, compare, name, states},
+    survey::{bounded, pending, refuse_ahead},
 };
 use crate::config;
 use serde::Serialize;
@@ -96,7 +97,7 @@ impl Migrator {
         let files = self.database.files().await?;
         let mut connection = self.database.connect().await?;
         let rows = applied(&mut connection).await?;
-        self.survey(files, &rows, &mut connection).await?;
+        self.applier(files, &mut connection).survey(&rows).await?;
         let planned = pending(files, &rows).map(|file| File {
             file: name(file),
             transaction: !file.no_tx,
@@ -126,7 +127,7 @@ impl Migrator {
         if let Change::Up(to) = change
             && bounded(files, &rows, to)?.is_empty()
         {
-            self.survey(files, &rows, &mut connection).await?;
+            self.applier(files, &mut connection).survey(&rows).await?;
             return Ok(nothing_to_do(files, &rows));
         }
         lock::refuse_pooler(&self.database, &mut connection).await?;
@@ -167,11 +168,11 @@ impl Migrator {
         let selected = match change {
             Change::Stamp(version) => return stamp(files, rows, *version, connection).await,
             Change::Up(to) => {
-                self.survey(files, rows, connection).await?;
+                self.applier(files, connection).survey(rows).await?;
                 bounded(files, rows, *to)?
             }
             Change::Down(count) => {
-                self.survey(files, rows, connection).await?;
+                self.applier(files, connection).survey(rows).await?;
                 refuse_ahead(files, rows)?;
                 let newest = rows.iter().rev().take(*count);
                 let back = newest.map(|row| files.down(row.version).ok_or(Refusal::Irreversible(row.version)));
@@ -191,63 +192,6 @@ impl Migrator {
             settings: self.settings,
         }
     }
-
-    /// Refuses a schema that is not a beginning of these files, or that goes on after them.
-    async fn survey(&self, files: &Files, rows: &[Applied], connection: &mut PgConnection) -> Result<(), Refusal> {
-        for migration in states(files, rows) {
-            let file = files.up(migration.version);
-            match (migration.state, file) {
-                (MigrationState::Dirty, Some(file)) => {
-                    return Err(self.applier(files, connection).dirty(file).await?);
-                }
-                (MigrationState::Drifted, Some(file)) => return Err(Refusal::Drift { file: name(file) }),
-                (MigrationState::Dirty | MigrationState::Drifted, None) => {
-                    return Err(Refusal::Missing(migration.version));
-                }
-                _ => {}
-            }
-        }
-        let newest = newest(rows);
-        match pending(files, rows).next() {
-            Some(file) if file.version < newest => Err(Refusal::OutOfOrder {
-                file: name(file),
-                newest,
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn pending<'a>(files: &'a Files, rows: &'a [Applied]) -> impl Iterator<Item = &'a sqlx::migrate::Migration> {
-    let is_applied = |version| rows.iter().any(|row| row.version == version);
-    files.ups().filter(move |file| !is_applied(file.version))
-}
-
-fn bounded<'a>(
-    files: &'a Files,
-    rows: &'a [Applied],
-    to: Option<i64>,
-) -> Result<Vec<&'a sqlx::migrate::Migration>, Refusal> {
-    if let Some(version) = to
-        && files.up(version).is_none()
-    {
-        return Err(Refusal::NoSuchVersion(version));
-    }
-    let within = |file: &&sqlx::migrate::Migration| to.is_none_or(|to| file.version <= to);
-    Ok(pending(files, rows).filter(within).collect())
-}
-
-fn refuse_ahead(files: &Files, rows: &[Applied]) -> Result<(), Refusal> {
-    let (current, expected) = (newest(rows), files.newest());
-    if current > expected {
-        return Err(Refusal::Ahead { current, expected });
-    }
-    Ok(())
-}
-
-/// The newest version that is recorded, be it dirty.
-fn newest(rows: &[Applied]) -> i64 {
-    rows.last().map_or(0, |row| row.version)
 }
 
 /// All or nothing: the files up to `version` are recorded as applied as they are, later ones as not applied.

@@ -14,7 +14,6 @@ use aws_config::{BehaviorVersion, retry::RetryConfig};
 use aws_sdk_s3::{
     Client,
     config::{Credentials, Region},
-    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
     primitives::{ByteStream, DateTime},
     types::ChecksumMode,
 };
@@ -79,7 +78,7 @@ impl Bucket {
     }
 
     pub async fn get(&self, key: &Key, range: Option<Range<u64>>, etag: Option<&str>) -> Result<(Object, Body), Error> {
-        let whole = range.is_none();
+        let is_whole = range.is_none();
         let get = self
             .client
             .get_object()
@@ -88,9 +87,16 @@ impl Bucket {
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1))))
             .set_if_match(etag.map(str::to_owned))
             // Checksums are those of the whole object.
-            .set_checksum_mode(whole.then_some(ChecksumMode::Enabled));
+            .set_checksum_mode(is_whole.then_some(ChecksumMode::Enabled));
         let output = get.send().await.map_err(failure)?;
-        let object = got(key, &output);
+        let told = Told {
+            size: output.content_range().and_then(whole).or(output.content_length()),
+            etag: output.e_tag(),
+            modified: output.last_modified(),
+            content_type: output.content_type(),
+            metadata: output.metadata(),
+        };
+        let object = told.object(key.clone());
         let chunks = stream::try_unfold(output.body, |mut body| async {
             match body.next().await.transpose() {
                 Ok(chunk) => Ok(chunk.map(|chunk| (chunk, body))),
@@ -110,7 +116,15 @@ impl Bucket {
 
     pub async fn head(&self, key: &Key) -> Result<Object, Error> {
         let head = self.client.head_object().bucket(&self.name).key(key.as_str());
-        head.send().await.map(|output| headed(key, &output)).map_err(failure)
+        let output = head.send().await.map_err(failure)?;
+        let told = Told {
+            size: output.content_length(),
+            etag: output.e_tag(),
+            modified: output.last_modified(),
+            content_type: output.content_type(),
+            metadata: output.metadata(),
+        };
+        Ok(told.object(key.clone()))
     }
 
     pub async fn list(&self, under: Option<&Key>, page: Option<&str>, limit: usize) -> Result<Page, Error> {
@@ -122,15 +136,15 @@ impl Bucket {
             .set_continuation_token(page.map(str::to_owned))
             .max_keys(i32::try_from(limit).unwrap_or(i32::MAX));
         let output = list.send().await.map_err(failure)?;
-        let objects = output.contents().iter().map(|listed| Object {
-            key: Key::listed(listed.key().unwrap_or_default()),
-            size: unsigned(listed.size()),
-            etag: listed.e_tag().map(str::to_owned),
-            modified: time(listed.last_modified()),
-            content_type: None,
-            sha256: None,
-            crc32c: None,
-            upload: None,
+        let objects = output.contents().iter().map(|listed| {
+            let told = Told {
+                size: listed.size(),
+                etag: listed.e_tag(),
+                modified: listed.last_modified(),
+                content_type: None,
+                metadata: None,
+            };
+            told.object(Key::listed(listed.key().unwrap_or_default()))
         });
         Ok(Page {
             objects: objects.collect(),
@@ -152,38 +166,34 @@ fn metadata(given: &Attributes) -> HashMap<String, String> {
         .collect()
 }
 
-fn headed(key: &Key, output: &HeadObjectOutput) -> Object {
-    Object {
-        key: key.clone(),
-        size: unsigned(output.content_length()),
-        etag: output.e_tag().map(str::to_owned),
-        modified: time(output.last_modified()),
-        content_type: output.content_type().map(str::to_owned),
-        sha256: output.metadata().and_then(|all| all.get(SHA256)?.parse().ok()),
-        crc32c: None,
-        upload: output.metadata().and_then(|all| all.get(UPLOAD).cloned()),
+/// What an answer tells of an object.
+struct Told<'a> {
+    size: Option<i64>,
+    etag: Option<&'a str>,
+    modified: Option<&'a DateTime>,
+    content_type: Option<&'a str>,
+    metadata: Option<&'a HashMap<String, String>>,
+}
+
+impl Told<'_> {
+    fn object(self, key: Key) -> Object {
+        let kept = |name| self.metadata.and_then(|all| all.get(name));
+        Object {
+            key,
+            size: self.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+            etag: self.etag.map(str::to_owned),
+            modified: time(self.modified),
+            content_type: self.content_type.map(str::to_owned),
+            sha256: kept(SHA256).and_then(|text| text.parse().ok()),
+            crc32c: None,
+            upload: kept(UPLOAD).cloned(),
+        }
     }
 }
 
-fn got(key: &Key, output: &GetObjectOutput) -> Object {
-    // `bytes 0-0/123`
-    let whole = output
-        .content_range()
-        .and_then(|range| range.rsplit('/').next()?.parse().ok());
-    Object {
-        key: key.clone(),
-        size: whole.unwrap_or_else(|| unsigned(output.content_length())),
-        etag: output.e_tag().map(str::to_owned),
-        modified: time(output.last_modified()),
-        content_type: output.content_type().map(str::to_owned),
-        sha256: output.metadata().and_then(|all| all.get(SHA256)?.parse().ok()),
-        crc32c: None,
-        upload: output.metadata().and_then(|all| all.get(UPLOAD).cloned()),
-    }
-}
-
-fn unsigned(size: Option<i64>) -> u64 {
-    size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default()
+/// The size of the whole, from `bytes 0-0/123`.
+fn whole(content_range: &str) -> Option<i64> {
+    content_range.rsplit('/').next()?.parse().ok()
 }
 
 fn time(time: Option<&DateTime>) -> SystemTime {

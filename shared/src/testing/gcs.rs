@@ -3,6 +3,7 @@
 
 mod auth;
 mod objects;
+mod uploads;
 
 use super::loopback;
 pub use auth::{Auth, key_file};

@@ -2,7 +2,7 @@
 
 use crate::{
     conformance::{conforms, decides_races},
-    world::{LARGE, World, content, key, read, storage},
+    world::{LARGE, World, bound, content, key, read, storage},
 };
 use bytes::Bytes;
 use shared::{
@@ -296,11 +296,7 @@ async fn a_signed_upload_takes_what_was_signed_and_nothing_else() {
         overwrite: false,
     };
     let signed = storage.presign_put(&key("a"), &put).await.unwrap();
-    let headers: Vec<(&str, &str)> = signed
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let headers = bound(&signed);
     let client = Client::http1();
     let mut other = content.to_vec();
     other[0] ^= 1;

@@ -2,11 +2,11 @@
 
 use crate::{
     conformance::{conforms, decides_races},
-    world::{World, content, files, key, read, storage},
+    world::{World, bound, content, files, key, read, storage},
 };
 use bytes::Bytes;
 use shared::{
-    storage::{Hold, Kind, Presigned, Put, Retention, Sha256, SignPut, Storage},
+    storage::{Hold, Kind, Put, Retention, Sha256, SignPut, Storage},
     testing::{
         Client,
         s3::{ACCESS_KEY, CLOSED_BUCKET, S3Server, SECRET_KEY},
@@ -22,14 +22,6 @@ fn on(server: &str, bucket: &str, secret: &str) -> Storage {
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", secret),
     ])
-}
-
-fn bound(signed: &Presigned) -> Vec<(&str, &str)> {
-    signed
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect()
 }
 
 mod s3s_fs {

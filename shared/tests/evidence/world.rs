@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use shared::{
     config::{self, Env},
-    storage::{Error, Key, Storage},
+    storage::{Error, Key, Presigned, Storage},
 };
 use std::{any::Any, collections::HashMap, ops::Range, path::Path};
 
@@ -48,6 +48,12 @@ pub async fn read(storage: &Storage, name: &str, range: Option<Range<u64>>) -> R
     let (_, content) = storage.get(&key(name), range).await?;
     let chunks: Vec<Bytes> = content.try_collect().await?;
     Ok(chunks.concat().into())
+}
+
+/// The headers that a signed request must have.
+pub fn bound(signed: &Presigned) -> Vec<(&str, &str)> {
+    let headers = signed.headers.iter();
+    headers.map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// Every file below a folder, by its path in it.

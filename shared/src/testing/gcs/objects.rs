@@ -1,6 +1,9 @@
 //! The bucket: objects, uploads in parts, and what requests do to them.
 
-use super::{Answer, Refusal, decoded, flipped, parameter, refusal, response};
+use super::{
+    Answer, Refusal, decoded, flipped, parameter, refusal, response,
+    uploads::{Upload, no_such_upload},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use hyper::{
@@ -16,8 +19,8 @@ use std::{
 #[derive(Default)]
 pub struct Objects {
     objects: BTreeMap<String, Object>,
-    uploads: HashMap<String, Upload>,
-    generation: u64,
+    pub uploads: HashMap<String, Upload>,
+    pub generation: u64,
 }
 
 #[derive(Clone)]
@@ -29,13 +32,7 @@ struct Object {
     modified: SystemTime,
 }
 
-struct Upload {
-    key: String,
-    described: HeaderMap,
-    parts: BTreeMap<usize, Bytes>,
-}
-
-type Outcome = Result<Answer, Refusal>;
+pub type Outcome = Result<Answer, Refusal>;
 
 impl Objects {
     pub fn contents(&self) -> (Vec<String>, usize) {
@@ -88,7 +85,7 @@ impl Objects {
         Ok(self.store(key, source.content, described))
     }
 
-    fn store(&mut self, key: &str, content: Bytes, described: HeaderMap) -> Answer {
+    pub fn store(&mut self, key: &str, content: Bytes, described: HeaderMap) -> Answer {
         self.generation += 1;
         let object = Object {
             crc32c: crc32c(&content),
@@ -156,55 +153,6 @@ impl Objects {
         Ok(response(StatusCode::OK, xml + "</ListBucketResult>"))
     }
 
-    fn begin(&mut self, headers: &HeaderMap, key: &str) -> Answer {
-        self.generation += 1;
-        let id = format!("upload-{}", self.generation);
-        let upload = Upload {
-            key: key.to_owned(),
-            described: described(headers),
-            parts: BTreeMap::new(),
-        };
-        self.uploads.insert(id.clone(), upload);
-        let xml = format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>");
-        response(StatusCode::OK, xml)
-    }
-
-    fn part(&mut self, request: &Parts, id: &str, content: &Bytes) -> Outcome {
-        check_content(&request.headers, content)?;
-        let number = parameter(request, "partNumber").and_then(|text| text.parse().ok());
-        let number = number.ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "InvalidArgument"))?;
-        let upload = self.uploads.get_mut(id).ok_or_else(no_such_upload)?;
-        upload.parts.insert(number, content.clone());
-        let mut answer = response(StatusCode::OK, "");
-        let etag = format!("\"{:08x}\"", crc32c(content));
-        answer.headers_mut().insert(header::ETAG, value(&etag));
-        Ok(answer)
-    }
-
-    /// No preconditions here: GCS has none.
-    fn complete(&mut self, id: &str, xml: &str) -> Outcome {
-        let upload = self.uploads.get(id).ok_or_else(no_such_upload)?;
-        let named = xml
-            .split("<PartNumber>")
-            .skip(1)
-            .filter_map(|rest| rest.split('<').next()?.parse().ok());
-        let named: Vec<usize> = named.collect();
-        if named != upload.parts.keys().copied().collect::<Vec<_>>() {
-            return Err(refusal(StatusCode::BAD_REQUEST, "InvalidPart"));
-        }
-        let smallest = upload.parts.values().rev().skip(1).map(Bytes::len).min();
-        if smallest.is_some_and(|size| size < 5 << 20) {
-            return Err(refusal(StatusCode::BAD_REQUEST, "EntityTooSmall"));
-        }
-        let upload = self.uploads.remove(id).ok_or_else(no_such_upload)?;
-        let content: Vec<u8> = upload.parts.into_values().flatten().collect();
-        let mut answer = self.store(&upload.key, content.into(), upload.described);
-        let etag = answer.headers()[header::ETAG].to_str().unwrap_or_default().to_owned();
-        let xml = format!("<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>");
-        *answer.body_mut() = response(StatusCode::OK, xml).into_body();
-        Ok(answer)
-    }
-
     fn check_generation(&self, headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
         let wanted = headers
             .get("x-goog-if-generation-match")
@@ -234,14 +182,14 @@ impl Object {
 }
 
 /// The content type and the metadata of a request.
-fn described(headers: &HeaderMap) -> HeaderMap {
+pub fn described(headers: &HeaderMap) -> HeaderMap {
     let kept = |name: &HeaderName| *name == header::CONTENT_TYPE || name.as_str().starts_with("x-goog-meta-");
     let kept = headers.iter().filter(|(name, _)| kept(name));
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Held to what the request says of its content.
-fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), Refusal> {
+pub fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), Refusal> {
     let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let hash = format!("crc32c={}", BASE64_STANDARD.encode(crc32c(content).to_be_bytes()));
     if said("x-goog-hash").is_some_and(|said| said != hash) {
@@ -265,7 +213,7 @@ fn within(range: &HeaderValue, length: usize) -> Option<(usize, usize)> {
     (first <= last).then_some((first, last))
 }
 
-fn crc32c(content: &[u8]) -> u32 {
+pub fn crc32c(content: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, content) as u32
 }
 
@@ -273,7 +221,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-fn value(text: &str) -> HeaderValue {
+pub fn value(text: &str) -> HeaderValue {
     HeaderValue::try_from(text).expect("printable text")
 }
 
@@ -287,8 +235,4 @@ fn no_content() -> Answer {
 
 fn no_such_key() -> Refusal {
     refusal(StatusCode::NOT_FOUND, "NoSuchKey")
-}
-
-fn no_such_upload() -> Refusal {
-    refusal(StatusCode::NOT_FOUND, "NoSuchUpload")
 }

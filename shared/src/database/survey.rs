@@ -1,0 +1,67 @@
+//! What is recorded against the files: what is left to do, and what forbids it.
+
+use super::{
+    Refusal,
+    apply::Applier,
+    schema::{Applied, Files, MigrationState, name, states},
+};
+use sqlx::migrate::Migration;
+
+impl Applier<'_> {
+    /// Refuses a schema that is not a beginning of the files.
+    pub async fn survey(&mut self, rows: &[Applied]) -> Result<(), Refusal> {
+        for migration in states(self.files, rows) {
+            match (migration.state, self.files.up(migration.version)) {
+                (MigrationState::Dirty, Some(file)) => return Err(self.dirty(file).await?),
+                (MigrationState::Drifted, Some(file)) => return Err(Refusal::Drift { file: name(file) }),
+                (MigrationState::Dirty | MigrationState::Drifted, None) => {
+                    return Err(Refusal::Missing(migration.version));
+                }
+                _ => {}
+            }
+        }
+        let newest = newest(rows);
+        match pending(self.files, rows).next() {
+            Some(file) if file.version < newest => Err(Refusal::OutOfOrder {
+                file: name(file),
+                newest,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The files that are not recorded.
+pub(super) fn pending<'a>(files: &'a Files, rows: &'a [Applied]) -> impl Iterator<Item = &'a Migration> {
+    let is_applied = |version| rows.iter().any(|row| row.version == version);
+    files.ups().filter(move |file| !is_applied(file.version))
+}
+
+/// Those of them up to a version.
+pub(super) fn bounded<'a>(
+    files: &'a Files,
+    rows: &'a [Applied],
+    to: Option<i64>,
+) -> Result<Vec<&'a Migration>, Refusal> {
+    if let Some(version) = to
+        && files.up(version).is_none()
+    {
+        return Err(Refusal::NoSuchVersion(version));
+    }
+    let within = |file: &&Migration| to.is_none_or(|to| file.version <= to);
+    Ok(pending(files, rows).filter(within).collect())
+}
+
+/// What a newer release has recorded must not be taken back by this one.
+pub(super) fn refuse_ahead(files: &Files, rows: &[Applied]) -> Result<(), Refusal> {
+    let (current, expected) = (newest(rows), files.newest());
+    if current > expected {
+        return Err(Refusal::Ahead { current, expected });
+    }
+    Ok(())
+}
+
+/// The newest version that is recorded, be it dirty.
+fn newest(rows: &[Applied]) -> i64 {
+    rows.last().map_or(0, |row| row.version)
+}
