@@ -17,8 +17,11 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&storage, &arguments).await {
-        Ok(text) => {
-            println!("{text}");
+        Ok(line) => {
+            // A reader that has gone is the shell's to tell.
+            let mut out = stdout();
+            let _ = out.write_all(line.as_bytes()).await;
+            let _ = out.flush().await;
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -33,37 +36,39 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
         ["put", name] => {
             let content = ReaderStream::with_capacity(stdin(), 256 << 10);
             let stored = storage.put_stream(&key(name)?, content, &Put::default()).await?;
-            format!("{} bytes, SHA-256 {}", stored.size, stored.sha256)
+            format!("{} bytes, SHA-256 {}\n", stored.size, stored.sha256)
         }
         ["get", name] => {
-            let (object, content) = storage.get(&key(name)?, None).await?;
-            let mut content = content.boxed();
-            let mut out = stdout();
+            let (_, content) = storage.get(&key(name)?, None).await?;
+            let (mut content, mut out) = (content.boxed(), stdout());
             while let Some(chunk) = content.try_next().await? {
-                // A reader that has gone is the shell's to tell.
                 if out.write_all(&chunk).await.is_err() {
                     break;
                 }
             }
             let _ = out.flush().await;
-            eprintln!("{} bytes", object.size);
             String::new()
         }
-        ["head", name] => format!("{:?}", storage.head(&key(name)?).await?),
+        ["head", name] => {
+            let object = storage.head(&key(name)?).await?;
+            let sha256 = object
+                .sha256
+                .map_or_else(|| "unknown".to_owned(), |sha256| sha256.to_string());
+            format!("{} bytes, SHA-256 {sha256}\n", object.size)
+        }
         ["list"] => {
             let page = storage.list(None, None, 1000).await?;
-            let keys = page.objects.iter().map(|object| object.key.to_string());
-            keys.collect::<Vec<_>>().join("\n")
+            page.objects.iter().map(|object| format!("{}\n", object.key)).collect()
         }
-        ["delete", name] => storage.delete(&key(name)?).await.map(|()| "deleted".to_owned())?,
+        ["delete", name] => storage.delete(&key(name)?).await.map(|()| String::new())?,
         ["sign", name, ref file_name @ ..] => {
             let hour = Duration::from_secs(60 * 60);
             let signed = storage
                 .presign_get(&key(name)?, hour, file_name.first().copied())
                 .await?;
-            signed.url
+            signed.url + "\n"
         }
-        _ => USAGE.to_owned(),
+        _ => format!("{USAGE}\n"),
     })
 }
 

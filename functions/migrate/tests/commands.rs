@@ -69,14 +69,14 @@ async fn a_file_that_fails_is_rolled_back_whole_and_those_before_it_stay() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
     folder.add(&[(
         "0002_broken.up.sql",
-        "CREATE TABLE half (id int); INSERT INTO half VALUES ('not a number');",
+        "CREATE TABLE half (id int);\nINSERT INTO half VALUES ('not a number');",
     )]);
     refused(
         &folder,
         &url,
         "up",
         "failed",
-        &["0002_broken.up.sql", "rolled back", "integer"],
+        &["0002_broken.up.sql", "nothing behind", "line 2: ", "integer", "22P02"],
     );
     assert_eq!(
         folder.ok(&url, "status")["schema"],

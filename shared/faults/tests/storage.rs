@@ -4,15 +4,21 @@
 
 #[path = "fixture/probed.rs"]
 mod probed;
+#[path = "fixture/proxy.rs"]
+mod proxy;
 
 use probed::Probed;
+use proxy::Proxy;
 use shared::testing::{
     Client,
     gcs::{Fault, GcsEmulator},
     loopback,
     s3::{self, S3Server},
 };
-use std::io::Write;
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 fn on_gcs(bucket: &str, url: &str) -> Probed {
     Probed::storage(&[("GCS_BUCKET", bucket), ("STORAGE_EMULATOR_HOST", url)])
@@ -141,4 +147,20 @@ async fn ten_thousand_probes_well_and_badly_answered_leave_no_memory_and_no_sock
     let grown = server.resident_kib().saturating_sub(memory);
     assert!(grown < 512, "{grown} KiB");
     assert!(server.sockets() <= sockets + 1, "{} of {sockets}", server.sockets());
+}
+
+#[tokio::test]
+async fn a_connection_that_the_path_forgot_while_the_process_was_frozen_costs_nothing() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let port = emulator.url.rsplit(':').next().unwrap().parse().unwrap();
+    let proxy = Proxy::start(port).await;
+    let server = on_gcs("evidence", &format!("http://127.0.0.1:{}", proxy.port));
+    server.recovers().await;
+    proxy.forget_open_connections();
+    server.signal("STOP");
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    server.signal("CONT");
+    let start = Instant::now();
+    assert_eq!(server.probe().await.status, 200, "{}", server.log());
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
 }

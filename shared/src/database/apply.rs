@@ -5,7 +5,11 @@ use super::{
     schema::{Files, name},
 };
 use crate::config;
-use sqlx::{Connection, Executor, PgConnection, migrate::Migration};
+use sqlx::{
+    Connection, Executor, PgConnection,
+    migrate::Migration,
+    postgres::{PgDatabaseError, PgErrorPosition},
+};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -29,7 +33,11 @@ impl Applier<'_> {
         } else {
             self.inside(file).await?;
         }
-        tracing::info!(file = name(file), duration_ms = start.elapsed().as_millis(), "done");
+        tracing::info!(
+            file = name(file),
+            duration_ms = start.elapsed().as_millis() as u64,
+            "done"
+        );
         Ok(())
     }
 
@@ -43,14 +51,14 @@ impl Applier<'_> {
                 Err(error) if !is_contention(&error) => {
                     return Err(Refusal::Failed {
                         file: name(file),
-                        cause: error.to_string(),
+                        cause: said(&error, file),
                     });
                 }
                 Err(error) if attempts == ATTEMPTS => {
                     return Err(Refusal::Locked {
                         file: name(file),
                         attempts,
-                        cause: error.to_string(),
+                        cause: said(&error, file),
                     });
                 }
                 Err(error) => {
@@ -129,7 +137,7 @@ impl Applier<'_> {
         }
         self.mark(file).await?;
         if let Err(error) = self.connection.execute(file.sql.clone()).await {
-            let cause = error.to_string();
+            let cause = said(&error, file);
             tracing::error!(file = name(file), cause, "failed outside of a transaction");
             if invalid_indexes(self.connection).await?.is_some() {
                 return Err(self.dirty(file).await?);
@@ -225,6 +233,25 @@ pub(super) async fn invalid_indexes(connection: &mut PgConnection) -> Result<Opt
 fn is_contention(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("55P03" | "40P01" | "40001"))
+}
+
+/// What Postgres said of a file, and of which line of it.
+fn said(error: &sqlx::Error, file: &Migration) -> String {
+    let Some(said) = error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+    else {
+        return error.to_string();
+    };
+    let line = match said.position() {
+        Some(PgErrorPosition::Original(position)) => {
+            let before = file.sql.as_str().chars().take(position);
+            format!("line {}: ", 1 + before.filter(|c| *c == '\n').count())
+        }
+        _ => String::new(),
+    };
+    let detail = said.detail().map(|detail| format!(", {detail}")).unwrap_or_default();
+    format!("{line}{}{detail} ({})", said.message(), said.code())
 }
 
 fn milliseconds(duration: Duration) -> String {

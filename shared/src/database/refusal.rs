@@ -86,7 +86,7 @@ pub enum Refusal {
         cause: String,
     },
     /// Postgres refused a file, which left nothing behind.
-    #[error("{file} failed and was rolled back: {cause}")]
+    #[error("{file} failed and left nothing behind: {cause}")]
     Failed {
         /// The file's name.
         file: String,

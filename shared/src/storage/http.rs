@@ -36,7 +36,10 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Self(legacy::Client::builder(TokioExecutor::new()).build(connector))
+        let mut client = legacy::Client::builder(TokioExecutor::new());
+        // Longer, and a process that was frozen would wait on connections that nobody remembers.
+        client.pool_idle_timeout(Duration::from_secs(10));
+        Self(client.build(connector))
     }
 
     async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, legacy::Error>
