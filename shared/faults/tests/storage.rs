@@ -25,11 +25,15 @@ fn on_gcs(bucket: &str, url: &str) -> Probed {
 }
 
 fn on_s3(bucket: &str, url: &str, secret: &str) -> Probed {
+    with_key(bucket, url, s3::ACCESS_KEY, secret)
+}
+
+fn with_key(bucket: &str, url: &str, access_key: &str, secret: &str) -> Probed {
     Probed::storage(&[
         ("S3_BUCKET", bucket),
         ("AWS_ENDPOINT_URL_S3", url),
         ("AWS_REGION", "eu-west-1"),
-        ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY),
+        ("AWS_ACCESS_KEY_ID", access_key),
         ("AWS_SECRET_ACCESS_KEY", secret),
     ])
 }
@@ -90,6 +94,17 @@ async fn s3_answers_for_a_bucket_that_is_there_missing_or_closed_to_these_creden
     on_s3(s3::CLOSED_BUCKET, url, s3::SECRET_KEY).fails("forbidden").await;
     on_s3("elsewhere", url, s3::SECRET_KEY).fails("bucket_not_found").await;
     on_s3("evidence", url, "hostile-secret").fails("auth_failed").await;
+}
+
+#[tokio::test]
+async fn without_the_right_to_list_a_missing_sentinel_is_forbidden_and_one_that_exists_is_read() {
+    let running = S3Server::start("evidence").await;
+    let server = with_key("evidence", &running.url, s3::ACCESS_KEY_WITHOUT_LIST, s3::SECRET_KEY);
+    server.fails("forbidden").await;
+    let sentinel = running.root().join("evidence").join(shared::storage::SENTINEL_KEY);
+    std::fs::create_dir_all(sentinel.parent().unwrap()).unwrap();
+    std::fs::write(sentinel, "").unwrap();
+    server.recovers().await;
 }
 
 #[tokio::test]

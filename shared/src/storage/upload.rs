@@ -46,8 +46,13 @@ impl Storage {
             return self.put_whole(key, first, put, attributes, stored).await;
         }
         let backend = self.backend().await?;
-        if !put.overwrite && self.exists(key).await? {
-            return Err(Kind::AlreadyExists.into());
+        // To save the work, no more: the copy at the end decides. Who may not list may not even ask.
+        if !put.overwrite {
+            match self.head(key).await {
+                Ok(_) => return Err(Kind::AlreadyExists.into()),
+                Err(error) if error.is_transient() => return Err(error),
+                Err(_) => {}
+            }
         }
         let staging = Key::own(&format!("uploads/{}", attributes.upload));
         let deadline = self.0.settings.timeout;
@@ -160,14 +165,6 @@ impl Storage {
                 }
             }
             done => done,
-        }
-    }
-
-    async fn exists(&self, key: &Key) -> Result<bool, Error> {
-        match self.head(key).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == Kind::NotFound => Ok(false),
-            Err(error) => Err(error),
         }
     }
 }

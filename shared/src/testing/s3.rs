@@ -1,7 +1,7 @@
 //! A real S3 server that others wrote (`s3s-fs`), in this process; it checks signatures.
 
 use super::loopback;
-use hyper::{Request, body::Incoming, header::IF_NONE_MATCH, service::service_fn};
+use hyper::{Method, Request, body::Incoming, header::IF_NONE_MATCH, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -14,12 +14,14 @@ use s3s::{
     service::S3ServiceBuilder,
 };
 use s3s_fs::FileSystem;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 use tokio::sync::Mutex;
 
 /// Whom it serves.
 pub const ACCESS_KEY: &str = "hostile-key";
-/// The secret of [`ACCESS_KEY`].
+/// Who may read and write objects, and not list the bucket: S3 says `AccessDenied` instead of `NoSuchKey` to it.
+pub const ACCESS_KEY_WITHOUT_LIST: &str = "hostile-key-without-list";
+/// The secret of both.
 pub const SECRET_KEY: &str = "right-secret";
 
 /// Where every request is denied.
@@ -28,17 +30,29 @@ pub const CLOSED_BUCKET: &str = "closed";
 /// S3 says `NoSuchBucket` to the reader of a missing bucket; the server alone says `NoSuchKey`.
 struct Access {
     bucket: String,
+    root: PathBuf,
 }
 
 #[async_trait::async_trait]
 impl S3Access for Access {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         match context.s3_path().get_bucket_name() {
-            _ if context.credentials().is_none() => Err(s3_error!(AccessDenied)),
+            _ if context.credentials().is_none() || self.is_hidden(context) => Err(s3_error!(AccessDenied)),
             Some(CLOSED_BUCKET) => Err(s3_error!(AccessDenied)),
             Some(bucket) if bucket != self.bucket => Err(s3_error!(NoSuchBucket)),
             _ => Ok(()),
         }
+    }
+}
+
+impl Access {
+    /// A read of a key that does not exist, by somebody who may not know that.
+    fn is_hidden(&self, context: &S3AccessContext<'_>) -> bool {
+        let reader = context.credentials().map(|credentials| credentials.access_key.as_str());
+        let object = context.s3_path().as_object();
+        reader == Some(ACCESS_KEY_WITHOUT_LIST)
+            && [Method::GET, Method::HEAD].contains(context.method())
+            && object.is_none_or(|(bucket, key)| !self.root.join(bucket).join(key).exists())
     }
 }
 
@@ -55,9 +69,12 @@ impl S3Server {
         let root = tempfile::tempdir().expect("there is a folder for temporary files");
         std::fs::create_dir(root.path().join(bucket)).expect("it is new");
         let mut builder = S3ServiceBuilder::new(FileSystem::new(root.path()).expect("it is a folder"));
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let mut auth = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+        auth.register(ACCESS_KEY_WITHOUT_LIST.to_owned(), SECRET_KEY.into());
+        builder.set_auth(auth);
         builder.set_access(Access {
             bucket: bucket.to_owned(),
+            root: root.path().to_owned(),
         });
         let service = builder.build();
         let (listener, url) = loopback().await;

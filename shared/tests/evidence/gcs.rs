@@ -124,8 +124,10 @@ async fn a_fault_that_stays_has_a_name_and_ends_within_the_deadline() {
         assert_eq!(read(&storage, "there", None).await.unwrap_err().kind, kind, "{fault:?}");
         let put = storage.put(&key("new"), Bytes::from("x"), &Put::default()).await;
         assert_eq!(put.unwrap_err().kind, kind, "{fault:?}");
+        let large = storage.put(&key("large"), content(LARGE), &Put::default()).await;
+        assert_eq!(large.unwrap_err().kind, kind, "{fault:?}");
         assert!(
-            start.elapsed() < Duration::from_millis(3300),
+            start.elapsed() < Duration::from_millis(4500),
             "{fault:?} {:?}",
             start.elapsed()
         );

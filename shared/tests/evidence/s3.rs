@@ -2,24 +2,28 @@
 
 use crate::{
     conformance::{conforms, decides_races},
-    world::{World, bound, content, files, key, read, storage},
+    world::{LARGE, World, bound, content, files, key, read, storage},
 };
 use bytes::Bytes;
 use shared::{
     storage::{Hold, Kind, Put, Retention, Sha256, SignPut, Storage},
     testing::{
         Client,
-        s3::{ACCESS_KEY, CLOSED_BUCKET, S3Server, SECRET_KEY},
+        s3::{ACCESS_KEY, ACCESS_KEY_WITHOUT_LIST, CLOSED_BUCKET, S3Server, SECRET_KEY},
     },
 };
 use std::time::{Duration, SystemTime};
 
 fn on(server: &str, bucket: &str, secret: &str) -> Storage {
+    with_key(server, bucket, ACCESS_KEY, secret)
+}
+
+fn with_key(server: &str, bucket: &str, access_key: &str, secret: &str) -> Storage {
     storage(&[
         ("S3_BUCKET", bucket),
         ("AWS_ENDPOINT_URL_S3", server),
         ("AWS_REGION", "eu-west-1"),
-        ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+        ("AWS_ACCESS_KEY_ID", access_key),
         ("AWS_SECRET_ACCESS_KEY", secret),
     ])
 }
@@ -57,6 +61,20 @@ mod s3s_fs {
             assert_eq!(storage.list(None, None, 10).await.unwrap_err().kind, kind);
             let put = storage.put(&key("a"), Bytes::from("x"), &Put::default()).await;
             assert_eq!(put.unwrap_err().kind, kind);
+        }
+    }
+
+    #[tokio::test]
+    async fn objects_of_any_size_can_be_put_without_the_right_to_list() {
+        let server = S3Server::start("evidence").await;
+        let storage = with_key(&server.url, "evidence", ACCESS_KEY_WITHOUT_LIST, SECRET_KEY);
+        assert_eq!(storage.head(&key("a")).await.unwrap_err().kind, Kind::Forbidden);
+        for size in [1000, LARGE] {
+            let name = format!("put/{size}");
+            storage.put(&key(&name), content(size), &Put::default()).await.unwrap();
+            let again = storage.put(&key(&name), content(size), &Put::default()).await;
+            assert_eq!(again.unwrap_err().kind, Kind::AlreadyExists);
+            assert!(read(&storage, &name, None).await.unwrap() == content(size));
         }
     }
 
