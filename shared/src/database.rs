@@ -5,6 +5,7 @@ mod apply;
 mod history;
 mod lock;
 mod migrator;
+mod outside;
 mod refusal;
 mod schema;
 mod survey;

@@ -164,9 +164,7 @@ impl Reason {
             Self::Error => "error",
         }
     }
-}
 
-impl Reason {
     /// Logs the cause, once, with the request's id.
     fn logged(error: &Error) -> Self {
         let reason = match error.kind {

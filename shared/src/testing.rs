@@ -24,3 +24,18 @@ pub async fn loopback() -> (tokio::net::TcpListener, String) {
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     (listener, url)
 }
+
+/// A port of 127.0.0.1 that nobody listens on, for a server that others wrote.
+pub fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    free.expect("loopback has a free port").port()
+}
+
+/// Waits until something listens on a port of 127.0.0.1.
+pub fn wait_for_port(port: u16) {
+    let start = std::time::Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(start.elapsed().as_secs() < 60, "nothing listens on port {port}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

@@ -6,13 +6,11 @@ use serde_json::json;
 use shared::{
     config::{self, Env},
     database::Database,
-    testing::{Function, Postgres, scalar},
+    testing::{Function, Postgres, free_port, scalar, wait_for_port},
 };
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -24,8 +22,7 @@ struct PgBouncer {
 
 impl PgBouncer {
     fn start(postgres: &Postgres, mode: &str) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.unwrap().port();
+        let port = free_port();
         let folder = tempfile::tempdir().unwrap();
         let settings = folder.path().join("pgbouncer.ini");
         let socket = postgres
@@ -52,11 +49,7 @@ impl PgBouncer {
             command.args(["--user", "postgres"]);
         }
         let process = command.spawn().expect("pgbouncer is installed");
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(10), "pgbouncer does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_for_port(port);
         Self {
             process,
             port,

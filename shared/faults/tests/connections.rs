@@ -89,11 +89,7 @@ async fn a_connection_that_the_path_forgot_while_the_process_was_frozen_costs_le
     let url = postgres.migrated_database().await;
     let server = Probed::database(&proxy.url(&url).await);
     server.recovers().await;
-    proxy.forget_open_connections();
-    server.signal("STOP");
-    // Longer than an unused connection is trusted.
-    tokio::time::sleep(Duration::from_millis(10_100)).await;
-    server.signal("CONT");
+    proxy.forget_during_a_freeze(&server).await;
     let start = Instant::now();
     assert_eq!(server.probe().await.json()["status"], "healthy", "{}", server.log());
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());

@@ -71,6 +71,11 @@ async fn the_cause_is_logged_once_under_the_id_of_the_request() {
     let server = Probed::database("postgresql://hostile-user:hostile-secret@127.0.0.1:1/hostile_database");
     let answer = server.probe().await;
     let id = answer.headers["x-request-id"].to_str().unwrap();
+    // The log comes through a pipe, and may be read later than the answer.
+    let start = Instant::now();
+    while !server.log().contains("\"cause\"") && start.elapsed() < DEADLINE {
+        server.forgets().await;
+    }
     let log = server.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("\"cause\"")).collect();
     assert_eq!(lines.len(), 1, "{log}");

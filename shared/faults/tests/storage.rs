@@ -172,10 +172,7 @@ async fn a_connection_that_the_path_forgot_while_the_process_was_frozen_costs_no
     let proxy = Proxy::start(port).await;
     let server = on_gcs("evidence", &format!("http://127.0.0.1:{}", proxy.port));
     server.recovers().await;
-    proxy.forget_open_connections();
-    server.signal("STOP");
-    tokio::time::sleep(Duration::from_millis(10_100)).await;
-    server.signal("CONT");
+    proxy.forget_during_a_freeze(&server).await;
     let start = Instant::now();
     assert_eq!(server.probe().await.status, 200, "{}", server.log());
     assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());

@@ -2,9 +2,10 @@
 
 use super::{
     Database, Refusal,
-    apply::{Applier, invalid_indexes},
+    apply::Applier,
     history::record,
     lock,
+    outside::invalid_indexes,
     schema::{Applied, Files, Migration, Schema, applied, compare, name, states},
     survey::{bounded, pending, refuse_ahead},
 };

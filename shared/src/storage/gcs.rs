@@ -5,7 +5,7 @@ mod sign;
 
 use super::{
     Attributes, Body, Error, Key, Kind, Object, Page, http,
-    objects::{self, attributes, body, described, options, path},
+    objects::{self, SHA256, UPLOAD, attributes, body, described, options, path},
 };
 use crate::config;
 use bytes::Bytes;
@@ -147,11 +147,11 @@ impl Bucket {
 
 /// As GCS takes attributes: <https://cloud.google.com/storage/docs/xml-api/reference-headers>.
 fn metadata(given: &Attributes) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert("x-goog-meta-pilotlight-upload", text(given.upload.clone()));
-    if let Some(sha256) = given.sha256 {
-        headers.insert("x-goog-meta-sha256", text(sha256.to_string()));
-    }
+    let sha256 = given.sha256.map(|sha256| (SHA256, sha256.to_string()));
+    let kept = [(UPLOAD, given.upload.clone())].into_iter().chain(sha256);
+    let mut headers: HeaderMap = kept
+        .filter_map(|(name, value)| Some((format!("x-goog-meta-{name}").parse().ok()?, text(value))))
+        .collect();
     if let Some(content_type) = &given.content_type {
         headers.insert(hyper::header::CONTENT_TYPE, text(content_type.clone()));
     }

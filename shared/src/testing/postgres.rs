@@ -1,18 +1,15 @@
 //! Postgres for tests: one server for a test binary, one database for a test, and servers of one's own to break.
 
-use super::binary::signal;
+use super::{binary::signal, free_port};
 use crate::{
     config,
     database::Database,
     private_postgres::{Options, PrivatePostgres},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use std::{
-    net::TcpListener,
-    sync::{
-        LazyLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicUsize, Ordering},
 };
 
 /// A private server that ends, data and all, with the test binary.
@@ -30,13 +27,12 @@ impl Postgres {
 
     /// A server to break, with settings of its own. It has a password on 127.0.0.1 and none on its socket.
     pub fn start(settings: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let options = Options {
             home: None,
             // The one of `local`.
             store: concat!(env!("CARGO_MANIFEST_DIR"), "/../.local/postgres").into(),
             durable: false,
-            tcp_port: Some(free.expect("loopback has a free port").port()),
+            tcp_port: Some(free_port()),
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
         };
         let server = PrivatePostgres::start(&options, |progress| eprintln!("{progress}"));

@@ -1,10 +1,10 @@
 //! A running moto: S3 as Python programmers fake it.
 
+use shared::testing::{free_port, wait_for_port};
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 /// One bucket, `evidence`, with Object Lock.
@@ -15,19 +15,14 @@ pub struct Moto {
 
 impl Moto {
     pub fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.unwrap().port();
+        let port = free_port();
         let process = Command::new("moto_server")
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("moto_server is on the PATH");
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(60), "moto does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_for_port(port);
         request(port, "PUT", "/evidence", "x-amz-bucket-object-lock-enabled: true\r\n");
         Self { process, port }
     }

@@ -4,7 +4,7 @@ use crate::storage::{Crc32c, Digest, Error, Kind, Sha256};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
-/// Content of at most this size goes in one request; more in parts of it, up to 80 GB (10,000 parts).
+/// Content below this size goes in one request; more in parts of it, up to 80 GB (10,000 parts).
 pub const PART: usize = 8 << 20;
 
 /// What was stored.
