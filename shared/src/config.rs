@@ -1,8 +1,10 @@
 //! Settings: one struct per dependency, read from an injected `get(key)`, every bad variable reported at once.
 
+mod cors;
 mod database;
 mod storage;
 
+pub use cors::Cors;
 pub use database::{Database, Migrate};
 use std::{cell::RefCell, fmt, time::Duration};
 pub use storage::{Location, S3, Storage};

@@ -218,7 +218,7 @@ impl Check {
         }
         let (landing, flight) = watch::channel(None);
         *state = State::Running(flight.clone());
-        tokio::spawn(telemetry::inherit_request_id(self.clone().fly(landing)));
+        tokio::spawn(telemetry::inherit_context(self.clone().fly(landing)));
         Err(flight)
     }
 

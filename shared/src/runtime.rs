@@ -1,14 +1,19 @@
 //! One binary, four lives: the only place that knows a Lambda environment from a container, a job and a laptop.
 
+mod access;
 mod connection;
+mod entrance;
 mod front_door;
+mod guarded;
 mod http;
 mod lambda;
-mod request;
 mod runtime_api;
 mod stream;
 
-use crate::{config::Env, telemetry};
+use crate::{
+    config::{self, Env},
+    telemetry,
+};
 use axum::Router;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use std::{
@@ -18,6 +23,7 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use entrance::Entrance;
 pub use http::{bind, serve_until};
 
 /// What a function serves, and how it looks at itself.
@@ -79,6 +85,7 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     start(|env| {
         let service = build(env);
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
+        let entrance = Entrance::new(service.router, &config::Cors::from_env(env));
         let lambda = lambda::Settings::from_env(env);
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let known = arguments.iter().all(|argument| argument == "check");
@@ -88,12 +95,12 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
                 eprintln!("the only argument is `check`; everything else is a setting in the environment");
                 ExitCode::from(EXIT_USAGE)
             } else if let Some(settings) = lambda {
-                lambda::serve(settings, service.router, service.responses).await
+                lambda::serve(settings, entrance, service.responses).await
             } else if check {
                 finish(service.check.await)
             } else {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                listen(address, service).await
+                listen(address, entrance, service.responses).await
             }
         }
     })
@@ -147,7 +154,7 @@ where
     code
 }
 
-async fn listen(address: SocketAddr, service: Service) -> ExitCode {
+async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -> ExitCode {
     let listener = match http::bind(address) {
         Ok(listener) => listener,
         Err(error) => {
@@ -158,7 +165,7 @@ async fn listen(address: SocketAddr, service: Service) -> ExitCode {
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
-    serve_until(stop, listener, service.router, service.responses).await;
+    serve_until(stop, listener, entrance, responses).await;
     ExitCode::SUCCESS
 }
 

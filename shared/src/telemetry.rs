@@ -1,185 +1,155 @@
-//! Logs on standard error: text on a terminal, one JSON object a line otherwise, in the dialect of the platform.
+//! Logs on standard error: text on a terminal, one JSON object a line otherwise, in the dialect of the platform; and
+//! what ties those of one request together.
+
+mod format;
+#[cfg(feature = "otel")]
+pub mod otlp;
+mod trace;
 
 use crate::config::Env;
 use axum::http::HeaderValue;
-use serde_json::{Map, Value};
+use format::Format;
 use std::{
-    fmt,
     future::Future,
-    io::{IsTerminal, stderr},
-    time::SystemTime,
+    io::{IsTerminal, Write, stderr},
+    sync::Arc,
 };
 use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
+    Event, Level, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+    subscriber::{Interest, set_global_default},
 };
-use tracing_subscriber::{
-    Layer,
-    filter::Targets,
-    fmt::{
-        FmtContext, FormatEvent, FormatFields, FormattedFields,
-        format::{JsonFields, Writer},
-    },
-    layer::SubscriberExt,
-    registry::LookupSpan,
-    util::SubscriberInitExt,
-};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+pub use trace::{Trace, XRAY};
+
+/// What every log record of a request names.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The request, as its answer names it.
+    pub request_id: HeaderValue,
+    /// The invocation of the platform, where there is one.
+    pub invocation: Option<HeaderValue>,
+    /// The trace that the request belongs to.
+    pub trace: Option<Trace>,
+}
 
 tokio::task_local! {
-    static REQUEST_ID: HeaderValue;
+    static CONTEXT: Arc<Context>;
 }
 
-/// Lets every event of `work` be logged under this id. A span would do the same for a tenth of a request's whole cost.
-pub fn with_request_id<F: Future>(id: HeaderValue, work: F) -> impl Future<Output = F::Output> {
-    REQUEST_ID.scope(id, work)
+/// Lets every event of `work` be logged with this context. A span would do the same for a tenth of a request's whole cost.
+pub fn with_context<F: Future>(context: Arc<Context>, work: F) -> impl Future<Output = F::Output> {
+    CONTEXT.scope(context, work)
 }
 
-/// Lets `work`, which runs on a task of its own, be logged under the id of the request that starts it.
-pub fn inherit_request_id<F: Future>(work: F) -> impl Future<Output = F::Output> {
+/// As [`with_context`], for what is logged at once.
+pub fn in_context<T>(context: Arc<Context>, work: impl FnOnce() -> T) -> T {
+    CONTEXT.sync_scope(context, work)
+}
+
+/// Lets `work`, which runs on a task of its own, be logged with the context of the request that starts it.
+pub fn inherit_context<F: Future>(work: F) -> impl Future<Output = F::Output> {
     // Looked up here and not in the new task, which has none.
-    let id = request_id();
+    let context = context();
     async move {
-        match id {
-            Some(id) => with_request_id(id, work).await,
+        match context {
+            Some(context) => with_context(context, work).await,
             None => work.await,
         }
     }
 }
 
-fn request_id() -> Option<HeaderValue> {
-    REQUEST_ID.try_with(HeaderValue::clone).ok()
+fn context() -> Option<Arc<Context>> {
+    CONTEXT.try_with(Arc::clone).ok()
 }
 
-/// Starts logging as `RUST_LOG` (`info`; comma list of `target=level`) and `LOG_FORMAT` (`text` or `json`) say.
+/// Starts logging as `RUST_LOG` (`info`; comma list of `target=level`) and `LOG_FORMAT` (`text` or `json`) say, or else
+/// `AWS_LAMBDA_LOG_LEVEL` and `AWS_LAMBDA_LOG_FORMAT`.
 pub fn init(env: &Env) {
+    let level = env.parse(
+        "AWS_LAMBDA_LOG_LEVEL",
+        Level::INFO,
+        "TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
+        |text| match text {
+            "FATAL" => Some(Level::ERROR),
+            level => level.parse().ok(),
+        },
+    );
     let levels = env.parse(
         "RUST_LOG",
         // At INFO, sqlx repeats every notice of the server.
         Targets::new()
-            .with_default(tracing::Level::INFO)
-            .with_target("sqlx", tracing::Level::WARN),
+            .with_default(level)
+            .with_target("sqlx", level.min(Level::WARN)),
         "a level, or a comma list of target=level",
         |text| text.parse().ok(),
     );
-    let text = env.parse(
-        "LOG_FORMAT",
-        stderr().is_terminal(),
-        "text or json",
-        |text| match text {
-            "text" => Some(true),
-            "json" => Some(false),
-            _ => None,
-        },
-    );
-    let cloud_run = env.text("K_SERVICE").or_else(|| env.text("CLOUD_RUN_JOB")).is_some();
-    let layer = tracing_subscriber::fmt::layer().with_writer(stderr);
-    let layer = match (text, cloud_run) {
-        (true, _) => layer.event_format(Text).boxed(),
-        (false, true) => layer.fmt_fields(JsonFields::new()).event_format(CLOUD_LOGGING).boxed(),
-        (false, false) => layer.fmt_fields(JsonFields::new()).event_format(PLAIN).boxed(),
+    let format = |text: &str| match text.to_ascii_lowercase().as_str() {
+        "text" => Some(true),
+        "json" => Some(false),
+        _ => None,
     };
-    tracing_subscriber::registry().with(layer.with_filter(levels)).init();
+    let by_platform = env.parse("AWS_LAMBDA_LOG_FORMAT", stderr().is_terminal(), "Text or JSON", format);
+    let text = env.parse("LOG_FORMAT", by_platform, "text or json", format);
+    let format = if text { Format::Text } else { json(env) };
+    // It fails where a log is written already: in a test.
+    let _ = set_global_default(Log { levels, format });
+    #[cfg(feature = "otel")]
+    otlp::init(env);
 }
 
-/// For people: time, level, target, message and fields, and the request's id.
-struct Text;
-
-impl<S, N> FormatEvent<S, N> for Text
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let (now, metadata) = (humantime::format_rfc3339_seconds(SystemTime::now()), event.metadata());
-        write!(writer, "{now} {:>5} {}: ", metadata.level(), metadata.target())?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        if let Some(id) = request_id() {
-            write!(writer, " request_id={id:?}")?;
+fn json(env: &Env) -> Format {
+    if env.text("AWS_LAMBDA_RUNTIME_API").is_some() {
+        Format::Lambda
+    } else if env.text("K_SERVICE").or_else(|| env.text("CLOUD_RUN_JOB")).is_some() {
+        Format::CloudLogging {
+            project: env.text("GOOGLE_CLOUD_PROJECT"),
         }
-        writeln!(writer)
+    } else {
+        Format::Json
     }
 }
 
-/// How a platform names a level, and what it calls a warning.
-struct Json {
-    level: &'static str,
-    warning: &'static str,
+/// Writes events, each with one system call, and keeps no spans: the context of a request is all that its events have in
+/// common, and a registry of spans would make every function 72 KB larger.
+struct Log {
+    levels: Targets,
+    format: Format,
 }
 
-/// The field that Cloud Logging takes a record's severity from:
-/// <https://cloud.google.com/logging/docs/structured-logging>.
-const CLOUD_LOGGING: Json = Json {
-    level: "severity",
-    warning: "WARNING",
-};
-/// The fields of Lambda's JSON logs, which suit everything else too.
-const PLAIN: Json = Json {
-    level: "level",
-    warning: "WARN",
-};
-
-impl<S> FormatEvent<S, JsonFields> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, JsonFields>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let metadata = event.metadata();
-        let level = match *metadata.level() {
-            tracing::Level::WARN => self.warning,
-            level => level.as_str(),
-        };
-        let mut record = Record(Map::new());
-        record.insert(self.level, level);
-        record.insert(
-            "timestamp",
-            humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-        );
-        record.insert("target", metadata.target());
-        for span in context.event_scope().into_iter().flatten() {
-            let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<JsonFields>>();
-            let fields = fields.and_then(|fields| serde_json::from_str::<Map<String, Value>>(&fields.fields).ok());
-            record.0.extend(fields.into_iter().flatten());
+impl Subscriber for Log {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.enabled(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
         }
-        if let Some(id) = request_id() {
-            record.insert("request_id", String::from_utf8_lossy(id.as_bytes()));
-        }
-        event.record(&mut record);
-        writeln!(writer, "{}", Value::Object(record.0))
     }
-}
 
-/// The JSON object of one event.
-struct Record(Map<String, Value>);
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        !metadata.is_span() && self.levels.would_enable(metadata.target(), metadata.level())
+    }
 
-impl Record {
-    fn insert(&mut self, key: &str, value: impl Into<Value>) {
-        self.0.insert(key.to_owned(), value.into());
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        self.levels
+            .iter()
+            .map(|(_, level)| level)
+            .chain(self.levels.default_level())
+            .max()
     }
-}
 
-impl Visit for Record {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.insert(field.name(), format!("{value:?}"));
+    fn event(&self, event: &Event<'_>) {
+        // Where standard error is gone, nobody is left to be told.
+        let _ = stderr().write_all(self.format.line(event).as_bytes());
     }
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field.name(), value);
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
     }
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.insert(field.name(), value);
-    }
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.insert(field.name(), value);
-    }
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field.name(), value);
-    }
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.insert(field.name(), value);
-    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
 }

@@ -11,7 +11,7 @@ use axum::{
 use dependencies::Dependencies;
 use shared::{
     config::{self, Env},
-    runtime::{self, Responses},
+    runtime::{self, Entrance, Responses},
     storage::Storage,
 };
 use std::{
@@ -29,6 +29,7 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
     let health = config::Health::from_env(env);
     let stream = config::Stream::from_env(env);
+    let cors = config::Cors::from_env(env);
     let mut dependencies = Dependencies::from_env(env);
     async move {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -57,7 +58,7 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
         let responses = Responses::Streamed {
             heartbeat: stream.heartbeat,
         };
-        runtime::serve_until(stop, listener, router, responses).await;
+        runtime::serve_until(stop, listener, Entrance::new(router, &cors), responses).await;
         ExitCode::SUCCESS
     }
 }

@@ -1,10 +1,8 @@
 //! One connection of a client: its socket, its requests, its silence and its end.
 
-use axum::response::Response;
-use hyper::{
-    body::{Body, Frame, SizeHint},
-    rt::{Read, ReadBufCursor, Write},
-};
+use super::guarded;
+use axum::{body::Body, response::Response};
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use std::{
@@ -141,12 +139,8 @@ pub struct OpenRequest(Connection);
 
 impl OpenRequest {
     /// Stays open until the body ends, where a body is a stream.
-    pub fn until_end_of(self, body: axum::body::Body) -> axum::body::Body {
-        if body.size_hint().exact().is_some() {
-            body
-        } else {
-            axum::body::Body::new(Guarded { body, _open: self })
-        }
+    pub fn until_end_of(self, body: Body) -> Body {
+        guarded::body(body, || self)
     }
 }
 
@@ -155,31 +149,6 @@ impl Drop for OpenRequest {
         let mut activity = self.0.activity();
         activity.open -= 1;
         activity.idle_since = Instant::now();
-    }
-}
-
-struct Guarded {
-    body: axum::body::Body,
-    _open: OpenRequest,
-}
-
-impl Body for Guarded {
-    type Data = bytes::Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

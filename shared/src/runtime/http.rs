@@ -1,9 +1,8 @@
 //! The life of a plain HTTP server: HTTP/1.1 and h2c, bounded heads, gone peers noticed, a drain with an end.
 
-use super::{Responses, connection::Connection, request, stream};
+use super::{Entrance, Responses, connection::Connection, stream};
 use crate::lifetime::Lifetime;
 use axum::{
-    Router,
     body::Body,
     http::{HeaderValue, Method, Request, StatusCode, Version, header},
     response::Response,
@@ -54,9 +53,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop` is cancelled, then until every request is answered, for 8 s at most.
-pub async fn serve_until(stop: CancellationToken, listener: TcpListener, router: Router, responses: Responses) {
+pub async fn serve_until(stop: CancellationToken, listener: TcpListener, entrance: Entrance, responses: Responses) {
     let server = Arc::new(Server {
-        router: request::complete(router),
+        entrance,
         http: protocols(),
         drain: stop.clone(),
         peer_timeout: match responses {
@@ -65,6 +64,8 @@ pub async fn serve_until(stop: CancellationToken, listener: TcpListener, router:
             Responses::Streamed { heartbeat } => heartbeat / 2,
         },
     });
+    #[cfg(feature = "otel")]
+    tokio::spawn(crate::telemetry::otlp::flush_periodically());
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -85,10 +86,12 @@ pub async fn serve_until(stop: CancellationToken, listener: TcpListener, router:
     if timeout(DRAIN, connections.wait()).await.is_err() {
         tracing::warn!(open = connections.len(), "connections cut at the end of the drain");
     }
+    #[cfg(feature = "otel")]
+    crate::telemetry::otlp::flush().await;
 }
 
 struct Server {
-    router: Router,
+    entrance: Entrance,
     http: auto::Builder<TokioExecutor>,
     drain: CancellationToken,
     peer_timeout: Duration,
@@ -176,7 +179,11 @@ impl Server {
             deadline: None,
             drain: self.drain.clone(),
         };
-        let mut response = request::answer(self.router.clone(), request.map(Body::new), None, lifetime).await;
+        let mut response = self
+            .entrance
+            .clone()
+            .answer(request.map(Body::new), None, lifetime)
+            .await;
         if version < Version::HTTP_2 && response.status() == StatusCode::BAD_REQUEST {
             // What follows on this connection is a body that nobody reads.
             let close = HeaderValue::from_static("close");

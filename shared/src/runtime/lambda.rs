@@ -5,13 +5,12 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
 
 use super::{
-    Format, Job, Responses,
+    Entrance, Format, Job, Responses,
     front_door::FrontDoorResponse,
-    request,
     runtime_api::{Answer, BoxError, Failure, Invocation, REQUEST_ID, RuntimeApi},
 };
-use crate::{config::Env, lifetime::Lifetime};
-use axum::{Router, body::Body, http::HeaderValue, response::Response};
+use crate::{config::Env, lifetime::Lifetime, telemetry::XRAY};
+use axum::{body::Body, http::HeaderValue, response::Response};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future, stream};
 use http_body_util::{BodyExt, StreamBody};
@@ -48,10 +47,9 @@ impl Settings {
 }
 
 /// Serves HTTP events until the platform ends the process.
-pub async fn serve(settings: Settings, router: Router, responses: Responses) -> ExitCode {
-    let router = request::complete(router);
+pub async fn serve(settings: Settings, entrance: Entrance, responses: Responses) -> ExitCode {
     poll(settings, move |invocation| {
-        let router = router.clone();
+        let entrance = entrance.clone();
         async move {
             let event = serde_json::from_slice(&invocation.event).map_err(|_| Failure {
                 error_type: "UnsupportedEvent",
@@ -59,8 +57,8 @@ pub async fn serve(settings: Settings, router: Router, responses: Responses) -> 
                                 APIs v2) and Application Load Balancers",
             })?;
             match responses {
-                Responses::Buffered => buffered(router, event, invocation).await,
-                Responses::Streamed { .. } => streamed(router, event, invocation).await,
+                Responses::Buffered => buffered(entrance, event, invocation).await,
+                Responses::Streamed { .. } => streamed(entrance, event, invocation).await,
             }
         }
     })
@@ -125,7 +123,7 @@ impl Invocation {
 
 /// Routes an event by the path that the client asked for. API Gateway's stage is a matter of deployment; HTTP APIs put
 /// it before the path.
-async fn route(router: Router, event: lambda_http::Request, invocation: &Invocation) -> Response {
+async fn route(entrance: Entrance, event: lambda_http::Request, invocation: &Invocation) -> Response {
     let stage = match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
         _ => None,
@@ -143,13 +141,16 @@ async fn route(router: Router, event: lambda_http::Request, invocation: &Invocat
         lambda_http::Body::Binary(bytes) => Body::from(bytes),
         _ => Body::empty(),
     };
+    if let Some(trace) = invocation.headers.get("lambda-runtime-trace-id") {
+        parts.headers.entry(XRAY).or_insert_with(|| trace.clone());
+    }
     let request = Request::from_parts(parts, body);
-    request::answer(router, request, invocation.id(), invocation.lifetime()).await
+    entrance.answer(request, invocation.id(), invocation.lifetime()).await
 }
 
-async fn buffered(router: Router, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
+async fn buffered(entrance: Entrance, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
     let origin = event.request_origin();
-    let (parts, body) = route(router, event.into(), &invocation).await.into_parts();
+    let (parts, body) = route(entrance, event.into(), &invocation).await.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let response = FrontDoorResponse::new(&origin, &parts, &body).ok_or(NOT_TEXT)?;
     let response = serde_json::to_vec(&response).expect("text and numbers");
@@ -157,8 +158,8 @@ async fn buffered(router: Router, event: LambdaRequest, invocation: Invocation) 
 }
 
 /// The status and headers as a JSON prelude, eight NULs, then the body as it comes.
-async fn streamed(router: Router, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
-    let (mut parts, body) = route(router, event.into(), &invocation).await.into_parts();
+async fn streamed(entrance: Entrance, event: LambdaRequest, invocation: Invocation) -> Result<Answer, Failure> {
+    let (mut parts, body) = route(entrance, event.into(), &invocation).await.into_parts();
     let cookies = parts.headers.get_all(SET_COOKIE).iter();
     let cookies: Option<_> = cookies.map(|cookie| cookie.to_str().ok().map(str::to_owned)).collect();
     parts.headers.remove(SET_COOKIE);
@@ -207,5 +208,8 @@ where
         if let Err(error) = api.respond(&headers, answer).await {
             tracing::warn!(%error, "the Lambda Runtime API did not take the answer");
         }
+        // Asking for the next invocation lets the platform freeze this process.
+        #[cfg(feature = "otel")]
+        crate::telemetry::otlp::flush().await;
     }
 }

@@ -96,10 +96,11 @@ async fn over_http(client: &Client, url: &str, golden: &Golden) -> Exchange {
 
 /// Without what the transport adds and what differs from request to request: ids, times, latencies.
 fn comparable(answer: &Exchange) -> (u16, Vec<(String, String)>, String) {
-    const OF_THE_TRANSPORT: [&str; 5] = [
+    const OF_THE_TRANSPORT: [&str; 6] = [
         "connection",
         "content-length",
         "date",
+        "traceresponse",
         "transfer-encoding",
         "x-request-id",
     ];

@@ -212,6 +212,7 @@ async fn next(State(api): State<Api>) -> Response {
     let headers = [
         ("lambda-runtime-aws-request-id", queued.id.clone()),
         ("lambda-runtime-deadline-ms", queued.deadline_ms.to_string()),
+        ("lambda-runtime-trace-id", TRACE_ID.to_owned()),
     ];
     api.open
         .0
@@ -220,6 +221,9 @@ async fn next(State(api): State<Api>) -> Response {
         .insert(queued.id, queued.posted);
     (headers, queued.event).into_response()
 }
+
+/// As X-Ray hands it on.
+const TRACE_ID: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:1";
 
 async fn posted(
     State(api): State<Api>,

@@ -1,0 +1,86 @@
+//! One line a request: what was asked, what was answered, how long it took. For a stream, until its end.
+
+use super::guarded;
+use crate::telemetry::{self, Context};
+use axum::{
+    http::{Method, Request, StatusCode, Uri},
+    response::Response,
+};
+use std::{sync::Arc, time::Instant};
+
+/// A request that is not over. Dropping it writes its line.
+pub struct Access {
+    context: Arc<Context>,
+    method: Method,
+    uri: Uri,
+    start: Instant,
+    status: Option<StatusCode>,
+    #[cfg(feature = "otel")]
+    span: Option<telemetry::otlp::Span>,
+}
+
+impl Access {
+    /// Begins with the arrival of a request.
+    pub fn begin<B>(request: &Request<B>, context: Context) -> Self {
+        #[cfg(feature = "otel")]
+        let (context, span) = telemetry::otlp::begin(context);
+        Self {
+            context: Arc::new(context),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            start: Instant::now(),
+            status: None,
+            #[cfg(feature = "otel")]
+            span,
+        }
+    }
+
+    /// What the log records of this request name.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Ends with the answer, or with its body where that is a stream.
+    pub fn until_end_of(mut self, response: Response) -> Response {
+        self.status = Some(response.status());
+        response.map(|body| guarded::body(body, move || Box::new(self)))
+    }
+
+    /// A probe that is fine: a thousand of them a second would bury everything else.
+    fn is_fine_probe(&self) -> bool {
+        let path = self.uri.path();
+        let probe = path == "/health" || path.starts_with("/health/");
+        probe && self.status.is_some_and(|status| status.is_success())
+    }
+
+    fn write(&self) {
+        let (method, path) = (self.method.as_str(), self.uri.path());
+        let duration_ms = self.start.elapsed().as_micros() as f64 / 1000.0;
+        let status = self.status.map(|status| status.as_u16());
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                tracing::$level!(target: "access", method, path, status, duration_ms, $message)
+            };
+        }
+        match status {
+            None => line!(info, "the client left before its answer"),
+            Some(500..) => line!(warn, "answered"),
+            Some(_) if self.is_fine_probe() => line!(debug, "answered"),
+            Some(_) => line!(info, "answered"),
+        }
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        let probes = tracing::enabled!(target: "access", tracing::Level::DEBUG);
+        if self.is_fine_probe() && !probes {
+            return;
+        }
+        telemetry::in_context(Arc::clone(&self.context), || self.write());
+        #[cfg(feature = "otel")]
+        if let Some(span) = self.span.take() {
+            span.end(&self.method, &self.uri, self.status);
+        }
+    }
+}
