@@ -71,18 +71,20 @@ impl Env {
     /// A duration above zero such as `15s`, `500ms` or `5m`, at most a day.
     pub fn duration(&self, key: &'static str, default: Duration) -> Duration {
         const EXPECTED: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
-        self.parse(key, default, EXPECTED, |text| {
-            let accepted = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
-            humantime::parse_duration(text)
-                .ok()
-                .filter(|duration| accepted.contains(duration))
-        })
+        self.parse(key, default, EXPECTED, parse_duration)
     }
 
     /// Every variable that was refused so far, in the order of reading.
     pub fn invalid(&self) -> Vec<Invalid> {
         self.invalid.borrow().clone()
     }
+}
+
+/// A duration that a setting may have.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let accepted = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
+    let duration = humantime::parse_duration(text).ok();
+    duration.filter(|duration| accepted.contains(duration))
 }
 
 /// Why a dependency cannot even be tried. The process starts all the same: health endpoints report it.

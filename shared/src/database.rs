@@ -16,6 +16,7 @@ pub use migrator::{File, Migrator, Run};
 pub use refusal::Refusal;
 use schema::{Applied, Files, applied, compare};
 pub use schema::{Migration, MigrationState, Schema};
+use serde::Serialize;
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -57,7 +58,10 @@ const TRUSTED: Duration = Duration::from_secs(10);
 const SIGN_OF_LIFE: Duration = Duration::from_millis(300);
 
 /// Why Postgres, or its schema, cannot be used: the closed set of `/health/db`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = DatabaseFault))]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// `DATABASE_URL` is not set.
     NotConfigured,

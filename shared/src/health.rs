@@ -1,5 +1,7 @@
 //! The health contract: a report in two media types, and a check with a deadline, a single flight and a short cache.
 
+pub mod process;
+
 use crate::{config, telemetry};
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -7,9 +9,9 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use serde::Serialize;
-use serde_json::json;
+use serde::{Serialize, Serializer};
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -20,6 +22,7 @@ use tokio::{
 
 /// Can this be relied on?
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Yes.
@@ -37,7 +40,7 @@ pub struct Report {
     pub status: Status,
     reason: Option<&'static str>,
     measured: Measurement,
-    timestamp: String,
+    timestamp: Timestamp,
     json: Bytes,
 }
 
@@ -52,52 +55,96 @@ pub struct Measurement {
     pub observed: Option<(f64, &'static str)>,
 }
 
+/// A report as `application/health+json`: <https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06>.
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct HealthJson {
+    status: Verdict,
+    /// One entry for what was checked, as `component:measurement`.
+    checks: BTreeMap<&'static str, [Entry; 1]>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Pass,
+    Warn,
+    Fail,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+struct Entry {
+    component_type: &'static str,
+    status: Verdict,
+    time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_value: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed_unit: Option<&'static str>,
+    /// The reason of the plain report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<&'static str>,
+}
+
+/// The time of a report: RFC 3339, in UTC, to the millisecond.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+pub struct Timestamp(SystemTime);
+
+impl Timestamp {
+    /// This moment.
+    pub fn now() -> Self {
+        Self(SystemTime::now())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_millis(self.0))
+    }
+}
+
 impl Report {
-    /// Writes the report out. `body` is what stands between `status` and `timestamp`, and `reason` is from the closed set
-    /// of the dependency.
-    pub fn new(status: Status, body: impl Serialize, reason: Option<&'static str>, measured: Measurement) -> Self {
-        #[derive(Serialize)]
-        struct Plain<'a, T> {
-            status: Status,
-            #[serde(flatten)]
-            body: T,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<&'static str>,
-            timestamp: &'a str,
-        }
-        let timestamp = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-        let plain = Plain {
-            status,
-            body,
-            reason,
-            timestamp: &timestamp,
-        };
-        let json = serde_json::to_vec(&plain).expect("reports have string keys and finite numbers");
+    /// Writes `body` out, which has the same status, reason and time in its own shape. `reason` is from the closed set of
+    /// the dependency.
+    pub fn new(
+        status: Status,
+        reason: Option<&'static str>,
+        timestamp: Timestamp,
+        measured: Measurement,
+        body: &impl Serialize,
+    ) -> Self {
+        let json = serde_json::to_vec(body).expect("reports have string keys and finite numbers");
         Self {
             status,
             reason,
             measured,
-            json: json.into(),
             timestamp,
+            json: json.into(),
         }
     }
 
-    /// The report as `application/health+json` (draft-inadarei-api-health-check-06).
-    fn health_json(&self) -> serde_json::Value {
+    fn health_json(&self) -> HealthJson {
         let status = match self.status {
-            Status::Healthy => "pass",
-            Status::Degraded => "warn",
-            Status::Unhealthy => "fail",
+            Status::Healthy => Verdict::Pass,
+            Status::Degraded => Verdict::Warn,
+            Status::Unhealthy => Verdict::Fail,
         };
-        let mut check = json!({"componentType": self.measured.component, "status": status, "time": self.timestamp});
-        if let Some((value, unit)) = self.measured.observed {
-            check["observedValue"] = value.into();
-            check["observedUnit"] = unit.into();
-        }
-        if let Some(reason) = self.reason {
-            check["output"] = reason.into();
-        }
-        json!({"status": status, "checks": {self.measured.name: [check]}})
+        let entry = Entry {
+            component_type: self.measured.component,
+            status,
+            time: self.timestamp,
+            observed_value: self.measured.observed.map(|(value, _)| value),
+            observed_unit: self.measured.observed.map(|(_, unit)| unit),
+            output: self.reason,
+        };
+        let checks = BTreeMap::from([(self.measured.name, [entry])]);
+        HealthJson { status, checks }
     }
 
     /// The report as one line of JSON.
@@ -108,7 +155,8 @@ impl Report {
     /// The answer to a probe, in the media type that its `Accept` prefers.
     pub fn respond(&self, request: &HeaderMap) -> Response {
         let (media_type, body) = if prefers_health_json(request) {
-            ("application/health+json", self.health_json().to_string().into())
+            let json = serde_json::to_vec(&self.health_json()).expect("the shape has string keys");
+            ("application/health+json", json.into())
         } else {
             ("application/json", self.json.clone())
         };
@@ -232,6 +280,7 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const SETTINGS: config::Health = config::Health {
@@ -250,7 +299,13 @@ mod tests {
             Some(false) => (Status::Unhealthy, Some("unreachable")),
             None => (Status::Unhealthy, Some("timeout")),
         };
-        Report::new(status, json!({"thing": "x"}), reason, MEASURED)
+        Report::new(
+            status,
+            reason,
+            Timestamp::now(),
+            MEASURED,
+            &json!({"thing": "x", "reason": reason}),
+        )
     }
 
     /// A check of something that takes `latency`, and how often it was tried.
@@ -336,13 +391,9 @@ mod tests {
     #[test]
     fn a_failed_check_says_fail_and_its_reason_in_both_media_types() {
         let report = report(Some(false), Duration::ZERO);
-        let health = report.health_json();
+        let health = serde_json::to_value(report.health_json()).unwrap();
         assert_eq!(health["status"], "fail");
         assert_eq!(health["checks"]["thing:responseTime"][0]["output"], "unreachable");
-        assert!(
-            report
-                .json()
-                .starts_with(r#"{"status":"unhealthy","thing":"x","reason":"unreachable","timestamp":"#)
-        );
+        assert_eq!(report.json(), r#"{"reason":"unreachable","thing":"x"}"#);
     }
 }

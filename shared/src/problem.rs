@@ -41,10 +41,16 @@ impl Problem {
 
 /// The members of RFC 9457 that a problem without a type of its own has.
 #[derive(Serialize)]
-struct Details {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = Problem))]
+pub struct Details {
+    /// Always `about:blank`: the status says what kind of problem it is.
     r#type: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
+    /// What this request ran into.
     detail: &'static str,
 }
 

@@ -70,7 +70,7 @@ pub enum Format {
 }
 
 /// An argument that nobody knows (`EX_USAGE` of sysexits.h).
-const EXIT_USAGE: u8 = 64;
+pub const EXIT_USAGE: u8 = 64;
 /// Settings that the process cannot live with (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
 

@@ -130,7 +130,10 @@ impl Attributes {
 }
 
 /// Why the bucket cannot be used: the closed set of `/health/storage`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = StorageReason))]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// None of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET` is set.
     NotConfigured,

@@ -4,8 +4,8 @@ use axum::{Router, extract::State, http::HeaderMap, response::Response, routing:
 use serde::Serialize;
 use shared::{
     config::{self, Env},
-    database::{Database, Reason, Schema},
-    health::{Check, Measurement, Report, Status, milliseconds},
+    database::{self, Database, Schema},
+    health::{Check, Measurement, Report, Status, Timestamp, milliseconds, process},
     runtime::{Outcome, Responses, Service},
 };
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub fn service(env: &Env) -> Service {
     let database = Database::connect_lazy(config::Database::from_env(env));
     let check = check(database, config::Health::from_env(env));
     Service {
-        router: router(check.clone()),
+        // For the probes of a platform.
+        router: router(check.clone()).route("/health", process::alive()),
         responses: Responses::Buffered,
         check: Box::pin(async move {
             let report = check.report().await;
@@ -43,41 +44,118 @@ pub fn check(database: Database, settings: config::Health) -> Check {
     })
 }
 
+/// Postgres answers, and its schema is the one this build expects.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/health/db", operation_id = "healthDatabase", tag = "health",
+    responses(
+        (status = 200, description = "Postgres answers; `degraded` where someone should look.", content(
+            (DatabaseReport = "application/json"),
+            (shared::health::HealthJson = "application/health+json"),
+        )),
+        (status = 503, description = "Postgres cannot be relied on.", content(
+            (DatabaseReport = "application/json"),
+            (shared::health::HealthJson = "application/health+json"),
+        )),
+        (status = "default", description = "The request was not one to serve.",
+            body = shared::problem::Details, content_type = "application/problem+json"),
+    ),
+))]
 async fn health_db(State(check): State<Check>, headers: HeaderMap) -> Response {
     check.report().await.respond(&headers)
 }
 
+/// What the API document says of this function.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(health_db))]
+pub struct Api;
+
 #[derive(Serialize)]
-struct Body {
-    database: &'static str,
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct DatabaseReport {
+    status: Status,
+    database: Connection,
+    /// How long the check took, connecting included.
     latency_ms: f64,
+    /// Missing where Postgres could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<Schema>,
+    /// Why it is not `healthy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    timestamp: Timestamp,
 }
 
-/// 200 when healthy or degraded (`schema_ahead`; `slow`: more than half of the deadline), 503 otherwise.
-fn report(found: Option<Result<Schema, Reason>>, latency: Duration, deadline: Duration) -> Report {
-    let found = found.unwrap_or(Err(Reason::Timeout));
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+enum Connection {
+    Connected,
+    Error,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = DatabaseReason))]
+#[serde(untagged)]
+enum Reason {
+    Unhealthy(database::Reason),
+    Degraded(Notice),
+}
+
+/// Why Postgres is degraded.
+#[derive(Clone, Copy, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = DatabaseNotice))]
+#[serde(rename_all = "snake_case")]
+enum Notice {
+    /// A newer release has migrated already.
+    SchemaAhead,
+    /// The check took more than half of its deadline.
+    Slow,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unhealthy(reason) => reason.as_str(),
+            Self::Degraded(Notice::SchemaAhead) => "schema_ahead",
+            Self::Degraded(Notice::Slow) => "slow",
+        }
+    }
+}
+
+/// 200 when healthy or degraded, 503 otherwise.
+fn report(found: Option<Result<Schema, database::Reason>>, latency: Duration, deadline: Duration) -> Report {
+    let found = found.unwrap_or(Err(database::Reason::Timeout));
     let schema = found.ok();
     let fault = found.map_or_else(Some, |schema| schema.fault);
     let (status, reason) = match (fault, schema) {
-        (Some(fault), _) => (Status::Unhealthy, Some(fault.as_str())),
-        (None, Some(schema)) if schema.is_ahead() => (Status::Degraded, Some("schema_ahead")),
-        _ if latency > deadline / 2 => (Status::Degraded, Some("slow")),
+        (Some(fault), _) => (Status::Unhealthy, Some(Reason::Unhealthy(fault))),
+        (None, Some(schema)) if schema.is_ahead() => (Status::Degraded, Some(Reason::Degraded(Notice::SchemaAhead))),
+        _ if latency > deadline / 2 => (Status::Degraded, Some(Reason::Degraded(Notice::Slow))),
         _ => (Status::Healthy, None),
     };
     let latency_ms = milliseconds(latency);
-    let body = Body {
-        database: if fault.is_none() { "connected" } else { "error" },
-        latency_ms,
-        schema,
-    };
+    let timestamp = Timestamp::now();
     let response_time = Measurement {
         name: "postgres:responseTime",
         component: "datastore",
         observed: Some((latency_ms, "ms")),
     };
-    Report::new(status, body, reason, response_time)
+    let body = DatabaseReport {
+        status,
+        database: if fault.is_none() {
+            Connection::Connected
+        } else {
+            Connection::Error
+        },
+        latency_ms,
+        schema,
+        reason,
+        timestamp,
+    };
+    Report::new(status, reason.map(Reason::as_str), timestamp, response_time, &body)
 }
 
 #[cfg(test)]
@@ -91,7 +169,7 @@ mod tests {
         fault: None,
     };
 
-    fn written(found: Option<Result<Schema, Reason>>, latency: Duration) -> serde_json::Value {
+    fn written(found: Option<Result<Schema, database::Reason>>, latency: Duration) -> serde_json::Value {
         serde_json::from_str(report(found, latency, DEADLINE).json()).unwrap()
     }
 
@@ -107,7 +185,7 @@ mod tests {
     fn a_schema_that_is_behind_is_unhealthy_and_shows_both_versions() {
         let behind = Schema {
             current: 2,
-            fault: Some(Reason::SchemaBehind),
+            fault: Some(database::Reason::SchemaBehind),
             ..CURRENT
         };
         let report = written(Some(Ok(behind)), Duration::from_millis(1));

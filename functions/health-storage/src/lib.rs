@@ -4,7 +4,7 @@ use axum::{Router, extract::State, http::HeaderMap, response::Response, routing:
 use serde::Serialize;
 use shared::{
     config::{self, Env},
-    health::{Check, Measurement, Report, Status, milliseconds},
+    health::{Check, Measurement, Report, Status, Timestamp, milliseconds, process},
     runtime::{Outcome, Responses, Service},
     storage::{Reason, Storage},
 };
@@ -15,7 +15,8 @@ pub fn service(env: &Env) -> Service {
     let storage = Storage::connect_lazy(config::Storage::from_env(env));
     let check = check(storage, config::Health::from_env(env));
     Service {
-        router: router(check.clone()),
+        // For the probes of a platform.
+        router: router(check.clone()).route("/health", process::alive()),
         responses: Responses::Buffered,
         check: Box::pin(async move {
             let report = check.report().await;
@@ -46,38 +47,82 @@ pub fn check(storage: Storage, settings: config::Health) -> Check {
     })
 }
 
+/// The evidence bucket can be read with these credentials.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/health/storage", operation_id = "healthStorage", tag = "health",
+    responses(
+        (status = 200, description = "The bucket can be read.", content(
+            (StorageReport = "application/json"),
+            (shared::health::HealthJson = "application/health+json"),
+        )),
+        (status = 503, description = "The bucket cannot be relied on.", content(
+            (StorageReport = "application/json"),
+            (shared::health::HealthJson = "application/health+json"),
+        )),
+        (status = "default", description = "The request was not one to serve.",
+            body = shared::problem::Details, content_type = "application/problem+json"),
+    ),
+))]
 async fn health_storage(State(check): State<Check>, headers: HeaderMap) -> Response {
     check.report().await.respond(&headers)
 }
 
+/// What the API document says of this function.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(health_storage))]
+pub struct Api;
+
 #[derive(Serialize)]
-struct Body<'a> {
-    storage: &'static str,
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct StorageReport<'a> {
+    status: Status,
+    storage: Access,
+    /// The bucket's name; missing where none is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<&'a str>,
+    /// How long the check took, connecting included.
     latency_ms: f64,
+    /// Why it is not `healthy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    timestamp: Timestamp,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = StorageAccess))]
+#[serde(rename_all = "snake_case")]
+enum Access {
+    Accessible,
+    Inaccessible,
+    NotConfigured,
 }
 
 /// 200 when the sentinel was looked up, 503 otherwise.
 fn report(found: Option<Result<(), Reason>>, latency: Duration, bucket: Option<&str>) -> Report {
-    let found = found.unwrap_or(Err(Reason::Timeout));
-    let (status, storage, reason) = match found {
-        Ok(()) => (Status::Healthy, "accessible", None),
-        Err(Reason::NotConfigured) => (Status::Unhealthy, "not_configured", Some(Reason::NotConfigured)),
-        Err(reason) => (Status::Unhealthy, "inaccessible", Some(reason)),
+    let reason = found.unwrap_or(Err(Reason::Timeout)).err();
+    let (status, storage) = match reason {
+        None => (Status::Healthy, Access::Accessible),
+        Some(Reason::NotConfigured) => (Status::Unhealthy, Access::NotConfigured),
+        Some(_) => (Status::Unhealthy, Access::Inaccessible),
     };
     let latency_ms = milliseconds(latency);
-    let body = Body {
-        storage,
-        bucket,
-        latency_ms,
-    };
+    let timestamp = Timestamp::now();
     let response_time = Measurement {
         name: "storage:responseTime",
         component: "datastore",
         observed: Some((latency_ms, "ms")),
     };
-    Report::new(status, body, reason.map(Reason::as_str), response_time)
+    let body = StorageReport {
+        status,
+        storage,
+        bucket,
+        latency_ms,
+        reason,
+        timestamp,
+    };
+    Report::new(status, reason.map(Reason::as_str), timestamp, response_time, &body)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! `GET /health`: is the process alive? Touches nothing, depends on no setting.
 
-use axum::{Router, http::HeaderMap, response::Response, routing::get};
+use axum::Router;
 use shared::{
-    health::{Measurement, Report, Status},
+    health::process,
     runtime::{Outcome, Responses, Service},
 };
-use std::{sync::LazyLock, time::Instant};
 
 /// The function as every life runs it.
 pub fn service() -> Service {
@@ -15,7 +14,7 @@ pub fn service() -> Service {
         check: Box::pin(async {
             Outcome {
                 success: true,
-                report: report().json().to_owned(),
+                report: process::report().json().to_owned(),
             }
         }),
     }
@@ -23,22 +22,11 @@ pub fn service() -> Service {
 
 /// The route of this function.
 pub fn router() -> Router {
-    LazyLock::force(&STARTED);
-    Router::new().route("/health", get(health))
+    Router::new().route("/health", process::alive())
 }
 
-/// 200 `{"status":"healthy","timestamp":"..."}` for as long as the process can answer at all.
-async fn health(headers: HeaderMap) -> Response {
-    report().respond(&headers)
-}
-
-static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-fn report() -> Report {
-    let uptime = Measurement {
-        name: "uptime",
-        component: "system",
-        observed: Some((STARTED.elapsed().as_secs_f64().round(), "s")),
-    };
-    Report::new(Status::Healthy, (), None, uptime)
-}
+/// What the API document says of this function.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(shared::health::process::health))]
+pub struct Api;

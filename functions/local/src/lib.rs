@@ -1,6 +1,8 @@
 //! Every route of the bundle in one process, with a private Postgres, a bucket in a folder, and a status page at `/`.
 
 mod dependencies;
+mod doctor;
+pub mod openapi;
 
 use axum::{
     Router,
@@ -9,13 +11,16 @@ use axum::{
     routing::get,
 };
 use dependencies::Dependencies;
+use futures_util::future::LocalBoxFuture;
 use shared::{
     config::{self, Env},
     runtime::{self, Entrance, Responses},
     storage::Storage,
 };
 use std::{
+    future::ready,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     process::ExitCode,
 };
 use tokio_util::sync::CancellationToken;
@@ -23,9 +28,30 @@ use tokio_util::sync::CancellationToken;
 /// What `local` serves beside its own page, for the person at the terminal. A test holds it against the route table.
 pub const ROUTES: [&str; 4] = ["/health", "/health/db", "/health/storage", "/sse/heartbeat"];
 
+/// Does what the arguments say: nothing serves every route, `doctor [FOLDER]` looks at the deployment, `openapi` prints the
+/// API document.
+pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        [] => return Box::pin(serve(env)),
+        ["openapi"] => {
+            print!("{}", openapi::document());
+            ExitCode::SUCCESS
+        }
+        ["doctor"] => doctor::run(env, Path::new(".")),
+        ["doctor", folder] => doctor::run(env, Path::new(folder)),
+        _ => {
+            eprintln!("local [doctor [FOLDER] | openapi]; everything else is a setting in the environment");
+            ExitCode::from(runtime::EXIT_USAGE)
+        }
+    };
+    Box::pin(ready(done))
+}
+
 /// Starts what the routes need, serves them on `127.0.0.1:$PORT` (9000) until SIGTERM or SIGINT, and stops it all.
 /// What cannot work ends it with one sentence and exit code 1.
-pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
+fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
     let health = config::Health::from_env(env);
     let stream = config::Stream::from_env(env);
@@ -51,7 +77,9 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             .merge(health_db::router(health_db::check(database, health)))
             .merge(health_storage::router(health_storage::check(storage, health)))
             .merge(sse::router(stream))
-            .route("/", get(status_page));
+            .route("/", get(async || page(include_str!("page.html"))))
+            .route("/docs", get(async || page(include_str!("docs.html"))))
+            .route("/openapi.json", get(openapi::openapi_json));
         announce(listener.local_addr().unwrap_or(address), &dependencies);
         let stop = CancellationToken::new();
         tokio::spawn(runtime::stop_on_signal(stop.clone()));
@@ -79,12 +107,12 @@ fn announce(address: SocketAddr, dependencies: &Dependencies) {
 }
 
 /// One file that loads nothing from outside, and says so to the browser.
-async fn status_page() -> impl IntoResponse {
+fn page(html: &'static str) -> impl IntoResponse {
     const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
                           script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     let headers = [
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    (headers, Html(include_str!("page.html")))
+    (headers, Html(html))
 }

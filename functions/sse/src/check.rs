@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use shared::{
     config::Stream,
-    health::{Measurement, Report, Status, milliseconds},
+    health::{Measurement, Report, Status, Timestamp, milliseconds},
     runtime::Outcome,
 };
 use std::{error::Error, time::Duration};
@@ -163,31 +163,38 @@ fn judge(beats: &[Beat], heartbeat: Duration, start: Instant) -> Result<Found, &
 }
 
 #[derive(Serialize)]
-struct Detail<'a> {
-    stream: &'a str,
+struct StreamReport {
+    status: Status,
+    stream: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_event_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spread_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    timestamp: Timestamp,
 }
 
 fn report(result: &Result<Found, &'static str>) -> Report {
-    let found = result.as_ref().ok();
+    let (found, reason) = (result.as_ref().ok(), result.as_ref().err().copied());
     let first_event_ms = found.map(|found| milliseconds(found.first_event));
-    let body = Detail {
-        stream: if found.is_some() { "live" } else { "error" },
-        first_event_ms,
-        spread_ms: found.map(|found| milliseconds(found.spread)),
-    };
     let first_event = Measurement {
         name: "stream:firstEvent",
         component: "component",
         observed: first_event_ms.map(|time| (time, "ms")),
     };
-    let status = if found.is_some() {
-        Status::Healthy
-    } else {
-        Status::Unhealthy
+    let (status, stream) = match found {
+        Some(_) => (Status::Healthy, "live"),
+        None => (Status::Unhealthy, "error"),
     };
-    Report::new(status, body, result.as_ref().err().copied(), first_event)
+    let timestamp = Timestamp::now();
+    let body = StreamReport {
+        status,
+        stream,
+        first_event_ms,
+        spread_ms: found.map(|found| milliseconds(found.spread)),
+        reason,
+        timestamp,
+    };
+    Report::new(status, reason, timestamp, first_event, &body)
 }

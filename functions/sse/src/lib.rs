@@ -5,6 +5,7 @@ mod check;
 use axum::{Extension, Router, extract::State, response::Response, routing::get};
 use shared::{
     config::{Env, Stream},
+    health::process,
     lifetime::Lifetime,
     runtime::{Responses, Service},
     sse::{self, Event},
@@ -15,7 +16,8 @@ use std::time::SystemTime;
 pub fn service(env: &Env) -> Service {
     let settings = Stream::from_env(env);
     Service {
-        router: router(settings),
+        // For the probes of a platform.
+        router: router(settings).route("/health", process::alive()),
         responses: Responses::Streamed {
             heartbeat: settings.heartbeat,
         },
@@ -30,11 +32,30 @@ pub fn router(settings: Stream) -> Router {
 
 const PATH: &str = "/sse/heartbeat";
 
-/// `retry:`, then an `event: heartbeat` with `data: ping` now and at every interval.
+/// A stream that beats.
+///
+/// `retry:`, then an `event: heartbeat` with `data: ping` now and at every interval; the id of each is its time in ms since
+/// the epoch. The stream ends between two events, and the client comes back by itself.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/sse/heartbeat", operation_id = "heartbeat", tag = "stream",
+    responses(
+        (status = 200, description = "An event stream, as the HTML standard defines it.",
+            body = String, content_type = "text/event-stream",
+            example = "retry: 2000\n\nid: 1785000000000\nevent: heartbeat\ndata: ping\n\n"),
+        (status = "default", description = "The request was not one to serve.",
+            body = shared::problem::Details, content_type = "application/problem+json"),
+    ),
+))]
 async fn heartbeat(State(settings): State<Stream>, lifetime: Option<Extension<Lifetime>>) -> Response {
     let lifetime = lifetime.map(|Extension(lifetime)| lifetime).unwrap_or_default();
     sse::heartbeats(settings, lifetime, beat)
 }
+
+/// What the API document says of this function.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(heartbeat))]
+pub struct Api;
 
 /// The id is the time of the beat in ms since the epoch: it grows across streams, and shows a reader how late it is.
 fn beat() -> String {

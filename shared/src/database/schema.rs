@@ -53,6 +53,7 @@ pub(super) fn name(file: &File) -> String {
 
 /// How the schema in the database relates to the one of this build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Schema {
     /// The newest version applied, whole; 0 for none.
     pub current: i64,

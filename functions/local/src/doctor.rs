@@ -1,0 +1,202 @@
+//! `local doctor`: reads the deployment files and the environment, and names what is unsafe and why.
+
+mod deployment;
+
+use deployment::{Deployment, Function, Platform};
+use shared::config::{self, Env};
+use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
+
+/// Something that must not be deployed, and why.
+struct Rule {
+    why: &'static str,
+    /// Where it is broken, each place with its facts.
+    broken: fn(&Deployment, Limits) -> Vec<String>,
+}
+
+/// What the files do not tell.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// `max_connections` of the server.
+    connections: u64,
+    /// `SSE_MAX_AGE`, where a function does not set it.
+    max_age: Duration,
+}
+
+/// PostgreSQL keeps these for superusers (`superuser_reserved_connections`).
+const RESERVED_CONNECTIONS: u64 = 3;
+
+const RULES: [Rule; 6] = [
+    Rule {
+        why: "a bucket whose lifecycle deletes more than .pilotlight/uploads/ deletes evidence, and nobody is asked",
+        broken: deletes_evidence,
+    },
+    Rule {
+        why: "with * in CORS, any page that a user visits reads answers in that user's name",
+        broken: answers_every_origin,
+    },
+    Rule {
+        why: "how the database is tells an attacker when an attack works; load balancers and monitors can sign in",
+        broken: tells_everybody_of_the_database,
+    },
+    Rule {
+        why: "when every instance fills its pool, Postgres turns away the next connection, whoever needs it",
+        broken: opens_too_many_connections,
+    },
+    Rule {
+        why: "a platform that ends a stream before its max age cuts it inside an event, and all its clients at one age",
+        broken: cuts_streams,
+    },
+    Rule {
+        why: "a secret in a file is in the history, in every clone and in the platform's console; refer to a secret store",
+        broken: shows_secrets,
+    },
+];
+
+/// Examines the files below `root`, prints what is unsafe, and ends with 1 where something is.
+pub fn run(env: &Env, root: &Path) -> ExitCode {
+    let limits = Limits {
+        connections: env.parse("POSTGRES_MAX_CONNECTIONS", 100, "a number of connections", |text| {
+            text.parse().ok()
+        }),
+        max_age: config::Stream::from_env(env).max_age,
+    };
+    let deployment = Deployment::read(root, env);
+    let mut findings: Vec<String> = deployment
+        .unreadable
+        .iter()
+        .map(|file| format!("{file}: cannot be read as what its name says"))
+        .collect();
+    if deployment.functions.is_empty() {
+        findings.push(format!(
+            "{}: holds no template.yaml and no functions/*/service.yaml",
+            root.display()
+        ));
+    }
+    if env.text("CORS_ORIGINS").is_some_and(|origins| origins.contains('*')) {
+        findings.push(format!("the environment: CORS_ORIGINS has a *\n    {}", RULES[1].why));
+    }
+    findings.extend(examine(&deployment, limits));
+    for finding in &findings {
+        println!("unsafe: {finding}");
+    }
+    if findings.is_empty() {
+        let (functions, rules) = (deployment.functions.len(), RULES.len());
+        println!("safe: {functions} deployed functions, {rules} rules");
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn examine(deployment: &Deployment, limits: Limits) -> Vec<String> {
+    let broken = |rule: &Rule| {
+        let places = (rule.broken)(deployment, limits);
+        let why = rule.why;
+        places.into_iter().map(move |place| format!("{place}\n    {why}"))
+    };
+    RULES.iter().flat_map(broken).collect()
+}
+
+fn deletes_evidence(deployment: &Deployment, _: Limits) -> Vec<String> {
+    let ours = |prefix: &String| prefix.starts_with(".pilotlight/uploads/");
+    let mut places = Vec::new();
+    for lifecycle in &deployment.lifecycles {
+        let prefixes = lifecycle.deletes.iter().filter(|prefix| !ours(prefix));
+        places.extend(prefixes.map(|prefix| format!("{}: deletes objects under {prefix:?}", lifecycle.place)));
+    }
+    places
+}
+
+fn answers_every_origin(deployment: &Deployment, _: Limits) -> Vec<String> {
+    let star = |function: &&Function| {
+        let own = function
+            .setting("CORS_ORIGINS")
+            .is_some_and(|origins| origins.contains('*'));
+        own || function.platform_origins.iter().any(|origin| origin.contains('*'))
+    };
+    let functions = deployment.functions.iter().filter(star);
+    functions
+        .map(|function| format!("{}: answers every origin", function.place))
+        .collect()
+}
+
+fn tells_everybody_of_the_database(deployment: &Deployment, _: Limits) -> Vec<String> {
+    let functions = deployment.functions.iter();
+    let public = functions.filter(|function| function.is_public && function.settings.contains_key("DATABASE_URL"));
+    public
+        .map(|function| format!("{}: everybody may call it", function.place))
+        .collect()
+}
+
+fn opens_too_many_connections(deployment: &Deployment, limits: Limits) -> Vec<String> {
+    let mut places = Vec::new();
+    let mut sums: BTreeMap<Platform, u64> = BTreeMap::new();
+    for function in &deployment.functions {
+        if !function.settings.contains_key("DATABASE_URL") {
+            continue;
+        }
+        match function.instances {
+            Some(instances) => *sums.entry(function.platform).or_default() += instances * function.pool(),
+            None => places.push(format!("{}: any number of instances, each with a pool", function.place)),
+        }
+    }
+    let free = limits.connections.saturating_sub(RESERVED_CONNECTIONS);
+    let exceeding = sums.into_iter().filter(|(_, sum)| *sum > free);
+    places.extend(exceeding.map(|(platform, sum)| {
+        format!("{platform:?}: pools of {sum} connections, and the server has {free} (POSTGRES_MAX_CONNECTIONS)")
+    }));
+    places
+}
+
+fn cuts_streams(deployment: &Deployment, limits: Limits) -> Vec<String> {
+    let mut places = Vec::new();
+    for function in deployment.functions.iter().filter(|function| function.streams) {
+        let max_age = function.setting("SSE_MAX_AGE").and_then(config::parse_duration);
+        // Streams live up to a fifth longer, so that their clients do not come back together.
+        let longest = max_age.unwrap_or(limits.max_age).mul_f64(1.2);
+        if function.timeout.is_none_or(|timeout| timeout <= longest) {
+            let timeout = function.timeout.unwrap_or_default();
+            places.push(format!(
+                "{}: ends at {timeout:?} streams that live {longest:?}",
+                function.place
+            ));
+        }
+    }
+    places
+}
+
+fn shows_secrets(deployment: &Deployment, _: Limits) -> Vec<String> {
+    const SECRETS: [&str; 4] = [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "DATABASE_URL",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+    ];
+    let mut places = Vec::new();
+    for function in &deployment.functions {
+        let shown = SECRETS.iter().filter(|key| function.setting(key).is_some());
+        places.extend(shown.map(|key| format!("{}: {key} stands there in plain text", function.place)));
+    }
+    places
+}
+
+impl Function {
+    /// The value of a variable that stands in the file.
+    fn setting(&self, key: &str) -> Option<&str> {
+        self.settings.get(key)?.as_deref()
+    }
+
+    /// How many connections an instance may open.
+    fn pool(&self) -> u64 {
+        let own = self
+            .setting("DATABASE_MAX_CONNECTIONS")
+            .and_then(|text| text.parse().ok());
+        own.unwrap_or(match self.platform {
+            Platform::Lambda => 1,
+            Platform::CloudRun => 5,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

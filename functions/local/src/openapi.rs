@@ -1,0 +1,43 @@
+//! The API document: what every function says of its own route, in one OpenAPI 3.1 document, and a page that shows it.
+
+use axum::{
+    http::{HeaderValue, header},
+    response::IntoResponse,
+};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Pilotlight",
+        description = "Health of the process, of its database and of its bucket, and an event stream.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    tags(
+        (name = "health", description = "For load balancers, probes and people: 200 is healthy or degraded, 503 is not. \
+                                         HEAD mirrors GET."),
+        (name = "stream", description = "For browsers: `new EventSource(url)`.")
+    )
+)]
+struct Bundle;
+
+/// The document, as the committed file has it.
+pub fn document() -> String {
+    let mut bundle = Bundle::openapi();
+    for function in [
+        health::Api::openapi(),
+        health_db::Api::openapi(),
+        health_storage::Api::openapi(),
+        sse::Api::openapi(),
+    ] {
+        bundle.merge(function);
+    }
+    let document = bundle.to_pretty_json().expect("the document has string keys");
+    document + "\n"
+}
+
+/// `GET /openapi.json`
+pub async fn openapi_json() -> impl IntoResponse {
+    let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (headers, document())
+}

@@ -1,0 +1,55 @@
+//! The health of the process itself, which every function has: probes of a platform ask for nothing more.
+
+use super::{Measurement, Report, Status, Timestamp};
+use axum::{
+    http::HeaderMap,
+    response::Response,
+    routing::{MethodRouter, get},
+};
+use serde::Serialize;
+use std::{sync::LazyLock, time::Instant};
+
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Answers `GET /health` for as long as the process can answer at all.
+pub fn alive() -> MethodRouter {
+    LazyLock::force(&STARTED);
+    get(health)
+}
+
+/// The process is alive.
+///
+/// Touches nothing, and depends on no setting of a dependency.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "health",
+    responses(
+        (status = 200, description = "The process answers.", content(
+            (HealthReport = "application/json"),
+            (super::HealthJson = "application/health+json"),
+        )),
+        (status = "default", description = "The request was not one to serve.",
+            body = crate::problem::Details, content_type = "application/problem+json"),
+    ),
+))]
+pub async fn health(headers: HeaderMap) -> Response {
+    report().respond(&headers)
+}
+
+#[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+struct HealthReport {
+    /// `healthy`, for as long as the process can answer at all.
+    status: Status,
+    timestamp: Timestamp,
+}
+
+/// The report of a process that runs.
+pub fn report() -> Report {
+    let uptime = Measurement {
+        name: "uptime",
+        component: "system",
+        observed: Some((STARTED.elapsed().as_secs_f64().round(), "s")),
+    };
+    let (status, timestamp) = (Status::Healthy, Timestamp::now());
+    Report::new(status, None, timestamp, uptime, &HealthReport { status, timestamp })
+}
