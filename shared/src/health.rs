@@ -81,11 +81,14 @@ struct Entry {
     component_type: &'static str,
     status: Verdict,
     time: Timestamp,
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     observed_value: Option<f64>,
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     observed_unit: Option<&'static str>,
     /// The reason of the plain report.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<&'static str>,
 }

@@ -78,9 +78,11 @@ struct DatabaseReport {
     /// How long the check took, connecting included.
     latency_ms: f64,
     /// Missing where Postgres could not be asked.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<Schema>,
     /// Why it is not `healthy`.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
     timestamp: Timestamp,

@@ -79,11 +79,13 @@ struct StorageReport<'a> {
     status: Status,
     storage: Access,
     /// The bucket's name; missing where none is configured.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     bucket: Option<&'a str>,
     /// How long the check took, connecting included.
     latency_ms: f64,
     /// Why it is not `healthy`.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
     timestamp: Timestamp,

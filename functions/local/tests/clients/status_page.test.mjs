@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { chromium } from 'playwright-core'
+import { launch, open as openPage } from './browser.mjs'
 import { Local } from './local.mjs'
 
 const screenshots = process.env.SCREENSHOTS
@@ -12,28 +12,14 @@ let local, browser
 
 before(async () => {
   local = await Local.start()
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync'],
-  })
+  browser = await launch()
 })
 after(async () => {
   await browser?.close()
   await local?.dispose()
 })
 
-/** The page, and whatever the browser complained about. */
-async function open(options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 820 }, ...options })
-  const page = await context.newPage()
-  const complaints = []
-  page.on('pageerror', error => complaints.push(error.message))
-  page.on('request', request => request.url().startsWith(local.url) || request.url().startsWith('data:') || complaints.push(request.url()))
-  await page.goto(local.url)
-  return { page, complaints, close: () => context.close() }
-}
-
+const open = options => openPage(browser, local.url, options)
 const state = (page, card, word) => page.locator(`#${card} .state`, { hasText: new RegExp(`^${word}$`) }).waitFor({ timeout: 15_000 })
 
 test('every card turns healthy, the pulse beats, and nothing is loaded from outside', async () => {
