@@ -2,6 +2,7 @@
 
 mod binary;
 mod client;
+pub mod contract;
 mod events;
 #[cfg(feature = "testing-storage")]
 pub mod gcs;

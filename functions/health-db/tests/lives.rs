@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Client, Function, Postgres, golden};
+use shared::testing::{Client, Function, Postgres, contract, golden};
 use std::time::Duration;
 
 async fn healthy() -> Function {
@@ -77,4 +77,11 @@ async fn nothing_connects_before_the_first_probe() {
     assert_eq!(shared::testing::scalar(&url, connections).await, 0);
     Client::http1().get(&format!("{}/health/db", server.url)).await;
     assert_eq!(shared::testing::scalar(&url, connections).await, 1);
+}
+
+#[test]
+#[ignore = "needs schemathesis; .ci/run installs it"]
+fn its_answers_are_those_of_the_api_document() {
+    let server = Function::new(env!("CARGO_BIN_EXE_health-db")).serve();
+    contract::holds(&server.url, &["/health", "/health/db"]);
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Client, Function, golden};
+use shared::testing::{Client, Function, contract, golden};
 
 fn over(url: &str) -> Function {
     Function::new(env!("CARGO_BIN_EXE_health-storage")).with("STORAGE_URL", url)
@@ -68,4 +68,11 @@ async fn a_folder_that_appears_is_accessible_and_one_that_goes_is_not() {
             answer.text()
         );
     }
+}
+
+#[test]
+#[ignore = "needs schemathesis; .ci/run installs it"]
+fn its_answers_are_those_of_the_api_document() {
+    let server = Function::new(env!("CARGO_BIN_EXE_health-storage")).serve();
+    contract::holds(&server.url, &["/health", "/health/storage"]);
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use shared::testing::{EventShape, FakeRuntimeApi, Function, golden};
+use shared::testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
 use std::time::Duration;
 
 fn health() -> Function {
@@ -178,4 +178,11 @@ fn sigterm_and_sigint_end_it_with_0() {
         server.signal(name);
         assert_eq!(server.exit_code(Duration::from_secs(2)), Some(0));
     }
+}
+
+#[test]
+#[ignore = "needs schemathesis; .ci/run installs it"]
+fn its_answers_are_those_of_the_api_document() {
+    let server = health().serve();
+    contract::holds(&server.url, &["/health"]);
 }

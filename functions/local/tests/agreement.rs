@@ -2,33 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-};
+#[path = "fixture/checkout.rs"]
+mod checkout;
 
-fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Folders of `functions/` that answer no route.
-const WITHOUT_ROUTE: [&str; 2] = ["local", "migrate"];
-
-/// The route table: from path to function.
-fn routes() -> BTreeMap<String, String> {
-    let manifest = fs::read_to_string(checkout().join("Cargo.toml")).unwrap();
-    let manifest: toml::Table = manifest.parse().unwrap();
-    let router = &manifest["workspace"]["metadata"]["lambda"]["watch"]["router"];
-    router.clone().try_into().unwrap()
-}
-
-fn functions() -> BTreeSet<String> {
-    let folders = fs::read_dir(checkout().join("functions")).unwrap().flatten();
-    folders
-        .map(|folder| folder.file_name().into_string().unwrap())
-        .collect()
-}
+use checkout::{WITHOUT_ROUTE, checkout, functions, routes};
+use std::{collections::BTreeSet, fs};
 
 #[test]
 fn every_function_has_a_folder_and_a_line_in_the_route_table() {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{EventShape, FakeRuntimeApi, Function, golden};
+use shared::testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
 use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -168,4 +168,14 @@ async fn a_proxy_that_buffers_shows_up_as_buffered() {
     let report = report(&job);
     assert_eq!(job.status.code(), Some(1), "{report}");
     assert_eq!(report["reason"], "buffered");
+}
+
+#[test]
+#[ignore = "needs schemathesis; .ci/run installs it"]
+fn its_answers_are_those_of_the_api_document() {
+    let server = Function::new(env!("CARGO_BIN_EXE_sse"))
+        .with("SSE_MAX_AGE", "50ms")
+        .with("SSE_HEARTBEAT_INTERVAL", "10ms")
+        .serve();
+    contract::holds(&server.url, &["/health", "/sse/heartbeat"]);
 }

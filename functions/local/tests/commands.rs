@@ -1,0 +1,98 @@
+//! What the binary does beside serving: `doctor` and `openapi`.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "fixture/checkout.rs"]
+mod checkout;
+
+use checkout::{checkout, text};
+use shared::testing::{Function, contract};
+use std::fs;
+
+fn local() -> Function {
+    Function::new(env!("CARGO_BIN_EXE_local"))
+}
+
+fn stdout(output: &std::process::Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_doctor_of_a_folder_without_a_deployment_and_of_an_unsafe_one_ends_with_1_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let nothing = local().run(&["doctor", path]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(
+        stdout(&nothing).contains("holds no template.yaml"),
+        "{}",
+        stdout(&nothing)
+    );
+    let template = text("template.yaml")
+        .replace("AuthType: AWS_IAM", "AuthType: NONE")
+        .replace("Timeout: 420", "Timeout: 60");
+    fs::write(folder.path().join("template.yaml"), template).unwrap();
+    let unsafe_one = local()
+        .with("CORS_ORIGINS", "https://app.example.com")
+        .run(&["doctor", path]);
+    assert_eq!(unsafe_one.status.code(), Some(1));
+    for named in [
+        "template.yaml, HealthDb: everybody may call it",
+        "template.yaml, Sse: ends at 60s",
+    ] {
+        assert!(stdout(&unsafe_one).contains(named), "{}", stdout(&unsafe_one));
+    }
+}
+
+#[test]
+fn a_star_in_the_environment_is_unsafe_and_this_repository_is_not() {
+    let root = checkout();
+    let root = root.to_str().unwrap();
+    let star = local().with("CORS_ORIGINS", "*").run(&["doctor", root]);
+    assert_eq!(star.status.code(), Some(1));
+    assert!(
+        stdout(&star).contains("the environment: CORS_ORIGINS has a *"),
+        "{}",
+        stdout(&star)
+    );
+    let safe = local().run(&["doctor", root]);
+    assert_eq!(
+        (safe.status.code(), stdout(&safe).starts_with("safe: ")),
+        (Some(0), true),
+        "{}",
+        stdout(&safe)
+    );
+}
+
+#[test]
+fn an_argument_that_nobody_knows_ends_it_with_64() {
+    for arguments in [&["--help"][..], &["doctor", "a", "b"], &["openapi", "x"]] {
+        assert_eq!(local().run(arguments).status.code(), Some(64), "{arguments:?}");
+    }
+}
+
+#[test]
+fn openapi_prints_the_committed_document() {
+    assert!(stdout(&local().run(&["openapi"])) == text("functions/local/openapi.json"));
+}
+
+#[test]
+#[ignore = "needs schemathesis; .ci/run installs it"]
+fn its_answers_are_those_of_the_api_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("functions/local");
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let local = local()
+        .with("CARGO_MANIFEST_DIR", package.to_str().unwrap())
+        .with("PORT", "0");
+    let server = local
+        .with("SSE_MAX_AGE", "50ms")
+        .with("SSE_HEARTBEAT_INTERVAL", "10ms")
+        .start("Ctrl-C stops it all.");
+    let log = server.log();
+    let url = log
+        .lines()
+        .find_map(|line| line.strip_prefix("Pilotlight is lit: "))
+        .unwrap();
+    contract::holds(url, &["/health", "/health/db", "/health/storage", "/sse/heartbeat"]);
+}

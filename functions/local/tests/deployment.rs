@@ -1,0 +1,143 @@
+//! Each function is deployed everywhere, and as its binary declares.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "fixture/checkout.rs"]
+mod checkout;
+
+use axum::{body::Body, http::Request};
+use checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
+use shared::{
+    config::Env,
+    runtime::{Responses, Service},
+};
+use std::collections::BTreeMap;
+use tower::ServiceExt;
+
+/// The functions with a route, as their binaries start them.
+fn services() -> BTreeMap<&'static str, Service> {
+    let env = Env::new(|_| None);
+    let services = BTreeMap::from([
+        ("health", health::service()),
+        ("health-db", health_db::service(&env)),
+        ("health-storage", health_storage::service(&env)),
+        ("sse", sse::service(&env)),
+    ]);
+    let with_route: Vec<String> = functions()
+        .into_iter()
+        .filter(|name| !WITHOUT_ROUTE.contains(&name.as_str()))
+        .collect();
+    assert!(
+        services.keys().eq(with_route.iter()),
+        "a function is missing in this test: {with_route:?}"
+    );
+    services
+}
+
+/// Everything that is deployed.
+fn deployed() -> impl Iterator<Item = String> {
+    functions().into_iter().filter(|name| name != "local")
+}
+
+/// The block of a function in `template.yaml`, whose name is the folder's in CamelCase.
+fn block(function: &str) -> String {
+    let name: String = function
+        .split('-')
+        .map(|word| word[..1].to_uppercase() + &word[1..])
+        .collect();
+    let template = text("template.yaml");
+    let from = template.split(&format!("\n  {name}:\n")).nth(1);
+    let from = from.unwrap_or_else(|| panic!("template.yaml has no block {name} for functions/{function}"));
+    from.split("\n\n").next().unwrap().to_owned()
+}
+
+#[test]
+fn every_function_has_a_block_in_the_template_that_builds_its_own_binary() {
+    for function in deployed() {
+        let block = block(&function);
+        for line in [
+            format!("Binary: {function} "),
+            format!("CodeUri: functions/{function}\n"),
+        ] {
+            assert!(
+                block.contains(&line),
+                "the block of {function} has no {line:?}:\n{block}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_function_url_streams_exactly_if_its_binary_does() {
+    for (function, service) in services() {
+        let mode = match service.responses {
+            Responses::Buffered => "InvokeMode: BUFFERED",
+            Responses::Streamed { .. } => "InvokeMode: RESPONSE_STREAM",
+        };
+        assert!(block(function).contains(mode), "{function} wants {mode}");
+    }
+}
+
+#[test]
+fn every_function_has_a_cloud_run_job_and_those_with_a_route_a_service() {
+    for function in deployed() {
+        let mut files = vec![format!("functions/{function}/job.yaml")];
+        if !WITHOUT_ROUTE.contains(&function.as_str()) {
+            files.push(format!("functions/{function}/service.yaml"));
+        }
+        for file in files {
+            let manifest = text(&file);
+            for part in [
+                format!("image: ${{IMAGES}}/{function}:${{TAG}}\n"),
+                format!("serviceAccountName: pilotlight-{function}@${{PROJECT}}.iam.gserviceaccount.com\n"),
+            ] {
+                assert!(manifest.contains(&part), "{file} has no {part:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_probe_of_a_manifest_is_answered_by_its_binary() {
+    for (function, service) in services() {
+        let manifest = text(&format!("functions/{function}/service.yaml"));
+        let probes: Vec<&str> = manifest
+            .split("httpGet: { path: ")
+            .skip(1)
+            .filter_map(|rest| rest.split(' ').next())
+            .collect();
+        assert_eq!(probes, ["/health", "/health"], "{function}");
+        let request = Request::get("/health").body(Body::empty()).unwrap();
+        let answer = service.router.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 200, "{function}");
+    }
+}
+
+/// Cloud Run answers such paths itself.
+#[test]
+fn no_path_ends_in_z() {
+    for path in routes().keys() {
+        assert!(!path.ends_with('z'), "{path}");
+    }
+}
+
+#[test]
+fn workflows_and_the_dockerfile_list_no_function() {
+    let mut files = vec!["Dockerfile".to_owned(), ".ci/release".to_owned()];
+    let workflows = std::fs::read_dir(checkout().join(".github/workflows"))
+        .unwrap()
+        .flatten();
+    files.extend(workflows.map(|file| format!(".github/workflows/{}", file.file_name().to_str().unwrap())));
+    for file in files {
+        let listed = text(&file);
+        let commands = listed.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for line in commands {
+            for function in ["health-db", "health-storage", "sse"] {
+                assert!(
+                    !line.contains(function),
+                    "{file} names {function}, which the next function will not be: {line}"
+                );
+            }
+        }
+    }
+}
