@@ -229,6 +229,8 @@ async fn still_good(idle: Idle) -> Option<(Result<Vec<Applied>, sqlx::Error>, Pg
 fn logged(error: &sqlx::Error) -> Reason {
     let reason = match error {
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Reason::Timeout,
+        // A certificate that expired, say: sqlx has a kind for a handshake that was refused, not for one that failed.
+        sqlx::Error::Io(error) if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => Reason::TlsFailed,
         sqlx::Error::Io(_) => Reason::Unreachable,
         sqlx::Error::Tls(_) => Reason::TlsFailed,
         sqlx::Error::Configuration(_) => Reason::Misconfigured,

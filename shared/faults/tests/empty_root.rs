@@ -78,7 +78,13 @@ fn with_a_certificate_of_its_own(folder: &Path) -> Postgres {
             "-subj",
             "/CN=database.test",
         ])
-        .args(["-addext", "subjectAltName=DNS:database.test", "-keyout"])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:database.test",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .arg("-keyout")
         .arg(&key)
         .arg("-out")
         .arg(&certificate)
