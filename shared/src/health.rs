@@ -1,23 +1,18 @@
 //! The health contract: a report in two media types, and a check with a deadline, a single flight and a short cache.
 
+mod check;
 pub mod process;
 
-use crate::{config, telemetry};
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+pub use check::Check;
 use serde::{Serialize, Serializer};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
-};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
 };
 
 /// Can this be relied on?
@@ -202,178 +197,10 @@ fn prefers_health_json(request: &HeaderMap) -> bool {
     health > 0.0 && health >= plain
 }
 
-/// A check that any number of probes may ask for at once: they share one flight, and its result for a while.
-#[derive(Clone)]
-pub struct Check {
-    probe: Arc<Probe>,
-    settings: config::Health,
-    state: Arc<Mutex<State>>,
-}
-
-type Probe = dyn Fn() -> BoxFuture<'static, Report> + Send + Sync;
-
-enum State {
-    Idle,
-    Running(watch::Receiver<Option<Report>>),
-    Done(Instant, Report),
-}
-
-impl Check {
-    /// A check that runs `probe` and turns what it found, or `None` at the deadline, and the time it took into a report.
-    pub fn new<T, F>(
-        settings: config::Health,
-        probe: impl Fn() -> F + Send + Sync + 'static,
-        report: impl Fn(Option<T>, Duration) -> Report + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = T> + Send + 'static,
-        T: Send + 'static,
-    {
-        let report = Arc::new(report);
-        let probe = move || -> BoxFuture<'static, Report> {
-            let (found, report) = (timeout(settings.timeout, probe()), Arc::clone(&report));
-            Box::pin(async move {
-                let start = Instant::now();
-                let found = found.await.ok();
-                report(found, start.elapsed())
-            })
-        };
-        Self {
-            probe: Arc::new(probe),
-            settings,
-            state: Arc::new(Mutex::new(State::Idle)),
-        }
-    }
-
-    /// The report of the last check if it is fresh, else of the one in flight, else of a new one.
-    ///
-    /// The flight is a task of its own: a probe that hangs up does not cancel it for the others.
-    pub async fn report(&self) -> Report {
-        let mut flight = match self.join_or_start() {
-            Ok(fresh) => return fresh,
-            Err(flight) => flight,
-        };
-        let landed = flight.wait_for(Option::is_some).await.map(|landed| landed.clone());
-        landed
-            .ok()
-            .flatten()
-            .expect("a probe that panicked fails those who wait for it, too")
-    }
-
-    fn join_or_start(&self) -> Result<Report, watch::Receiver<Option<Report>>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*state {
-            State::Done(at, report) if at.elapsed() < self.settings.cache => return Ok(report.clone()),
-            State::Running(flight) if flight.has_changed().is_ok() => return Err(flight.clone()),
-            _ => {}
-        }
-        let (landing, flight) = watch::channel(None);
-        *state = State::Running(flight.clone());
-        tokio::spawn(telemetry::inherit_context(self.clone().fly(landing)));
-        Err(flight)
-    }
-
-    async fn fly(self, landing: watch::Sender<Option<Report>>) {
-        let report = (self.probe)().await;
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Done(Instant::now(), report.clone());
-        landing.send_replace(Some(report));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    const SETTINGS: config::Health = config::Health {
-        timeout: Duration::from_secs(2),
-        cache: Duration::from_secs(1),
-    };
-    const MEASURED: Measurement = Measurement {
-        name: "thing:responseTime",
-        component: "component",
-        observed: None,
-    };
-
-    fn report(found: Option<bool>, _: Duration) -> Report {
-        let (status, reason) = match found {
-            Some(true) => (Status::Healthy, None),
-            Some(false) => (Status::Unhealthy, Some("unreachable")),
-            None => (Status::Unhealthy, Some("timeout")),
-        };
-        Report::new(
-            status,
-            reason,
-            Timestamp::now(),
-            MEASURED,
-            &json!({"thing": "x", "reason": reason}),
-        )
-    }
-
-    /// A check of something that takes `latency`, and how often it was tried.
-    fn check(latency: Duration, healthy: bool) -> (Check, Arc<AtomicUsize>) {
-        let tries = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&tries);
-        let probe = move || {
-            counter.fetch_add(1, Ordering::Relaxed);
-            async move {
-                tokio::time::sleep(latency).await;
-                healthy
-            }
-        };
-        (Check::new(SETTINGS, probe, report), tries)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dependency_that_hangs_is_reported_at_the_deadline() {
-        let (check, _) = check(Duration::from_secs(3600), true);
-        let start = Instant::now();
-        assert!(check.report().await.json().contains(r#""reason":"timeout""#));
-        assert!(start.elapsed() < SETTINGS.timeout + Duration::from_millis(50));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_thousand_probes_at_once_share_one_flight_and_its_bad_result() {
-        let (check, tries) = check(Duration::from_millis(100), false);
-        let probes = (0..1000).map(|_| check.report());
-        for report in futures_util::future::join_all(probes).await {
-            assert_eq!(report.status, Status::Unhealthy);
-        }
-        check.report().await;
-        assert_eq!(tries.load(Ordering::Relaxed), 1);
-        tokio::time::advance(SETTINGS.cache).await;
-        check.report().await;
-        assert_eq!(tries.load(Ordering::Relaxed), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_hangs_up_does_not_cancel_the_flight_of_the_others() {
-        let (check, tries) = check(Duration::from_millis(100), true);
-        let impatient = timeout(Duration::from_millis(10), check.report());
-        assert!(impatient.await.is_err());
-        assert_eq!(check.report().await.status, Status::Healthy);
-        assert_eq!(tries.load(Ordering::Relaxed), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_panics_leaves_the_check_usable() {
-        let tries = Arc::new(AtomicUsize::new(0));
-        let probe = move || {
-            let first = tries.fetch_add(1, Ordering::Relaxed) == 0;
-            async move {
-                assert!(!first, "the first try fails");
-                true
-            }
-        };
-        let check = Check::new(SETTINGS, probe, report);
-        let first = tokio::spawn({
-            let check = check.clone();
-            async move { check.report().await.status }
-        });
-        assert!(first.await.is_err());
-        assert_eq!(check.report().await.status, Status::Healthy);
-    }
 
     #[test]
     fn the_health_media_type_is_served_only_to_those_who_prefer_it() {
@@ -393,7 +220,14 @@ mod tests {
 
     #[test]
     fn a_failed_check_says_fail_and_its_reason_in_both_media_types() {
-        let report = report(Some(false), Duration::ZERO);
+        let measured = Measurement {
+            name: "thing:responseTime",
+            component: "component",
+            observed: None,
+        };
+        let (status, reason) = (Status::Unhealthy, "unreachable");
+        let body = json!({"thing": "x", "reason": reason});
+        let report = Report::new(status, Some(reason), Timestamp::now(), measured, &body);
         let health = serde_json::to_value(report.health_json()).unwrap();
         assert_eq!(health["status"], "fail");
         assert_eq!(health["checks"]["thing:responseTime"][0]["output"], "unreachable");

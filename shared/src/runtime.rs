@@ -87,7 +87,7 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         let entrance = Entrance::new(service.router, &config::Cors::from_env(env));
         let lambda = lambda::Settings::from_env(env);
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
         let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
         async move {
@@ -106,6 +106,11 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     })
 }
 
+/// The words after the name of this program.
+pub fn arguments() -> Vec<String> {
+    std::env::args().skip(1).collect()
+}
+
 /// Lives the life of a function without a route: each Lambda invocation is a run, and so is the process elsewhere.
 pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
     start(|env| {
@@ -119,7 +124,7 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
         async move {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
-                None => finish(job(std::env::args().skip(1).collect(), format).await),
+                None => finish(job(arguments(), format).await),
             }
         }
     })

@@ -1,6 +1,7 @@
 //! `local doctor`: reads the deployment files and the environment, and names what is unsafe and why.
 
 mod deployment;
+mod shapes;
 
 use deployment::{Deployment, Function, Platform};
 use shared::config::{self, Env};

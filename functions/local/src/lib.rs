@@ -31,7 +31,7 @@ pub const ROUTES: [&str; 4] = ["/health", "/health/db", "/health/storage", "/sse
 /// Does what the arguments say: nothing serves every route, `doctor [FOLDER]` looks at the deployment, `openapi` prints the
 /// API document.
 pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = runtime::arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
         [] => return Box::pin(serve(env)),

@@ -73,8 +73,7 @@ impl Access {
 
 impl Drop for Access {
     fn drop(&mut self) {
-        let probes = tracing::enabled!(target: "access", tracing::Level::DEBUG);
-        if self.is_fine_probe() && !probes {
+        if self.is_fine_probe() && !tracing::enabled!(target: "access", tracing::Level::DEBUG) {
             return;
         }
         telemetry::in_context(Arc::clone(&self.context), || self.write());
