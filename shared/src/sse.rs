@@ -27,10 +27,13 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// One event, as the HTML standard frames it
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>).
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event<'a> {
     /// What the client sends back as `Last-Event-ID`. NUL, which would make clients ignore it, is left out.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub id: Option<&'a str>,
     /// The event's type; `message` when `None`.
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub event: Option<&'a str>,
     /// The payload. CR, LF and CRLF reach the client as LF.
     pub data: &'a str,

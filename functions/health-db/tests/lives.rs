@@ -79,9 +79,14 @@ async fn nothing_connects_before_the_first_probe() {
     assert_eq!(shared::testing::scalar(&url, connections).await, 1);
 }
 
-#[test]
+#[tokio::test]
 #[ignore = "needs schemathesis; .ci/run installs it"]
-fn its_answers_are_those_of_the_api_document() {
-    let server = Function::new(env!("CARGO_BIN_EXE_health-db")).serve();
-    contract::holds(&server.url, &["/health", "/health/db"]);
+async fn its_answers_are_those_of_the_api_document_with_a_database_and_without() {
+    let health_db = Function::new(env!("CARGO_BIN_EXE_health-db"));
+    contract::holds_while_unhealthy(&health_db.serve().url, &["/health", "/health/db"]);
+    let url = Postgres::shared().migrated_database().await;
+    contract::holds(
+        &health_db.with("DATABASE_URL", url).serve().url,
+        &["/health", "/health/db"],
+    );
 }

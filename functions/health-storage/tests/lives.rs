@@ -72,7 +72,9 @@ async fn a_folder_that_appears_is_accessible_and_one_that_goes_is_not() {
 
 #[test]
 #[ignore = "needs schemathesis; .ci/run installs it"]
-fn its_answers_are_those_of_the_api_document() {
-    let server = Function::new(env!("CARGO_BIN_EXE_health-storage")).serve();
-    contract::holds(&server.url, &["/health", "/health/storage"]);
+fn its_answers_are_those_of_the_api_document_with_a_bucket_and_without() {
+    let health_storage = Function::new(env!("CARGO_BIN_EXE_health-storage"));
+    contract::holds_while_unhealthy(&health_storage.serve().url, &["/health", "/health/storage"]);
+    let in_memory = health_storage.with("STORAGE_URL", "memory:");
+    contract::holds(&in_memory.serve().url, &["/health", "/health/storage"]);
 }

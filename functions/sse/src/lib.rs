@@ -39,9 +39,8 @@ const PATH: &str = "/sse/heartbeat";
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = "/sse/heartbeat", operation_id = "heartbeat", tag = "stream",
     responses(
-        (status = 200, description = "An event stream, as the HTML standard defines it.",
-            body = String, content_type = "text/event-stream",
-            example = "retry: 2000\n\nid: 1785000000000\nevent: heartbeat\ndata: ping\n\n"),
+        (status = 200, description = "An event stream, as the HTML standard defines it; the schema is that of an event.",
+            body = Event, content_type = "text/event-stream"),
         (status = "default", description = "The request was not one to serve.",
             body = shared::problem::Details, content_type = "application/problem+json"),
     ),
