@@ -7,7 +7,8 @@ COPY . .
 
 # The manifests alone: what is fetched stays cached until they change.
 FROM sources AS manifests
-RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/src/bin/*' -delete \
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock \
+        ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/src/bin/*' -delete \
     && find . -name '*.rs' -exec truncate -s 0 {} +
 
 FROM rust:1.95-slim-bookworm AS fetch
