@@ -49,6 +49,26 @@ async fn a_stream_ends_cleanly_at_its_max_age() {
     }
 }
 
+/// Long after its request is read, a stream must not hold on to what it came in: ids and paths included.
+#[test]
+fn an_idle_stream_does_not_hold_on_to_the_buffer_of_its_request() {
+    const STREAMS: u64 = 500;
+    let server = beating("15s").serve();
+    let request = b"GET /sse/heartbeat HTTP/1.1\r\nhost: x\r\nx-request-id: mine\r\n\r\n";
+    let one_more = || {
+        let mut stream = TcpStream::connect(address(&server)).unwrap();
+        stream.write_all(request).unwrap();
+        stream.read_exact(&mut [0; 100]).unwrap();
+        stream
+    };
+    let warm: Vec<TcpStream> = (0..100).map(|_| one_more()).collect();
+    let before = server.resident_kib();
+    let open: Vec<TcpStream> = (0..STREAMS).map(|_| one_more()).collect();
+    let each = server.resident_kib().saturating_sub(before) / STREAMS;
+    assert!(each < 5, "{each} KiB each");
+    drop((warm, open));
+}
+
 #[test]
 fn a_thousand_streams_end_cleanly_within_the_drain_at_sigterm() {
     let mut server = beating("15s").serve();

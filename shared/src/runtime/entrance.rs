@@ -159,11 +159,12 @@ fn has_body(request: &Request<Body>) -> bool {
     !request.body().is_end_stream()
 }
 
-/// The id that the caller gave its request, if it is one to write into logs: 128 visible characters at most.
+/// The id that the caller gave its request, if it is one to write into logs: 128 visible characters at most. A copy, because
+/// the original keeps the buffer alive that the request was read into.
 fn presented_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
     let written = (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
-    written.then(|| id.clone())
+    written.then(|| HeaderValue::from_bytes(id.as_bytes()).ok())?
 }
 
 /// An id that no other process draws, and that costs no system call: a random half and a counter.
