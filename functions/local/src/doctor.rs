@@ -26,13 +26,15 @@ struct Limits {
 /// PostgreSQL keeps these for superusers (`superuser_reserved_connections`).
 const RESERVED_CONNECTIONS: u64 = 3;
 
+const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
+
 const RULES: [Rule; 6] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than .pilotlight/uploads/ deletes evidence, and nobody is asked",
         broken: deletes_evidence,
     },
     Rule {
-        why: "with * in CORS, any page that a user visits reads answers in that user's name",
+        why: STAR,
         broken: answers_every_origin,
     },
     Rule {
@@ -74,7 +76,7 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
         ));
     }
     if env.text("CORS_ORIGINS").is_some_and(|origins| origins.contains('*')) {
-        findings.push(format!("the environment: CORS_ORIGINS has a *\n    {}", RULES[1].why));
+        findings.push(format!("the environment: CORS_ORIGINS has a *\n    {STAR}"));
     }
     findings.extend(examine(&deployment, limits));
     for finding in &findings {
