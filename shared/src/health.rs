@@ -4,8 +4,9 @@ mod check;
 pub mod process;
 
 use axum::{
+    body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use bytes::Bytes;
 pub use check::Check;
@@ -158,16 +159,17 @@ impl Report {
         } else {
             ("application/json", self.json.clone())
         };
-        let status = match self.status {
-            Status::Healthy | Status::Degraded => StatusCode::OK,
-            Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let headers = [
-            (header::CONTENT_TYPE, HeaderValue::from_static(media_type)),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (header::VARY, HeaderValue::from_static("accept")),
-        ];
-        (status, headers, body).into_response()
+        let mut response = Response::new(Body::from(body));
+        if self.status == Status::Unhealthy {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        let headers = response.headers_mut();
+        // With room for those of the front door, or the map would grow and be hashed again for every probe.
+        headers.reserve(12);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept"));
+        response
     }
 }
 

@@ -51,9 +51,9 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
 /// How long a browser may remember what a preflight was told; Chromium forgets after two hours.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The routes of a function, behind what every request passes.
+/// The routes of a function, behind what every request passes. It is cloned for each; in a box, what few need costs nobody.
 #[derive(Clone)]
-pub struct Entrance(Either<Cors<Guard>, Guard>);
+pub struct Entrance(Either<Box<Cors<Guard>>, Guard>);
 
 impl Entrance {
     /// Gives the paths and methods that no route has their problem, and pages of the configured origins access.
@@ -66,7 +66,7 @@ impl Entrance {
         Self(if cors.origins.is_empty() {
             Either::Right(guard)
         } else {
-            Either::Left(grant(cors).layer(guard))
+            Either::Left(Box::new(grant(cors).layer(guard)))
         })
     }
 
