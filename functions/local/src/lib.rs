@@ -14,6 +14,7 @@ use dependencies::Dependencies;
 use futures_util::future::LocalBoxFuture;
 use shared::{
     config::{self, Env},
+    database::Database,
     runtime::{self, Entrance, Responses},
     storage::Storage,
 };
@@ -72,11 +73,7 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             Err(sentence) => return refuse(&sentence),
         };
         let storage = Storage::connect_lazy(dependencies.storage.clone());
-        let router = Router::new()
-            .merge(health::router())
-            .merge(health_db::router(health_db::check(database, health)))
-            .merge(health_storage::router(health_storage::check(storage, health)))
-            .merge(sse::router(stream))
+        let router = routes(database, storage, health, stream)
             .route("/", get(async || page(include_str!("page.html"))))
             .route("/docs", get(async || page(include_str!("docs.html"))))
             .route("/openapi.json", get(openapi::openapi_json));
@@ -89,6 +86,15 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
         runtime::serve_until(stop, listener, Entrance::new(router, &cors), responses).await;
         ExitCode::SUCCESS
     }
+}
+
+/// The routes of every function.
+pub fn routes(database: Database, storage: Storage, health: config::Health, stream: config::Stream) -> Router {
+    Router::new()
+        .merge(health::router())
+        .merge(health_db::router(health_db::check(database, health)))
+        .merge(health_storage::router(health_storage::check(storage, health)))
+        .merge(sse::router(stream))
 }
 
 fn refuse(sentence: &str) -> ExitCode {

@@ -4,8 +4,11 @@
 
 #[path = "fixture/checkout.rs"]
 mod checkout;
+#[path = "fixture/newcomer.rs"]
+mod newcomer;
 
 use checkout::{checkout, text};
+use newcomer::{Checkout, started};
 use shared::testing::{Function, contract};
 use std::fs;
 
@@ -79,20 +82,11 @@ fn openapi_prints_the_committed_document() {
 #[test]
 #[ignore = "needs schemathesis; .ci/run installs it"]
 fn its_answers_are_those_of_the_api_document() {
-    let folder = tempfile::tempdir().unwrap();
-    let package = folder.path().join("functions/local");
-    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let local = local()
-        .with("CARGO_MANIFEST_DIR", package.to_str().unwrap())
-        .with("PORT", "0");
-    let server = local
-        .with("SSE_MAX_AGE", "50ms")
-        .with("SSE_HEARTBEAT_INTERVAL", "10ms")
-        .start("Ctrl-C stops it all.");
-    let log = server.log();
-    let url = log
-        .lines()
-        .find_map(|line| line.strip_prefix("Pilotlight is lit: "))
-        .unwrap();
-    contract::holds(url, &["/health", "/health/db", "/health/storage", "/sse/heartbeat"]);
+    let checkout = Checkout::new("contract");
+    let local = checkout.local().with("SSE_MAX_AGE", "50ms");
+    let server = started(&local.with("SSE_HEARTBEAT_INTERVAL", "10ms"));
+    contract::holds(
+        &server.url,
+        &["/health", "/health/db", "/health/storage", "/sse/heartbeat"],
+    );
 }

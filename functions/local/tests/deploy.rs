@@ -4,39 +4,22 @@
 
 #[path = "fixture/checkout.rs"]
 mod checkout;
+#[path = "fixture/newcomer.rs"]
+mod newcomer;
 
 use axum::{Router, http::header, routing::get};
 use checkout::checkout;
-use shared::testing::{Function, Server, loopback};
+use newcomer::{Checkout, started};
+use shared::testing::loopback;
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
 };
 use tempfile::TempDir;
 
 const DEAD: &str = "http://127.0.0.1:1";
-
-/// Every route, live, with a pulse that the smoke test need not wait for.
-fn live() -> (TempDir, Server) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let package = folder.path().join("functions/local");
-    let local = Function::new(env!("CARGO_BIN_EXE_local")).with("CARGO_MANIFEST_DIR", package.to_str().unwrap());
-    let mut server = local
-        .with("PORT", "0")
-        .with("SSE_HEARTBEAT_INTERVAL", "600ms")
-        .start("Ctrl-C stops it all.");
-    let log = server.log();
-    server.url = log
-        .lines()
-        .find_map(|line| line.strip_prefix("Pilotlight is lit: "))
-        .unwrap()
-        .to_owned();
-    (folder, server)
-}
 
 /// A cloud in which everything runs as "old".
 struct Cloud {
@@ -101,7 +84,9 @@ impl Cloud {
 
 /// Deploys once whole, then with each call failing, then with a candidate that is not healthy.
 fn production_is_old_or_new(script: &str, names: &[&str]) {
-    let (_folder, live) = live();
+    let checkout = Checkout::new(script);
+    // A pulse that the smoke test need not wait for.
+    let live = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "600ms"));
     let cloud = Cloud::new(&live.url, &live.url, names);
     let whole = cloud.deploy(script, 0);
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));

@@ -27,14 +27,10 @@ fn document() -> Value {
 /// The routes as `local` merges them, with nothing configured.
 fn router() -> Router {
     let env = Env::new(|_| None);
-    let settings = config::Health::from_env(&env);
     let database = Database::connect_lazy(config::Database::from_env(&env));
     let storage = Storage::connect_lazy(config::Storage::from_env(&env));
-    Router::new()
-        .merge(health::router())
-        .merge(health_db::router(health_db::check(database, settings)))
-        .merge(health_storage::router(health_storage::check(storage, settings)))
-        .merge(sse::router(config::Stream::from_env(&env)))
+    let (health, stream) = (config::Health::from_env(&env), config::Stream::from_env(&env));
+    local::routes(database, storage, health, stream)
 }
 
 #[test]

@@ -2,48 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "fixture/newcomer.rs"]
+mod newcomer;
+
+use newcomer::{Checkout, started};
 use shared::testing::{Client, Function, Postgres, Server};
 use std::{
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
-
-/// A checkout in which nothing was started yet, gone with its handle.
-struct Checkout(PathBuf);
-
-impl Checkout {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("pilotlight-{name}-{}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn local(&self) -> Function {
-        let package = self.0.join("functions/local");
-        Function::new(env!("CARGO_BIN_EXE_local"))
-            .with("CARGO_MANIFEST_DIR", package.to_str().unwrap())
-            .with("PORT", "0")
-    }
-
-    fn start(&self) -> Server {
-        started(&self.local())
-    }
-}
-
-impl Drop for Checkout {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn started(function: &Function) -> Server {
-    let mut server = function.start("Ctrl-C stops it all.");
-    let log = server.log();
-    let line = log.lines().find_map(|line| line.strip_prefix("Pilotlight is lit: "));
-    server.url = line.expect("it prints its address").to_owned();
-    server
-}
 
 async fn assert_healthy(server: &Server) {
     for path in ["/health", "/health/db", "/health/storage"] {
