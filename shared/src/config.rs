@@ -125,6 +125,9 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// By which share of its max age a stream ends earlier or later, so that clients do not come back together.
+    pub const SPREAD: f64 = 0.2;
+
     /// Reads `SSE_HEARTBEAT_INTERVAL` (15 s) and `SSE_MAX_AGE` (5 min).
     pub fn from_env(env: &Env) -> Self {
         Self {

@@ -67,7 +67,8 @@ impl Event<'_> {
 /// read is not written to: what it missed is left out, so a stream holds one event at most.
 pub fn heartbeats(settings: config::Stream, lifetime: Lifetime, next: fn() -> String) -> Response {
     let now = Instant::now();
-    let max_age = now + settings.max_age.mul_f64(0.8 + 0.4 * random_fraction());
+    let share = 1.0 - config::Stream::SPREAD + 2.0 * config::Stream::SPREAD * random_fraction();
+    let max_age = now + settings.max_age.mul_f64(share);
     let deadline = lifetime
         .deadline
         .map(|deadline| deadline.checked_sub(MARGIN).unwrap_or(now));

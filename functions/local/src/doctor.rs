@@ -155,8 +155,7 @@ fn cuts_streams(deployment: &Deployment, limits: Limits) -> Vec<String> {
     let mut places = Vec::new();
     for function in deployment.functions.iter().filter(|function| function.streams) {
         let max_age = function.setting("SSE_MAX_AGE").and_then(config::parse_duration);
-        // Streams live up to a fifth longer, so that their clients do not come back together.
-        let longest = max_age.unwrap_or(limits.max_age).mul_f64(1.2);
+        let longest = max_age.unwrap_or(limits.max_age).mul_f64(1.0 + config::Stream::SPREAD);
         if function.timeout.is_none_or(|timeout| timeout <= longest) {
             let timeout = function.timeout.unwrap_or_default();
             places.push(format!(
