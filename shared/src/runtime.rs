@@ -12,6 +12,7 @@ mod stream;
 
 use crate::{
     config::{self, Env},
+    lifetime::Lifetime,
     telemetry,
 };
 use axum::Router;
@@ -57,8 +58,8 @@ pub struct Outcome {
     pub report: String,
 }
 
-/// A function without a route: from its arguments, and the format of its report, to its outcome.
-pub type Job = Box<dyn Fn(Vec<String>, Format) -> LocalBoxFuture<'static, Outcome>>;
+/// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.
+pub type Job = Box<dyn Fn(Vec<String>, Format, Lifetime) -> LocalBoxFuture<'static, Outcome>>;
 
 /// Who reads the report of a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -124,7 +125,11 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
         async move {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
-                None => finish(job(arguments(), format).await),
+                None => {
+                    let lifetime = Lifetime::default();
+                    tokio::spawn(stop_on_signal(lifetime.drain.clone()));
+                    finish(job(arguments(), format, lifetime).await)
+                }
             }
         }
     })

@@ -15,7 +15,7 @@ use shared::{
 pub fn job(env: &Env) -> Job {
     let database = Database::connect_lazy(config::Database::from_env(env));
     let migrator = database.migrator(config::Migrate::from_env(env), env!("CARGO_PKG_VERSION"));
-    Box::new(move |arguments, format| {
+    Box::new(move |arguments, format, _lifetime| {
         let migrator = migrator.clone();
         Box::pin(async move { run(&migrator, &arguments, format).await })
     })

@@ -81,7 +81,7 @@ pub async fn run(settings: Settings, job: Job) -> ExitCode {
                 error_message: "this job takes null, or an object such as {\"arguments\": [\"status\"]}",
             })?;
             let arguments = event.map(|event| event.arguments).unwrap_or_default();
-            let outcome = job(arguments, Format::Json).await;
+            let outcome = job(arguments, Format::Json, invocation.lifetime()).await;
             if outcome.success {
                 Ok(Answer::Buffered(outcome.report.into()))
             } else {
