@@ -1,20 +1,29 @@
 //! Postgres: a lazy connection, a pool, the state of the schema, and the way to another. No sqlx type leaves this module
 //! but the pool's.
 
-mod apply;
+mod files;
 mod history;
+mod in_transaction;
+mod lexer;
+mod limit;
 mod lock;
 mod migrator;
-mod outside;
+mod names;
+mod no_transaction;
 mod refusal;
 mod schema;
-mod survey;
+mod script;
+mod session;
+mod table;
+mod undone;
+mod validate;
 
 use crate::config::{self, Unusable};
+use files::Files;
 pub use history::Record;
 pub use migrator::{File, Migrator, Run};
 pub use refusal::Refusal;
-use schema::{Applied, Files, applied, compare};
+use schema::compare;
 pub use schema::{Migration, MigrationState, Schema};
 use serde::Serialize;
 use sqlx::{
@@ -26,6 +35,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
+use table::{Applied, applied};
 use tokio::{
     sync::{Mutex, OnceCell},
     time::timeout,

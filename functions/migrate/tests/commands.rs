@@ -5,8 +5,8 @@
 #[path = "fixture/folder.rs"]
 mod folder;
 
-use folder::{COLUMN, Folder, INDEX, TABLE, report};
-use serde_json::{Value, json};
+use folder::{COLUMN, Folder, INDEX, TABLE, refused, report};
+use serde_json::json;
 use shared::testing::{Postgres, execute, scalar};
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,6 @@ fn all() -> Folder {
 
 async fn database() -> String {
     Postgres::shared().empty_database().await
-}
-
-fn refused(folder: &Folder, url: &str, line: &str, reason: &str, says: &[&str]) -> Value {
-    let (code, report) = folder.run(url, line);
-    assert_eq!((code, &report["reason"]), (Some(1), &json!(reason)), "{report}");
-    for text in says {
-        assert!(
-            report["detail"].as_str().unwrap().contains(text),
-            "{text} is not in {report}"
-        );
-    }
-    report
 }
 
 #[tokio::test]
@@ -86,24 +74,6 @@ async fn a_file_that_fails_is_rolled_back_whole_and_those_before_it_stay() {
         scalar(&url, "SELECT count(*) FROM pg_tables WHERE tablename = 'half'").await,
         0
     );
-}
-
-#[tokio::test]
-async fn a_file_that_commits_by_itself_is_dirty() {
-    let (folder, url) = (Folder::with(&TABLE), database().await);
-    folder.add(&[("0002_sly.up.sql", "CREATE TABLE sly (id int); COMMIT; SELECT 1;")]);
-    refused(
-        &folder,
-        &url,
-        "up",
-        "schema_dirty",
-        &["0002_sly.up.sql", "COMMIT", "migrate stamp 1"],
-    );
-    refused(&folder, &url, "up", "schema_dirty", &["0002_sly.up.sql"]);
-    folder.add(&[("0002_sly.up.sql", "CREATE TABLE sly (id int);")]);
-    execute(&url, "DROP TABLE sly").await;
-    folder.ok(&url, "stamp 1");
-    assert_eq!(folder.ok(&url, "up")["status"], "migrated");
 }
 
 #[tokio::test]

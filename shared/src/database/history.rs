@@ -1,8 +1,8 @@
 //! The trail from releases to schemas: a table that a migration makes.
 
-use super::{Migrator, Refusal, Run};
+use super::{Migrator, Refusal, Run, session::Session};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 /// A recorded run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, sqlx::FromRow)]
@@ -25,40 +25,54 @@ impl Migrator {
     /// # Errors
     /// The database cannot be used.
     pub async fn history(&self) -> Result<Vec<Record>, Refusal> {
-        let mut connection = self.database.connect().await?;
-        if !has_history(&mut connection).await? {
+        self.limit.during(self.read_history()).await?
+    }
+
+    async fn read_history(&self) -> Result<Vec<Record>, Refusal> {
+        let mut session = Session::open(&self.database).await?;
+        let Some(table) = table_of_runs(&mut session.connection).await? else {
             return Ok(Vec::new());
-        }
-        let records = sqlx::query_as(
+        };
+        let sql = format!(
             r#"SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS started_at,
                       duration_ms, release, version_before, version_after
-               FROM migration_runs ORDER BY id DESC LIMIT 100"#,
+               FROM {table} ORDER BY id DESC LIMIT 100"#,
         );
-        Ok(records.fetch_all(&mut connection).await?)
+        let records = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
+        Ok(records.fetch_all(&mut session.connection).await?)
     }
 }
 
 /// Records a run, where there is a table to record it in.
 pub(super) async fn record(connection: &mut PgConnection, release: &str, run: Run) -> Result<(), sqlx::Error> {
-    if !has_history(connection).await? {
+    let Some(table) = table_of_runs(connection).await? else {
         return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO migration_runs (started_at, duration_ms, release, version_before, version_after)
-         VALUES (now() - $1 * interval '1 millisecond', $1, $2, $3, $4)",
-    )
-    .bind(run.duration_ms)
-    .bind(release)
-    .bind(run.version_before)
-    .bind(run.version_after)
-    .execute(connection)
-    .await
-    .map(drop)
+    };
+    let sql = format!(
+        "INSERT INTO {table} (started_at, duration_ms, release, version_before, version_after)
+         VALUES (now() - $1 * interval '1 millisecond', $1, $2, $3, $4)"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .persistent(false)
+        .bind(run.duration_ms)
+        .bind(release)
+        .bind(run.version_before)
+        .bind(run.version_after)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
-/// The table of runs is made by a migration, and may not be there yet or any more.
-async fn has_history(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT to_regclass('migration_runs') IS NOT NULL")
-        .fetch_one(connection)
-        .await
+/// The table is made by a migration, and may not be there yet or any more. Like the table of migrations it is found
+/// wherever it is; should there be several, the one beside that table counts.
+async fn table_of_runs(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let found = sqlx::raw_sql(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.relname = 'migration_runs' AND c.relkind IN ('r', 'p') AND n.nspname OPERATOR(pg_catalog.!~) '^pg_'
+         ORDER BY EXISTS (SELECT FROM pg_catalog.pg_class m
+                          WHERE m.relname = '_sqlx_migrations' AND m.relnamespace = n.oid) DESC, 1 LIMIT 1",
+    );
+    let row = found.fetch_optional(connection).await?;
+    row.map(|row| row.try_get("name")).transpose()
 }

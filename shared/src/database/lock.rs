@@ -11,11 +11,7 @@ pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -
     let start = Instant::now();
     let id = lock_id(connection).await?;
     let mut waiting = false;
-    loop {
-        let taken = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(id);
-        if taken.fetch_one(&mut *connection).await? {
-            return Ok(());
-        }
+    while !ask(&format!("pg_try_advisory_lock({id})"), connection).await? {
         if start.elapsed() >= patience {
             return Err(Refusal::Busy(patience));
         }
@@ -25,25 +21,43 @@ pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -
         }
         sleep(Duration::from_millis(fastrand::u64(50..150))).await;
     }
+    Ok(())
 }
 
-/// Is another session a migrator at work?
-pub(super) async fn is_held_by_another(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let id = lock_id(connection).await?;
-    let held = format!(
-        "SELECT EXISTS (
-             SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
-             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-             AND (classid::bigint << 32) | objid::bigint = {id})"
+/// Waits for the lock in the server: for a session that is about to get it.
+pub(super) async fn wait(id: i64, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let wait = format!("SELECT pg_catalog.pg_advisory_lock({id})");
+    sqlx::raw_sql(AssertSqlSafe(wait)).execute(connection).await.map(drop)
+}
+
+/// Does a session hold the lock, or wait for it?
+pub(super) async fn is_asked_for_by(session: i32, id: i64, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let condition = format!(
+        "count(*) > 0 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = {session}
+         AND (classid::bigint << 32) | objid::bigint = {id}"
     );
-    let row = sqlx::raw_sql(AssertSqlSafe(held)).fetch_one(connection).await?;
+    ask(&condition, connection).await
+}
+
+/// Lets go of the lock. A file may have done so before, which another migrator may have seen.
+pub(super) async fn release(id: i64, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if !ask(&format!("pg_advisory_unlock({id})"), connection).await? {
+        tracing::warn!("a file has released the lock of the migrators");
+    }
+    Ok(())
+}
+
+/// A condition of the catalog.
+async fn ask(condition: &str, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let sql = format!("SELECT pg_catalog.{condition}");
+    let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
     row.try_get(0)
 }
 
-/// The lock of sqlx, so that its command line and ours exclude each other.
-async fn lock_id(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+/// The lock of sqlx, so that its command line and this one exclude each other.
+pub(super) async fn lock_id(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
-    let row = sqlx::raw_sql("SELECT current_database()::text")
+    let row = sqlx::raw_sql("SELECT pg_catalog.current_database()::pg_catalog.text")
         .fetch_one(connection)
         .await?;
     let database: String = row.try_get(0)?;

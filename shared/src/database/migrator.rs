@@ -2,23 +2,29 @@
 
 use super::{
     Database, Refusal,
-    apply::Applier,
+    files::{Files, name, sql},
     history::record,
+    in_transaction::Applier,
+    limit::Limit,
     lock,
-    outside::invalid_indexes,
-    schema::{Applied, Files, Migration, Schema, applied, compare, name, states},
-    survey::{bounded, pending, refuse_ahead},
+    no_transaction::invalid_indexes,
+    schema::{Migration, Schema, compare, states},
+    session::Session,
+    table::{Applied, Table, applied},
+    validate::{bounded, pending, refuse_ahead, validate},
 };
-use crate::config;
+use crate::{config, lifetime::Lifetime};
 use serde::Serialize;
-use sqlx::{Connection, PgConnection, migrate::Migrate};
-use std::time::Instant;
+use sqlx::{Connection, PgConnection};
+use std::{convert::Infallible, pin::pin, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Changes the schema. Any number may run at once: one works, the others wait for its lock.
 #[derive(Clone)]
 pub struct Migrator {
     pub(super) database: Database,
-    settings: config::Migrate,
+    pub(super) settings: config::Migrate,
+    pub(super) limit: Limit,
     release: String,
 }
 
@@ -59,12 +65,21 @@ impl Database {
         Migrator {
             database: self.clone(),
             settings,
+            limit: Limit::default(),
             release: release.to_owned(),
         }
     }
 }
 
 impl Migrator {
+    /// The same, for a run that may take no longer than `lifetime`.
+    pub fn within(&self, lifetime: Lifetime) -> Self {
+        Self {
+            limit: Limit::new(lifetime),
+            ..self.clone()
+        }
+    }
+
     /// Applies what is pending, up to and with version `to`. A database that is ahead is left as it is.
     ///
     /// # Errors
@@ -95,16 +110,23 @@ impl Migrator {
     /// # Errors
     /// What would stop `up`.
     pub async fn plan(&self) -> Result<Vec<File>, Refusal> {
+        self.limit.during(self.read_plan()).await?
+    }
+
+    async fn read_plan(&self) -> Result<Vec<File>, Refusal> {
         let files = self.database.files().await?;
-        let mut connection = self.database.connect().await?;
-        let rows = applied(&mut connection).await?;
-        self.applier(files, &mut connection).survey(&rows).await?;
-        let planned = pending(files, &rows).map(|file| File {
-            file: name(file),
-            transaction: !file.no_tx,
-            sql: file.sql.as_str().to_owned(),
+        let mut session = Session::open(&self.database).await?;
+        let rows = applied(&mut session.connection).await?;
+        validate(files, &rows, &mut session.connection).await?;
+        let planned = pending(files, &rows).map(|file| {
+            sql(file)?;
+            Ok(File {
+                file: name(file),
+                transaction: !file.no_tx,
+                sql: file.sql.as_str().to_owned(),
+            })
         });
-        Ok(planned.collect())
+        planned.collect()
     }
 
     /// The schema, every migration of this build and of the database by version, and the indexes left INVALID.
@@ -112,38 +134,68 @@ impl Migrator {
     /// # Errors
     /// The database cannot be used.
     pub async fn status(&self) -> Result<(Schema, Vec<Migration>, Option<String>), Refusal> {
+        self.limit.during(self.read_status()).await?
+    }
+
+    async fn read_status(&self) -> Result<(Schema, Vec<Migration>, Option<String>), Refusal> {
         let files = self.database.files().await?;
-        let mut connection = self.database.connect().await?;
-        let rows = applied(&mut connection).await?;
-        let invalid = invalid_indexes(&mut connection).await?;
+        let mut session = Session::open(&self.database).await?;
+        let rows = applied(&mut session.connection).await?;
+        let invalid = invalid_indexes(&mut session.connection).await?;
         Ok((compare(files, &rows), states(files, &rows), invalid))
     }
 
-    /// On a connection of its own: whatever happens to it, its lock ends with it.
+    /// Whatever runs at the end of the time for it is cancelled in the server, and has a while to be undone.
     async fn run(&self, change: Change) -> Result<Run, Refusal> {
+        let mut work = pin!(self.work(change));
+        tokio::select! {
+            done = &mut work => return done,
+            () = self.limit.ended() => tracing::warn!(cause = self.limit.cause(), "stopping"),
+        }
+        tokio::select! {
+            done = timeout(self.limit.grace(), work) => done.unwrap_or_else(|_| {
+                Err(self.limit.stopped("the server has not answered yet; the next run finds out what is left"))
+            }),
+            never = self.keep_cancelling() => match never {},
+        }
+    }
+
+    /// The server forgets a request that comes between two statements.
+    async fn keep_cancelling(&self) -> Infallible {
+        loop {
+            if let (Some(session), Ok(mut other)) = (self.limit.session(), self.database.connect().await)
+                && self.limit.session() == Some(session)
+            {
+                let cancel = sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").bind(session);
+                let _ = cancel.execute(&mut other).await;
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// On sessions of its own: whatever happens to it, its lock ends with it.
+    async fn work(&self, change: Change) -> Result<Run, Refusal> {
         let files = self.database.files().await?;
-        let mut connection = self.database.connect().await?;
-        let rows = applied(&mut connection).await?;
+        let (mut session, rows) = self.limit.during(self.look()).await??;
         // Nothing to do needs no lock: a job that runs twice costs one query.
         if let Change::Up(to) = change
             && bounded(files, &rows, to)?.is_empty()
         {
-            self.applier(files, &mut connection).survey(&rows).await?;
+            validate(files, &rows, &mut session.connection).await?;
             return Ok(nothing_to_do(files, &rows));
         }
-        lock::refuse_pooler(&self.database, &mut connection).await?;
-        lock::acquire(&mut connection, self.settings.wait).await?;
+        self.limit.during(self.lock(&mut session.connection)).await??;
         let start = Instant::now();
-        connection
-            .ensure_migrations_table("_sqlx_migrations")
-            .await
-            .map_err(|error| match error {
-                sqlx::migrate::MigrateError::Execute(error) => error,
-                other => sqlx::Error::Migrate(Box::new(other)),
-            })?;
-        let before = applied(&mut connection).await?;
-        let done = self.change(files, &before, &change, &mut connection).await;
-        let after = applied(&mut connection).await;
+        let table = Table::find_or_create(&mut session.connection).await?;
+        let before = applied(&mut session.connection).await?;
+        let mut applier = Applier {
+            migrator: self,
+            files,
+            session,
+        };
+        let done = applier.change(&before, &change, &table).await;
+        let connection = &mut applier.session.connection;
+        let after = applied(connection).await;
         let mut run = nothing_to_do(files, &before);
         if let Ok(after) = &after {
             run.version_after = compare(files, after).current;
@@ -151,72 +203,68 @@ impl Migrator {
         }
         // Files that were applied before the one that failed are history too.
         if run.version_after != run.version_before {
-            record(&mut connection, &self.release, run).await?;
+            record(connection, &self.release, run).await?;
         }
         done?;
         after?;
-        connection.close().await?;
+        applier.session.connection.close().await?;
         Ok(run)
     }
 
-    async fn change(
-        &self,
-        files: &Files,
-        rows: &[Applied],
-        change: &Change,
-        connection: &mut PgConnection,
-    ) -> Result<(), Refusal> {
+    async fn look(&self) -> Result<(Session, Vec<Applied>), Refusal> {
+        let mut session = Session::open(&self.database).await?;
+        let rows = applied(&mut session.connection).await?;
+        Ok((session, rows))
+    }
+
+    async fn lock(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
+        lock::refuse_pooler(&self.database, connection).await?;
+        lock::acquire(connection, self.settings.wait).await
+    }
+}
+
+impl Applier<'_> {
+    async fn change(&mut self, rows: &[Applied], change: &Change, table: &Table) -> Result<(), Refusal> {
+        let files = self.files;
+        let connection = &mut self.session.connection;
         let selected = match change {
-            Change::Stamp(version) => return stamp(files, rows, *version, connection).await,
+            Change::Stamp(version) => return stamp(files, rows, *version, table, connection).await,
             Change::Up(to) => {
-                self.applier(files, connection).survey(rows).await?;
+                validate(files, rows, connection).await?;
                 bounded(files, rows, *to)?
             }
             Change::Down(count) => {
-                self.applier(files, connection).survey(rows).await?;
+                validate(files, rows, connection).await?;
                 refuse_ahead(files, rows)?;
                 let newest = rows.iter().rev().take(*count);
                 let back = newest.map(|row| files.down(row.version).ok_or(Refusal::Irreversible(row.version)));
                 back.collect::<Result<_, _>>()?
             }
         };
+        // Before the first of them runs.
+        selected.iter().try_for_each(|file| sql(file).map(drop))?;
         for file in selected {
-            self.applier(files, connection).run(file).await?;
+            self.run(file).await?;
         }
         Ok(())
-    }
-
-    fn applier<'a>(&self, files: &'a Files, connection: &'a mut PgConnection) -> Applier<'a> {
-        Applier {
-            connection,
-            files,
-            settings: self.settings,
-        }
     }
 }
 
 /// All or nothing: the files up to `version` are recorded as applied as they are, later ones as not applied.
-async fn stamp(files: &Files, rows: &[Applied], version: i64, connection: &mut PgConnection) -> Result<(), Refusal> {
+async fn stamp(
+    files: &Files,
+    rows: &[Applied],
+    version: i64,
+    table: &Table,
+    connection: &mut PgConnection,
+) -> Result<(), Refusal> {
     refuse_ahead(files, rows)?;
     if version != 0 && files.up(version).is_none() {
         return Err(Refusal::NoSuchVersion(version));
     }
     let mut transaction = connection.begin().await?;
-    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > $1")
-        .bind(version)
-        .execute(&mut *transaction)
-        .await?;
-    for file in files.ups().filter(|file| file.version <= version) {
-        sqlx::query(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-             VALUES ($1, $2, true, $3, -1) ON CONFLICT (version) DO UPDATE SET success = true, checksum = $3",
-        )
-        .bind(file.version)
-        .bind(&*file.description)
-        .bind(&*file.checksum)
-        .execute(&mut *transaction)
-        .await?;
-    }
+    let applied = files.ups().filter(|file| file.version <= version);
+    table.replace(version, applied, &mut transaction).await?;
     Ok(transaction.commit().await?)
 }
 

@@ -1,6 +1,6 @@
 //! Why a migrator stopped: a closed set, and a sentence on what to do.
 
-use super::Reason;
+use super::{Reason, table::Unusable};
 use std::time::Duration;
 
 /// Why a migrator stopped. What it says is for the operator: it may hold SQL and names of the schema, never a secret.
@@ -9,9 +9,22 @@ pub enum Refusal {
     /// The database cannot be used.
     #[error("the database cannot be used; the log has the cause")]
     Database(Reason),
-    /// `MIGRATIONS_DIR` cannot be read.
-    #[error("MIGRATIONS_DIR cannot be read: {0}")]
+    /// The table of migrations cannot be used.
+    #[error("{0}")]
+    Table(String),
+    /// The folder of migrations cannot be read, or holds a name that is wrong.
+    #[error("the migrations cannot be used: {0}")]
     Files(String),
+    /// A file holds something that must not run.
+    #[error("{file} cannot run, and nothing has: line {line}: {cause}")]
+    Invalid {
+        /// The file's name.
+        file: String,
+        /// Where, from 1 on.
+        line: usize,
+        /// What, and what to do about it.
+        cause: String,
+    },
     /// A session would not stay a session.
     #[error(
         "DATABASE_URL leads to a pooler in transaction mode, which cannot hold a migrator's lock: name the server itself, \
@@ -48,8 +61,8 @@ pub enum Refusal {
     },
     /// A file that runs outside of a transaction began and did not end well.
     #[error(
-        "{file} is dirty: it began outside of a transaction and did not end well. {found}. Then record where the schema \
-         is: `migrate stamp {version}` if its effect is there, `migrate stamp {before}` if it is not"
+        "{file} is dirty: it began outside of a transaction and may be half done ({cause}). {found}. Then record where the \
+         schema is: `migrate stamp {version}` if its effect is there, `migrate stamp {before}` if it is not"
     )]
     Dirty {
         /// The file's name.
@@ -58,6 +71,8 @@ pub enum Refusal {
         version: i64,
         /// The version before it.
         before: i64,
+        /// Why it did not end well.
+        cause: String,
         /// What was found in the database, and what to do about it.
         found: String,
     },
@@ -93,7 +108,23 @@ pub enum Refusal {
         /// What Postgres said.
         cause: String,
     },
-    /// A file has a COMMIT or ROLLBACK of its own.
+    /// The connection broke while a file ran in a transaction with its record.
+    #[error("the connection broke while {file} ran: the next run finds it applied or not at all ({cause})")]
+    Lost {
+        /// The file's name.
+        file: String,
+        /// What was seen of it.
+        cause: String,
+    },
+    /// A signal or the platform's deadline ended the run.
+    #[error("stopped by {cause}: {left}")]
+    Stopped {
+        /// What ended the run.
+        cause: &'static str,
+        /// Where the file stands that was next or ran.
+        left: String,
+    },
+    /// A file has ended its transaction in a way that its text does not show.
     #[error(
         "{file} ends the transaction it runs in: take its COMMIT or ROLLBACK out, undo what it did, and then \
          `migrate stamp {before}`"
@@ -111,7 +142,8 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Database(reason) => reason.as_str(),
-            Self::Files(_) => "misconfigured",
+            Self::Table(_) | Self::Files(_) => "misconfigured",
+            Self::Invalid { .. } => "invalid_file",
             Self::Pooler => "pooler",
             Self::Busy(_) => "busy",
             Self::Drift { .. } | Self::Missing(_) => "schema_drift",
@@ -123,6 +155,8 @@ impl Refusal {
             Self::Irreversible(_) => "irreversible",
             Self::Locked { .. } => "locked",
             Self::Failed { .. } => "failed",
+            Self::Lost { .. } => "connection_lost",
+            Self::Stopped { .. } => "stopped",
         }
     }
 }
@@ -133,8 +167,17 @@ impl From<Reason> for Refusal {
     }
 }
 
+impl From<Unusable> for Refusal {
+    fn from(unusable: Unusable) -> Self {
+        Self::Table(unusable.to_string())
+    }
+}
+
 impl From<sqlx::Error> for Refusal {
     fn from(error: sqlx::Error) -> Self {
-        Self::Database(super::logged(&error))
+        match error {
+            sqlx::Error::Configuration(cause) if cause.is::<Unusable>() => Self::Table(cause.to_string()),
+            error => Self::Database(super::logged(&error)),
+        }
     }
 }

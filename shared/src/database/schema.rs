@@ -1,55 +1,7 @@
-//! The schema: the migrations that this process expects, those that are applied, and how the two compare.
+//! The schema: how the migrations that this process expects compare with those that are applied.
 
-use super::{Reason, Refusal, lock};
+use super::{Reason, files::Files, table::Applied};
 use serde::Serialize;
-use sqlx::{
-    PgConnection, Row,
-    migrate::{Migration as File, Migrator},
-};
-use std::{borrow::Cow, path::Path};
-
-static EMBEDDED: Migrator = sqlx::migrate!("../migrations");
-
-/// The migrations that this process expects.
-pub(super) struct Files(Cow<'static, [File]>);
-
-impl Files {
-    /// Those in the binary, or those in `folder`.
-    pub async fn read(folder: Option<&str>) -> Result<Self, Refusal> {
-        let Some(folder) = folder else {
-            return Ok(Self(Cow::Borrowed(&EMBEDDED.migrations)));
-        };
-        let read = Migrator::new(Path::new(folder)).await;
-        read.map(|migrator| Self(migrator.migrations))
-            .map_err(|error| Refusal::Files(error.to_string()))
-    }
-
-    /// The ways up, by version.
-    pub fn ups(&self) -> impl DoubleEndedIterator<Item = &File> {
-        let up = |file: &&File| !file.migration_type.is_down_migration();
-        self.0.iter().filter(up)
-    }
-
-    pub fn up(&self, version: i64) -> Option<&File> {
-        self.ups().find(|file| file.version == version)
-    }
-
-    pub fn down(&self, version: i64) -> Option<&File> {
-        let down = |file: &&File| file.migration_type.is_down_migration() && file.version == version;
-        self.0.iter().find(down)
-    }
-
-    /// The newest version; 0 for none.
-    pub fn newest(&self) -> i64 {
-        self.ups().last().map_or(0, |file| file.version)
-    }
-}
-
-/// A file's name, as the house writes them: four digits at least.
-pub(super) fn name(file: &File) -> String {
-    let description = file.description.replace(' ', "_");
-    format!("{:04}_{description}{}", file.version, file.migration_type.suffix())
-}
 
 /// How the schema in the database relates to the one of this build.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -111,38 +63,6 @@ impl MigrationState {
     }
 }
 
-/// A row of the table in which sqlx keeps what is applied.
-pub(super) struct Applied {
-    pub version: i64,
-    pub success: bool,
-    pub checksum: Vec<u8>,
-}
-
-/// The rows by version; none where there is no such table yet; without what another migrator is at just now. In the simple protocol, which takes one round trip and no
-/// prepared statement: a pooler in transaction mode can answer it too.
-pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
-    const UNDEFINED_TABLE: &str = "42P01";
-    let rows = sqlx::raw_sql("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version")
-        .fetch_all(&mut *connection)
-        .await;
-    let rows = match rows {
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Vec::new(),
-        rows => rows?,
-    };
-    let rows = rows.iter().map(|row| {
-        Ok(Applied {
-            version: row.try_get("version")?,
-            success: row.try_get("success")?,
-            checksum: row.try_get("checksum")?,
-        })
-    });
-    let mut rows = rows.collect::<Result<Vec<Applied>, sqlx::Error>>()?;
-    if rows.iter().any(|row| !row.success) && lock::is_held_by_another(connection).await? {
-        rows.retain(|row| row.success);
-    }
-    Ok(rows)
-}
-
 pub(super) fn compare(files: &Files, applied: &[Applied]) -> Schema {
     let states = states(files, applied);
     let any = |state| states.iter().any(|migration| migration.state == state);
@@ -194,34 +114,30 @@ pub(super) fn states(files: &Files, applied: &[Applied]) -> Vec<Migration> {
 mod tests {
     use super::*;
 
-    fn embedded() -> Files {
-        Files(Cow::Borrowed(&EMBEDDED.migrations))
-    }
-
     fn row(version: i64) -> Applied {
         Applied {
             version,
             success: true,
-            checksum: embedded()
+            checksum: Files::embedded()
                 .up(version)
                 .map_or_else(Vec::new, |file| file.checksum.to_vec()),
         }
     }
 
     fn current() -> Vec<Applied> {
-        embedded().ups().map(|file| row(file.version)).collect()
+        Files::embedded().ups().map(|file| row(file.version)).collect()
     }
 
     fn fault_with(row: Applied) -> Option<Reason> {
         let mut rows = current();
         rows.retain(|other| other.version != row.version);
         rows.push(row);
-        compare(&embedded(), &rows).fault
+        compare(&Files::embedded(), &rows).fault
     }
 
     #[test]
     fn an_empty_database_is_behind() {
-        let schema = compare(&embedded(), &[]);
+        let schema = compare(&Files::embedded(), &[]);
         assert_eq!((schema.fault, schema.current), (Some(Reason::SchemaBehind), 0));
     }
 
@@ -242,18 +158,11 @@ mod tests {
 
     #[test]
     fn a_schema_is_current_or_ahead_without_a_fault() {
-        let schema = compare(&embedded(), &current());
+        let schema = compare(&Files::embedded(), &current());
         assert_eq!(schema.fault, None);
         assert!(!schema.is_ahead());
         let mut rows = current();
         rows.push(row(schema.expected + 1));
-        assert!(compare(&embedded(), &rows).is_ahead());
-    }
-
-    #[test]
-    fn every_migration_has_a_way_back() {
-        for file in embedded().ups() {
-            assert!(embedded().down(file.version).is_some(), "{}", name(file));
-        }
+        assert!(compare(&Files::embedded(), &rows).is_ahead());
     }
 }

@@ -2,32 +2,32 @@
 
 use super::{
     Refusal,
-    apply::Applier,
-    schema::{Applied, Files, MigrationState, name, states},
+    files::{Files, name},
+    no_transaction::dirty,
+    schema::{MigrationState, states},
+    table::Applied,
 };
-use sqlx::migrate::Migration;
+use sqlx::{PgConnection, migrate::Migration};
 
-impl Applier<'_> {
-    /// Refuses a schema that is not a beginning of the files.
-    pub async fn survey(&mut self, rows: &[Applied]) -> Result<(), Refusal> {
-        for migration in states(self.files, rows) {
-            match (migration.state, self.files.up(migration.version)) {
-                (MigrationState::Dirty, Some(file)) => return Err(self.dirty(file).await?),
-                (MigrationState::Drifted, Some(file)) => return Err(Refusal::Drift { file: name(file) }),
-                (MigrationState::Dirty | MigrationState::Drifted, None) => {
-                    return Err(Refusal::Missing(migration.version));
-                }
-                _ => {}
+/// Refuses a schema that is not a beginning of the files.
+pub(super) async fn validate(files: &Files, rows: &[Applied], connection: &mut PgConnection) -> Result<(), Refusal> {
+    for migration in states(files, rows) {
+        match (migration.state, files.up(migration.version)) {
+            (MigrationState::Dirty, Some(file)) => return Err(dirty(files, file, None, connection).await?),
+            (MigrationState::Drifted, Some(file)) => return Err(Refusal::Drift { file: name(file) }),
+            (MigrationState::Dirty | MigrationState::Drifted, None) => {
+                return Err(Refusal::Missing(migration.version));
             }
+            _ => {}
         }
-        let newest = newest(rows);
-        match pending(self.files, rows).next() {
-            Some(file) if file.version < newest => Err(Refusal::OutOfOrder {
-                file: name(file),
-                newest,
-            }),
-            _ => Ok(()),
-        }
+    }
+    let newest = newest(rows);
+    match pending(files, rows).next() {
+        Some(file) if file.version < newest => Err(Refusal::OutOfOrder {
+            file: name(file),
+            newest,
+        }),
+        _ => Ok(()),
     }
 }
 

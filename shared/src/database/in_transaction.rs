@@ -1,0 +1,185 @@
+//! A file in a transaction with its record: both are there, or none.
+
+use super::{
+    Migrator, Refusal,
+    files::{Files, name, sql},
+    session::Session,
+    table::{Table, Unusable},
+    undone::{transactions, undone},
+};
+use sqlx::{
+    AssertSqlSafe, PgConnection,
+    migrate::Migration,
+    postgres::{PgDatabaseError, PgErrorPosition},
+};
+use std::time::Instant;
+use tokio::time::sleep;
+
+/// How often a file is tried that does not get the locks it needs.
+const ATTEMPTS: u32 = 10;
+
+/// Runs files in a session that holds the lock.
+pub(super) struct Applier<'a> {
+    pub migrator: &'a Migrator,
+    pub files: &'a Files,
+    pub session: Session,
+}
+
+impl Applier<'_> {
+    /// Runs one file, up or down, and records it.
+    pub async fn run(&mut self, file: &Migration) -> Result<(), Refusal> {
+        self.migrator
+            .limit
+            .check(&format!("{} has not begun, nor has any file after it", name(file)))?;
+        let start = Instant::now();
+        tracing::info!(file = name(file), "running");
+        let sql = sql(file)?;
+        if file.no_tx {
+            self.without_transaction(file, &sql).await?;
+        } else {
+            self.in_transaction(file, &sql).await?;
+        }
+        tracing::info!(
+            file = name(file),
+            duration_ms = start.elapsed().as_millis() as u64,
+            "done"
+        );
+        Ok(())
+    }
+
+    /// Another session's lock must not make this file a queue that every query stands in: it gives up, and comes back.
+    async fn in_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), Refusal> {
+        let Migrator { limit, settings, .. } = self.migrator;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let Err(error) = self.attempt(file, sql).await? else {
+                return Ok(());
+            };
+            limit.check(&format!("{} was rolled back whole", name(file)))?;
+            let cause = postgres_message(&error, file);
+            if !is_contention(&error) {
+                return Err(Refusal::Failed {
+                    file: name(file),
+                    cause,
+                });
+            }
+            if attempts == ATTEMPTS {
+                return Err(Refusal::Locked {
+                    file: name(file),
+                    attempts,
+                    cause,
+                });
+            }
+            tracing::warn!(file = name(file), attempts, cause, "rolled back; trying again");
+            // As long a pause for the others as the wait was for them.
+            limit
+                .during(sleep(settings.lock_timeout.mul_f64(0.5 + fastrand::f64())))
+                .await?;
+        }
+    }
+
+    /// The outer result is a refusal for good, the inner one what Postgres said of a file that is proven undone.
+    async fn attempt(&mut self, file: &Migration, sql: &str) -> Result<Result<(), sqlx::Error>, Refusal> {
+        let Migrator {
+            database,
+            limit,
+            settings,
+            ..
+        } = self.migrator;
+        self.session
+            .prepare(database, limit, settings.lock_timeout, settings.statement_timeout)
+            .await?;
+        let before = transactions(&mut self.session.connection).await?;
+        let Err(error) = limit
+            .running(self.session.id, run_and_record(&mut self.session, file, sql, before))
+            .await
+        else {
+            return Ok(Ok(()));
+        };
+        match undone(&mut self.session.connection, before).await {
+            Ok(true) => Ok(Err(error)),
+            Ok(false) => Err(self.ended_its_transaction(file).await?),
+            Err(_) => Err(Refusal::Lost {
+                file: name(file),
+                cause: postgres_message(&error, file),
+            }),
+        }
+    }
+
+    /// Past all that can be seen in its text.
+    async fn ended_its_transaction(&mut self, file: &Migration) -> Result<Refusal, Refusal> {
+        self.session.reset().await?;
+        self.mark(file).await?;
+        Ok(Refusal::EndsItsTransaction {
+            file: name(file),
+            before: self.files.before(file),
+        })
+    }
+
+    /// Records that a file has begun.
+    pub async fn mark(&mut self, file: &Migration) -> Result<(), Refusal> {
+        let connection = &mut self.session.connection;
+        let table = Table::find(connection).await?.ok_or(Unusable::Gone)?;
+        if file.migration_type.is_down_migration() {
+            table.update(file, false, None, connection).await?;
+        } else {
+            table.insert(file, None, connection).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whatever the file has set is taken back before its record is written, and the table is where it is by then.
+async fn run_and_record(session: &mut Session, file: &Migration, sql: &str, before: u32) -> Result<(), sqlx::Error> {
+    let start = Instant::now();
+    execute("BEGIN", &mut session.connection).await?;
+    execute(sql, &mut session.connection).await?;
+    session.reset().await?;
+    let connection = &mut session.connection;
+    if transactions(connection).await? != before.wrapping_add(1) {
+        return Err(sqlx::Error::Protocol(
+            "the transaction is not the one it was".to_owned(),
+        ));
+    }
+    let table = Table::find(connection).await?.ok_or(Unusable::Gone)?;
+    if file.migration_type.is_down_migration() {
+        table.delete(file, connection).await?;
+    } else {
+        table.insert(file, Some(start.elapsed()), connection).await?;
+    }
+    execute("COMMIT", connection).await
+}
+
+/// In the simple protocol, which takes any number of statements.
+pub(super) async fn execute(sql: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Locks not granted in time, deadlocks, serialization: rolled back whole, and worth another attempt.
+fn is_contention(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01" | "40001"))
+}
+
+/// What Postgres said of a file, and of which line of it.
+pub(super) fn postgres_message(error: &sqlx::Error, file: &Migration) -> String {
+    let Some(said) = error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+    else {
+        return error.to_string();
+    };
+    let line = match said.position() {
+        Some(PgErrorPosition::Original(position)) => {
+            let before = file.sql.as_str().chars().take(position);
+            format!("line {}: ", 1 + before.filter(|c| *c == '\n').count())
+        }
+        _ => String::new(),
+    };
+    let detail = said.detail().map(|detail| format!(", {detail}")).unwrap_or_default();
+    format!("{line}{}{detail} ({})", said.message(), said.code())
+}

@@ -1,0 +1,116 @@
+//! The session that holds the lock and runs a file. Each file has one that no other file has touched: whatever a file
+//! sets, prepares or locks ends with it.
+
+use super::{Database, Reason, Refusal, limit::Limit, lock};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// How long a pooler or a role with few connections may take to give another session.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A session of a migrator.
+pub(super) struct Session {
+    pub connection: PgConnection,
+    /// The server's process.
+    pub id: i32,
+    /// Has a file run in it?
+    is_used: bool,
+    /// Is there no second one to be had?
+    is_only: bool,
+}
+
+impl Session {
+    /// Connects. The server notices within a second when this process is gone, and does not end a session that waits.
+    pub async fn open(database: &Database) -> Result<Self, Refusal> {
+        let mut connection = database.connect().await?;
+        let row = sqlx::raw_sql(
+            "SELECT pg_catalog.pg_backend_pid() AS id, (SELECT pg_catalog.count(pg_catalog.set_config(name, value, false))
+                FROM pg_catalog.pg_settings JOIN (VALUES ('client_connection_check_interval', '1s'),
+                    ('idle_session_timeout', '0'), ('lock_timeout', '10s')) wanted (name, value) USING (name))",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            connection,
+            is_used: false,
+            is_only: false,
+        })
+    }
+
+    /// Makes it one that no file has touched, and that waits for locks and for statements as long as given.
+    pub async fn prepare(
+        &mut self,
+        database: &Database,
+        limit: &Limit,
+        lock_timeout: Duration,
+        statement_timeout: Duration,
+    ) -> Result<(), Refusal> {
+        if self.is_used {
+            limit.during(self.renew(database)).await??;
+        }
+        self.is_used = true;
+        let timeouts = format!(
+            "SET standard_conforming_strings = on; SET lock_timeout = {}; SET statement_timeout = {}",
+            limit.cap(lock_timeout).as_millis(),
+            limit.cap(statement_timeout).as_millis(),
+        );
+        sqlx::raw_sql(AssertSqlSafe(timeouts))
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn renew(&mut self, database: &Database) -> Result<(), Refusal> {
+        self.reset().await?;
+        if !self.is_only {
+            match second(database).await? {
+                Some(next) => return self.hand_over(next).await,
+                None => self.is_only = true,
+            }
+        }
+        self.discard().await
+    }
+
+    /// Hands the lock over without a gap: the next session stands in its queue before this one lets go.
+    async fn hand_over(&mut self, mut next: Self) -> Result<(), Refusal> {
+        let id = lock::lock_id(&mut self.connection).await?;
+        let release = async {
+            while !lock::is_asked_for_by(next.id, id, &mut self.connection).await? {
+                sleep(Duration::from_millis(1)).await;
+            }
+            lock::release(id, &mut self.connection).await
+        };
+        let wait = lock::wait(id, &mut next.connection);
+        let (waited, released) = futures_util::join!(wait, release);
+        released?;
+        waited?;
+        let last = std::mem::replace(self, next);
+        let _ = last.connection.close().await;
+        Ok(())
+    }
+
+    /// Where no other session is to be had: `DISCARD ALL`, but for the lock.
+    async fn discard(&mut self) -> Result<(), Refusal> {
+        const ALL: &str = "CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP";
+        sqlx::raw_sql(ALL).execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    /// Takes back what a file has set, for the statements of the migrator. Works in any transaction.
+    pub async fn reset(&mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL")
+            .execute(&mut self.connection)
+            .await
+            .map(drop)
+    }
+}
+
+/// Another session, unless a role, a server or a pooler has none to give.
+async fn second(database: &Database) -> Result<Option<Session>, Refusal> {
+    match timeout(PATIENCE, Session::open(database)).await {
+        Err(_) | Ok(Err(Refusal::Database(Reason::TooManyConnections))) => Ok(None),
+        Ok(opened) => opened.map(Some),
+    }
+}

@@ -1,0 +1,262 @@
+//! The table in which sqlx keeps what is applied. The settings of a session must not decide which one that is: it is
+//! found in whatever schema it lies, and there is one.
+
+use super::{files::name, lock::lock_id};
+use futures_util::TryStreamExt;
+use sqlx::{
+    AssertSqlSafe, Either, Executor, PgConnection, Postgres, Row,
+    migrate::Migration,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+use std::time::Duration;
+
+/// A row.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Applied {
+    pub version: i64,
+    pub success: bool,
+    pub checksum: Vec<u8>,
+}
+
+/// The table cannot be used, whatever is in it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    #[error("there is more than one table of migrations, {0}: drop or rename all but the one that is right")]
+    Several(String),
+    #[error("{0} cannot be read: the role has no USAGE on its schema")]
+    NoUsage(String),
+    #[error("the table of migrations cannot be created: no schema of the search_path exists")]
+    NoSchema,
+    #[error("the table of migrations is not there any more")]
+    Gone,
+}
+
+impl From<Unusable> for sqlx::Error {
+    fn from(unusable: Unusable) -> Self {
+        Self::Configuration(unusable.into())
+    }
+}
+
+/// Wherever the table lies. Schemas of the system and of temporary tables begin with `pg_`, and no other may.
+const FOUND: &str = "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = '_sqlx_migrations' AND c.relkind IN ('r', 'p', 'v', 'f')
+      AND n.nspname OPERATOR(pg_catalog.!~) '^pg_' AND n.nspname <> 'information_schema'";
+const NAMES: &str =
+    "pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.relname), ' and ' ORDER BY n.nspname)";
+
+/// The rows by version; none where there is no such table; without what another migrator is at just now. One round trip
+/// in the simple protocol, unless a row is dirty, and no prepared statement: a pooler in transaction mode can answer it.
+///
+/// # Errors
+/// Those of the connection; [`Unusable`] as `Configuration`.
+pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+    let (_, rows) = look(connection, "true").await?;
+    if rows.iter().all(|row| row.success) {
+        return Ok(rows);
+    }
+    // Rows and a lock that are looked at one after the other do not belong together: a migrator begins or ends in
+    // between. While this transaction shares the lock, no migrator works, and a row that is dirty stays so.
+    let id = lock_id(connection).await?;
+    let share = format!("pg_catalog.pg_try_advisory_xact_lock_shared({id})");
+    let (is_shared, mut rows) = look(connection, &share).await?;
+    if !is_shared {
+        rows.retain(|row| row.success);
+    }
+    Ok(rows)
+}
+
+/// One message, which is one transaction: finds the table, evaluates `condition`, and then reads the rows. The name of
+/// the table is known only then, so that the search path leads the last statement to it.
+async fn look(connection: &mut PgConnection, condition: &str) -> Result<(bool, Vec<Applied>), sqlx::Error> {
+    const UNDEFINED_TABLE: &str = "42P01";
+    let sql = format!(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+         SELECT pg_catalog.count(*) AS tables, {NAMES} AS names, {condition} AS condition,
+                pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')) AS usable,
+                pg_catalog.set_config('search_path', coalesce(
+                    pg_catalog.min(pg_catalog.quote_ident(n.nspname)) || ', pg_temp', 'pg_temp'), true)
+         {FOUND};
+         SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version"
+    );
+    let (rows, error) = rows(connection, sql).await;
+    let (found, rows) = match (rows.split_first(), error) {
+        (Some(found), None) => found,
+        (Some(found), Some(sqlx::Error::Database(error))) if error.code().as_deref() == Some(UNDEFINED_TABLE) => found,
+        (_, Some(error)) => return Err(error),
+        (None, None) => return Err(sqlx::Error::RowNotFound),
+    };
+    named(found)?;
+    let rows = rows.iter().map(|row| {
+        Ok(Applied {
+            version: row.try_get("version")?,
+            success: row.try_get("success")?,
+            checksum: row.try_get("checksum")?,
+        })
+    });
+    Ok((found.try_get("condition")?, rows.collect::<Result<_, sqlx::Error>>()?))
+}
+
+/// The rows of all statements up to the first that fails.
+async fn rows(connection: &mut PgConnection, sql: String) -> (Vec<PgRow>, Option<sqlx::Error>) {
+    let mut rows = Vec::new();
+    let mut answers = connection.fetch_many(sqlx::raw_sql(AssertSqlSafe(sql)));
+    loop {
+        match answers.try_next().await {
+            Ok(Some(Either::Right(row))) => rows.push(row),
+            Ok(Some(Either::Left(_))) => {}
+            Ok(None) => return (rows, None),
+            Err(error) => return (rows, Some(error)),
+        }
+    }
+}
+
+/// The qualified name, unless there is no table.
+fn named(found: &PgRow) -> Result<Option<String>, sqlx::Error> {
+    let tables: i64 = found.try_get("tables")?;
+    let Some(names) = found.try_get::<Option<String>, _>("names")? else {
+        return Ok(None);
+    };
+    if tables > 1 {
+        Err(Unusable::Several(names).into())
+    } else if !found.try_get::<bool, _>("usable")? {
+        Err(Unusable::NoUsage(names).into())
+    } else {
+        Ok(Some(names))
+    }
+}
+
+/// The table by its qualified name.
+pub(super) struct Table(String);
+
+impl Table {
+    /// Finds the table; asks the catalog alone, so that it works in any transaction.
+    ///
+    /// # Errors
+    /// Those of the connection; [`Unusable`] as `Configuration`.
+    pub async fn find(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
+        let sql = format!(
+            "SELECT pg_catalog.count(*) AS tables, {NAMES} AS names,
+                    pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')) AS usable {FOUND}"
+        );
+        let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
+        Ok(named(&found)?.map(Self))
+    }
+
+    /// Finds the table, or creates it as sqlx does, in the first schema of the search path that exists.
+    ///
+    /// # Errors
+    /// As [`Table::find`].
+    pub async fn find_or_create(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        if let Some(table) = Self::find(connection).await? {
+            return Ok(table);
+        }
+        let first = "SELECT pg_catalog.quote_ident(pg_catalog.current_schema()) AS schema";
+        let row = sqlx::raw_sql(first).fetch_one(&mut *connection).await?;
+        let schema = row.try_get::<Option<String>, _>("schema")?.ok_or(Unusable::NoSchema)?;
+        let table = Self(format!("{schema}._sqlx_migrations"));
+        let create = format!(
+            "CREATE TABLE {} (version bigint PRIMARY KEY, description text NOT NULL, installed_on timestamptz NOT NULL
+             DEFAULT now(), success boolean NOT NULL, checksum bytea NOT NULL, execution_time bigint NOT NULL)",
+            table.0
+        );
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(connection).await?;
+        Ok(table)
+    }
+
+    /// Records a file: as applied where `took` says how long, and as begun where not. A row that is there already is an
+    /// error: then somebody else has been here.
+    pub async fn insert(
+        &self,
+        file: &Migration,
+        took: Option<Duration>,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        let sql = format!(
+            "INSERT INTO {} (version, description, success, checksum, execution_time) VALUES ($1, $2, $3, $4, $5)",
+            self.0
+        );
+        let insert = sqlx::query(AssertSqlSafe(sql))
+            .bind(file.version)
+            .bind(&*file.description)
+            .bind(took.is_some())
+            .bind(&*file.checksum)
+            .bind(took.map_or(-1, nanoseconds));
+        one(insert, file, connection).await
+    }
+
+    /// Changes a file's record: to begun, or to applied, after `took` where that is known.
+    pub async fn update(
+        &self,
+        file: &Migration,
+        success: bool,
+        took: Option<Duration>,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        let sql = format!(
+            "UPDATE {} SET success = $2, execution_time = coalesce($3, execution_time) WHERE version = $1",
+            self.0
+        );
+        let update = sqlx::query(AssertSqlSafe(sql))
+            .bind(file.version)
+            .bind(success)
+            .bind(took.map(nanoseconds));
+        one(update, file, connection).await
+    }
+
+    /// Takes a file's record out.
+    pub async fn delete(&self, file: &Migration, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let sql = format!("DELETE FROM {} WHERE version = $1", self.0);
+        one(sqlx::query(AssertSqlSafe(sql)).bind(file.version), file, connection).await
+    }
+
+    /// Replaces all records by those of `files`, as if they had been applied.
+    pub async fn replace<'a>(
+        &self,
+        version: i64,
+        files: impl Iterator<Item = &'a Migration>,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        let newer = format!("DELETE FROM {} WHERE version > $1", self.0);
+        sqlx::query(AssertSqlSafe(newer))
+            .persistent(false)
+            .bind(version)
+            .execute(&mut *connection)
+            .await?;
+        let upsert = format!(
+            "INSERT INTO {} (version, description, success, checksum, execution_time) VALUES ($1, $2, true, $3, -1)
+             ON CONFLICT (version) DO UPDATE SET success = true, checksum = $3",
+            self.0
+        );
+        for file in files {
+            sqlx::query(AssertSqlSafe(upsert.clone()))
+                .persistent(false)
+                .bind(file.version)
+                .bind(&*file.description)
+                .bind(&*file.checksum)
+                .execute(&mut *connection)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn nanoseconds(took: Duration) -> i64 {
+    i64::try_from(took.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A change of one record, prepared without a name, because a file may have dropped all that have one.
+async fn one(
+    change: Query<'_, Postgres, PgArguments>,
+    file: &Migration,
+    connection: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    let changed = change.persistent(false).execute(connection).await?;
+    if changed.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(sqlx::Error::Protocol(format!(
+        "the record of {} is not there any more",
+        name(file)
+    )))
+}
