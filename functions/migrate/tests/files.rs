@@ -7,8 +7,7 @@ mod folder;
 
 use folder::{Folder, TABLE, refused};
 use shared::{
-    config::{self, Env},
-    database::{Database, Reason},
+    database::Reason,
     testing::{Postgres, scalar},
 };
 use std::fs;
@@ -23,22 +22,6 @@ async fn tables(url: &str, name: &str) -> i64 {
     .await
 }
 
-/// What the health check finds of a database, with the files of `folder`.
-async fn health(folder: &Folder, url: &str) -> Result<Option<Reason>, Reason> {
-    let settings = [
-        ("DATABASE_URL", url.to_owned()),
-        ("MIGRATIONS_DIR", folder.path().to_owned()),
-    ];
-    let env = Env::new(move |key| {
-        settings
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value.clone())
-    });
-    let database = Database::connect_lazy(config::Database::from_env(&env));
-    database.schema().await.map(|schema| schema.fault)
-}
-
 #[tokio::test]
 async fn two_files_with_one_version_are_refused_by_both_names_in_every_command_and_in_health() {
     let (folder, url) = (Folder::with(&TABLE), Postgres::shared().empty_database().await);
@@ -47,7 +30,7 @@ async fn two_files_with_one_version_are_refused_by_both_names_in_every_command_a
         ("0002_a.down.sql", "DROP TABLE a;"),
     ]);
     folder.ok(&url, "up");
-    assert_eq!(health(&folder, &url).await, Ok(None));
+    assert_eq!(folder.health(&url).await, Ok(None));
     folder.add(&[
         ("0002_b.up.sql", "CREATE TABLE b ();"),
         ("0002_b.down.sql", "DROP TABLE b;"),
@@ -61,7 +44,7 @@ async fn two_files_with_one_version_are_refused_by_both_names_in_every_command_a
             &["0002_a.up.sql", "0002_b.up.sql"],
         );
     }
-    assert_eq!(health(&folder, &url).await, Err(Reason::Misconfigured));
+    assert_eq!(folder.health(&url).await, Err(Reason::Misconfigured));
     assert_eq!(tables(&url, "b").await, 0);
 }
 
@@ -81,7 +64,7 @@ async fn a_name_that_is_almost_right_is_refused_by_that_name_in_every_command_an
         for line in ALL_COMMANDS {
             refused(&folder, &url, line, "misconfigured", &[name]);
         }
-        assert_eq!(health(&folder, &url).await, Err(Reason::Misconfigured));
+        assert_eq!(folder.health(&url).await, Err(Reason::Misconfigured));
     }
     let folder = Folder::with(&TABLE);
     fs::create_dir(format!("{}/0002_x", folder.path())).unwrap();

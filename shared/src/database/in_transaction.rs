@@ -5,7 +5,7 @@ use super::{
     files::{Files, name, sql},
     session::Session,
     table::{Table, Unusable},
-    undone::{transactions, undone},
+    undone::{is_only_one_since, transactions},
 };
 use sqlx::{
     AssertSqlSafe, PgConnection,
@@ -91,19 +91,17 @@ impl Applier<'_> {
             .prepare(database, limit, settings.lock_timeout, settings.statement_timeout)
             .await?;
         let before = transactions(&mut self.session.connection).await?;
-        let Err(error) = limit
-            .running(self.session.id, run_and_record(&mut self.session, file, sql, before))
-            .await
-        else {
+        let ran = limit.running(self.session.id, commit(&mut self.session, file, sql, before));
+        let Err((error, is_over)) = ran.await else {
             return Ok(Ok(()));
         };
-        match undone(&mut self.session.connection, before).await {
+        if !is_over && execute("ROLLBACK", &mut self.session.connection).await.is_err() {
+            return Err(lost(file, &error));
+        }
+        match is_only_one_since(before, &mut self.session.connection).await {
             Ok(true) => Ok(Err(error)),
             Ok(false) => Err(self.ended_its_transaction(file).await?),
-            Err(_) => Err(Refusal::Lost {
-                file: name(file),
-                cause: postgres_message(&error, file),
-            }),
+            Err(_) => Err(lost(file, &error)),
         }
     }
 
@@ -130,6 +128,21 @@ impl Applier<'_> {
     }
 }
 
+fn lost(file: &Migration, error: &sqlx::Error) -> Refusal {
+    Refusal::Lost {
+        file: name(file),
+        cause: postgres_message(error, file),
+    }
+}
+
+/// Runs the file to its end. A `COMMIT` that fails has ended the transaction as well: then the error comes with `true`.
+async fn commit(session: &mut Session, file: &Migration, sql: &str, before: u32) -> Result<(), (sqlx::Error, bool)> {
+    let ran = run_and_record(session, file, sql, before).await;
+    ran.map_err(|error| (error, false))?;
+    let committed = execute("COMMIT", &mut session.connection).await;
+    committed.map_err(|error| (error, true))
+}
+
 /// Whatever the file has set is taken back before its record is written, and the table is where it is by then.
 async fn run_and_record(session: &mut Session, file: &Migration, sql: &str, before: u32) -> Result<(), sqlx::Error> {
     let start = Instant::now();
@@ -148,7 +161,7 @@ async fn run_and_record(session: &mut Session, file: &Migration, sql: &str, befo
     } else {
         table.insert(file, Some(start.elapsed()), connection).await?;
     }
-    execute("COMMIT", connection).await
+    Ok(())
 }
 
 /// In the simple protocol, which takes any number of statements.

@@ -5,7 +5,7 @@ use super::{
     files::{Files, name},
     in_transaction::{Applier, execute, postgres_message},
     table::{Table, Unusable},
-    undone::transactions,
+    undone::{is_only_one_since, transactions},
 };
 use sqlx::{PgConnection, migrate::Migration};
 use std::time::{Duration, Instant};
@@ -60,12 +60,12 @@ impl Applier<'_> {
     /// The mark is taken back only where all that the file did is undone.
     async fn failed(&mut self, file: &Migration, cause: String, before: u32) -> Result<(), Refusal> {
         let connection = &mut self.session.connection;
-        let Ok(now) = transactions(connection).await else {
+        let Ok(is_undone) = is_only_one_since(before, connection).await else {
             return Err(half_done(self.files, file, &cause, None));
         };
         self.session.reset().await?;
         let connection = &mut self.session.connection;
-        if now != before.wrapping_add(2) {
+        if !is_undone {
             return Err(dirty(self.files, file, Some(&cause), connection).await?);
         }
         let table = Table::find(connection).await?.ok_or(Unusable::Gone)?;

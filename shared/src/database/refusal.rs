@@ -59,10 +59,10 @@ pub enum Refusal {
         /// The newest version of this build.
         expected: i64,
     },
-    /// A file that runs outside of a transaction began and did not end well.
+    /// A file began, did not end well, and is not proven undone.
     #[error(
-        "{file} is dirty: it began outside of a transaction and may be half done ({cause}). {found}. Then record where the \
-         schema is: `migrate stamp {version}` if its effect is there, `migrate stamp {before}` if it is not"
+        "{file} is dirty: it may be half done ({cause}). {found}. Then record where the schema is: `migrate stamp \
+         {version}` if its effect is there, `migrate stamp {before}` if it is not"
     )]
     Dirty {
         /// The file's name.

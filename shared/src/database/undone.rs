@@ -3,7 +3,6 @@
 //! and a command that works in several transactions, such as those with CONCURRENTLY, count as more.
 //! Source: <https://www.postgresql.org/docs/current/transaction-id.html>.
 
-use super::in_transaction::execute;
 use sqlx::{PgConnection, Row};
 
 /// The number of this session's transaction: the next one's is 1 more.
@@ -18,11 +17,10 @@ pub(super) async fn transactions(connection: &mut PgConnection) -> Result<u32, s
     number.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-/// Ends what failed after `before`, and says whether it was one transaction.
+/// Was there one transaction since that number, which is over by now?
 ///
 /// # Errors
 /// The connection is lost, so that nothing is proven.
-pub(super) async fn undone(connection: &mut PgConnection, before: u32) -> Result<bool, sqlx::Error> {
-    execute("ROLLBACK", connection).await?;
+pub(super) async fn is_only_one_since(before: u32, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     Ok(transactions(connection).await? == before.wrapping_add(2))
 }
