@@ -8,7 +8,11 @@ mod folder;
 use folder::{COLUMN, Folder, INDEX, TABLE};
 use shared::testing::{Postgres, execute, scalar};
 use sqlx::Connection;
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    process::Child,
+    time::{Duration, Instant},
+};
 
 #[tokio::test]
 async fn twenty_migrators_twenty_times_apply_each_file_once_and_all_end_with_0() {
@@ -65,17 +69,34 @@ async fn a_concurrent_index_that_is_being_built_is_not_dirty() {
     drop(migrator);
 }
 
-/// The control: why the lock is polled. Each waits in the server, which holds a snapshot that the index waits for.
+/// The control: why the lock is polled. Each waits in the server, which holds a snapshot that the index waits for. A
+/// reader keeps the index back until the second one waits.
 #[tokio::test]
 async fn two_plain_sqlx_migrators_deadlock_on_a_concurrent_index() {
     let folder = Folder::with(&[TABLE, INDEX].concat());
     let url = Postgres::shared().empty_database().await;
     let migrator = sqlx::migrate::Migrator::new(Path::new(folder.path())).await.unwrap();
+    execute(&url, TABLE[0].1).await;
+    folder.ok(&url, "stamp 1");
+    let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
+    let mut open = reader.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
+        .execute(&mut *open)
+        .await
+        .unwrap();
     let run = async || {
         let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
         migrator.run_direct(None, &mut connection, false).await
     };
-    let (first, second) = futures_util::join!(run(), run());
+    let second = async {
+        until(&url, "pg_index WHERE NOT indisvalid").await;
+        run().await
+    };
+    let release = async {
+        until(&url, "pg_locks WHERE locktype = 'advisory' AND NOT granted").await;
+        open.rollback().await.unwrap();
+    };
+    let (first, second, ()) = futures_util::join!(run(), second, release);
     let failed = [first, second]
         .into_iter()
         .find_map(Result::err)
@@ -83,50 +104,104 @@ async fn two_plain_sqlx_migrators_deadlock_on_a_concurrent_index() {
     assert!(failed.to_string().contains("deadlock detected"), "{failed}");
 }
 
-#[tokio::test]
-async fn killed_at_any_point_the_next_run_is_clean_or_names_the_dirty_file_and_the_way_out() {
-    // Long enough to be hit: in a transaction, and outside of one.
-    let folder = Folder::with(&[
+async fn until(url: &str, condition: &str) {
+    let start = Instant::now();
+    while scalar(url, &format!("SELECT count(*) FROM {condition}")).await == 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {condition}");
+    }
+}
+
+/// In a transaction and outside of one, long enough to be hit.
+fn four_files() -> Folder {
+    Folder::with(&[
         (
             "0001_cases.up.sql",
             "CREATE TABLE cases (id bigint, name text); SELECT pg_sleep(0.05);",
         ),
-        ("0001_cases.down.sql", "DROP TABLE cases;"),
         (
             "0002_fill.up.sql",
-            "INSERT INTO cases SELECT g, 'name ' || g FROM generate_series(1, 20000) g;",
+            "INSERT INTO cases SELECT g, 'name ' || g FROM generate_series(1, 20000) g; SELECT pg_sleep(0.05);",
         ),
-        ("0002_fill.down.sql", "DELETE FROM cases;"),
         ("0003_names.up.sql", INDEX[0].1),
-        ("0003_names.down.sql", INDEX[1].1),
         ("0004_closed.up.sql", COLUMN[0].1),
-        ("0004_closed.down.sql", COLUMN[1].1),
-    ]);
-    let postgres = Postgres::start(&[]);
-    let mut dirty = 0;
-    for delay in (0..240).step_by(8) {
-        let url = postgres.empty_database().await;
-        let mut killed = folder.migrate(&url).start_run(&["up"]);
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-        killed.kill().unwrap();
-        killed.wait().unwrap();
-        let (code, report) = folder.run(&url, "up");
-        if code != Some(0) {
-            dirty += 1;
-            assert_eq!(report["reason"], "schema_dirty", "{report}");
-            let detail = report["detail"].as_str().unwrap();
-            assert!(
-                detail.contains("0003_names.up.sql") && detail.contains("stamp 2"),
-                "{detail}"
-            );
-            execute(&url, "DROP INDEX IF EXISTS cases_by_name").await;
-            folder.ok(&url, "stamp 2");
-            folder.ok(&url, "up");
-        }
-        assert_eq!(scalar(&url, "SELECT count(*) FROM cases").await, 20000);
-        let valid = "SELECT count(*) FROM pg_index WHERE indexrelid = 'cases_by_name'::regclass AND indisvalid";
-        assert_eq!(scalar(&url, valid).await, 1);
-        assert_eq!(folder.ok(&url, "status")["status"], "current");
+    ])
+}
+
+/// Was it still at work?
+fn kill(mut migrator: Child) -> bool {
+    let is_running = migrator.try_wait().unwrap().is_none();
+    migrator.kill().unwrap();
+    migrator.wait().unwrap();
+    is_running
+}
+
+/// The next run is clean, or names the dirty file and the way out, which leads there. Was it dirty?
+async fn mend(folder: &Folder, url: &str) -> bool {
+    let (code, report) = folder.run(url, "up");
+    let is_dirty = code != Some(0);
+    if is_dirty {
+        assert_eq!(report["reason"], "schema_dirty", "{report}");
+        let detail = report["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("0003_names.up.sql") && detail.contains("stamp 2"),
+            "{detail}"
+        );
+        execute(url, "DROP INDEX IF EXISTS cases_by_name").await;
+        folder.ok(url, "stamp 2");
+        folder.ok(url, "up");
     }
-    eprintln!("{dirty} of 30 were killed outside of a transaction");
+    assert_eq!(scalar(url, "SELECT count(*) FROM cases").await, 20000);
+    let valid = "SELECT count(*) FROM pg_index WHERE indexrelid = 'cases_by_name'::regclass AND indisvalid";
+    assert_eq!(scalar(url, valid).await, 1);
+    assert_eq!(folder.ok(url, "status")["status"], "current");
+    is_dirty
+}
+
+#[tokio::test]
+async fn killed_at_any_point_the_next_run_is_clean_or_names_the_dirty_file_and_the_way_out() {
+    const POINTS: u32 = 24;
+    let (folder, postgres) = (four_files(), Postgres::start(&[]));
+    let start = Instant::now();
+    folder.ok(&postgres.empty_database().await, "up");
+    let whole = start.elapsed();
+    let mut hits = 0;
+    for point in 0..POINTS {
+        let url = postgres.empty_database().await;
+        let migrator = folder.migrate(&url).start_run(&["up"]);
+        tokio::time::sleep(whole * point / POINTS).await;
+        hits += u32::from(kill(migrator));
+        mend(&folder, &url).await;
+    }
+    assert!(hits > POINTS / 2, "{hits} of {POINTS} were still at work");
+}
+
+#[tokio::test]
+async fn killed_in_a_transaction_the_next_run_is_clean_and_outside_of_one_it_is_not() {
+    let (folder, postgres) = (four_files(), Postgres::start(&[]));
+    let url = postgres.empty_database().await;
+    let migrator = folder.migrate(&url).start_run(&["up"]);
+    until(&url, "pg_stat_activity WHERE wait_event = 'PgSleep'").await;
+    assert!(kill(migrator), "the fault struck");
+    assert!(!mend(&folder, &url).await);
+
+    let url = postgres.empty_database().await;
+    folder.ok(&url, "up --to 2");
+    let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
+    let mut open = reader.begin().await.unwrap();
+    let lock = sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE");
+    lock.execute(&mut *open).await.unwrap();
+    let migrator = folder.migrate(&url).start_run(&["up"]);
+    until(&url, "pg_index WHERE NOT indisvalid").await;
+    assert!(kill(migrator), "the fault struck");
+    // The server notices within a second, although the statement waits for the reader.
+    let at_work = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrate'";
+    let start = Instant::now();
+    while scalar(&url, at_work).await > 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "the index is still being built"
+        );
+    }
+    open.rollback().await.unwrap();
+    assert!(mend(&folder, &url).await);
 }
