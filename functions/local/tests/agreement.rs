@@ -5,8 +5,8 @@
 #[path = "fixture/checkout.rs"]
 mod checkout;
 
-use checkout::{WITHOUT_ROUTE, checkout, functions, routes};
-use std::{collections::BTreeSet, fs};
+use checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
+use std::{collections::BTreeSet, fs, process::Command};
 
 #[test]
 fn every_function_has_a_folder_and_a_line_in_the_route_table() {
@@ -99,4 +99,32 @@ fn the_settings_table_of_the_readme_names_every_setting_and_no_other() {
     let internal = BTreeSet::from(["CARGO_MANIFEST_DIR".to_owned()]);
     let code: BTreeSet<String> = settings_in_the_code().difference(&internal).cloned().collect();
     assert_eq!(code, named);
+}
+
+/// A migration as git checks it out on a machine that is set to CRLF, by the rules of `attributes`.
+fn checked_out_with_crlf(attributes: &str) -> String {
+    const MIGRATION: &str = "migrations/0001_migration_runs.up.sql";
+    let folder = tempfile::tempdir().unwrap();
+    let (source, clone) = (folder.path().join("source"), folder.path().join("clone"));
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(folder.path())
+            .args(["-c", "user.name=n", "-c", "user.email=e"]);
+        let output = git.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    git(&["init", "--quiet", "source"]);
+    fs::create_dir(source.join("migrations")).unwrap();
+    fs::copy(checkout().join(MIGRATION), source.join(MIGRATION)).unwrap();
+    fs::write(source.join(".gitattributes"), attributes).unwrap();
+    git(&["-C", "source", "add", "."]);
+    git(&["-C", "source", "commit", "--quiet", "--message", "all"]);
+    git(&["clone", "--quiet", "-c", "core.autocrlf=true", "source", "clone"]);
+    fs::read_to_string(clone.join(MIGRATION)).unwrap()
+}
+
+#[test]
+fn a_checkout_has_the_same_bytes_whatever_line_ends_git_is_set_to() {
+    assert!(!checked_out_with_crlf(&text(".gitattributes")).contains('\r'));
+    assert!(checked_out_with_crlf("").contains('\r'), "the control");
 }

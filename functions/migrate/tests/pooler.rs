@@ -8,6 +8,7 @@ use shared::{
     database::Database,
     testing::{Function, Postgres, free_port, scalar, wait_for_port},
 };
+use sqlx::{ConnectOptions, Row, postgres::PgConnectOptions};
 use std::{
     fs,
     process::{Child, Command, Stdio},
@@ -92,6 +93,13 @@ async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
         scalar(&url, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await,
         0
     );
+    // Nor a setting, which whoever is lent the session next would have.
+    let options: PgConnectOptions = pooler.url(&url).parse().unwrap();
+    let mut next = options.extra_float_digits(None).connect().await.unwrap();
+    let settings = "SELECT count(*) FROM pg_settings WHERE source = 'session'
+                    AND (name LIKE '%_timeout' OR name IN ('search_path', 'client_connection_check_interval'))";
+    let row = sqlx::raw_sql(settings).fetch_one(&mut next).await.unwrap();
+    assert_eq!(row.get::<i64, _>(0), 0);
     assert_eq!(migrate(&url, "up")["status"], "migrated");
     assert_eq!(migrate(&pooler.url(&url), "up")["status"], "nothing_to_do");
     // What a health check asks, by sessions that share the server's.

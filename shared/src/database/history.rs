@@ -1,6 +1,6 @@
 //! The trail from releases to schemas: a table that a migration makes.
 
-use super::{Migrator, Refusal, Run, session::Session};
+use super::{Migrator, Refusal, Run};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
@@ -29,8 +29,8 @@ impl Migrator {
     }
 
     async fn read_history(&self) -> Result<Vec<Record>, Refusal> {
-        let mut session = Session::open(&self.database).await?;
-        let Some(table) = table_of_runs(&mut session.connection).await? else {
+        let mut connection = self.database.connect().await?;
+        let Some(table) = table_of_runs(&mut connection).await? else {
             return Ok(Vec::new());
         };
         let sql = format!(
@@ -39,7 +39,7 @@ impl Migrator {
                FROM {table} ORDER BY id DESC LIMIT 100"#,
         );
         let records = sqlx::query_as(AssertSqlSafe(sql)).persistent(false);
-        Ok(records.fetch_all(&mut session.connection).await?)
+        Ok(records.fetch_all(&mut connection).await?)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     Database, Refusal,
     files::{Files, name, sql},
     history::record,
-    in_transaction::Applier,
+    in_transaction::{Applier, execute},
     limit::Limit,
     lock,
     no_transaction::invalid_indexes,
@@ -115,9 +115,8 @@ impl Migrator {
 
     async fn read_plan(&self) -> Result<Vec<File>, Refusal> {
         let files = self.database.files().await?;
-        let mut session = Session::open(&self.database).await?;
-        let rows = applied(&mut session.connection).await?;
-        validate(files, &rows, &mut session.connection).await?;
+        let (mut connection, rows) = self.look().await?;
+        validate(files, &rows, &mut connection).await?;
         let planned = pending(files, &rows).map(|file| {
             sql(file)?;
             Ok(File {
@@ -139,9 +138,8 @@ impl Migrator {
 
     async fn read_status(&self) -> Result<(Schema, Vec<Migration>, Option<String>), Refusal> {
         let files = self.database.files().await?;
-        let mut session = Session::open(&self.database).await?;
-        let rows = applied(&mut session.connection).await?;
-        let invalid = invalid_indexes(&mut session.connection).await?;
+        let (mut connection, rows) = self.look().await?;
+        let invalid = invalid_indexes(&mut connection).await?;
         Ok((compare(files, &rows), states(files, &rows), invalid))
     }
 
@@ -163,11 +161,11 @@ impl Migrator {
     /// The server forgets a request that comes between two statements.
     async fn keep_cancelling(&self) -> Infallible {
         loop {
-            if let (Some(session), Ok(mut other)) = (self.limit.session(), self.database.connect().await)
+            if let Some(session) = self.limit.session()
+                && let Ok(mut other) = self.database.connect().await
                 && self.limit.session() == Some(session)
             {
-                let cancel = sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").bind(session);
-                let _ = cancel.execute(&mut other).await;
+                let _ = execute(&format!("SELECT pg_catalog.pg_cancel_backend({session})"), &mut other).await;
             }
             sleep(Duration::from_millis(250)).await;
         }
@@ -176,15 +174,15 @@ impl Migrator {
     /// On sessions of its own: whatever happens to it, its lock ends with it.
     async fn work(&self, change: Change) -> Result<Run, Refusal> {
         let files = self.database.files().await?;
-        let (mut session, rows) = self.limit.during(self.look()).await??;
+        let (mut connection, rows) = self.limit.during(self.look()).await??;
         // Nothing to do needs no lock: a job that runs twice costs one query.
         if let Change::Up(to) = change
             && bounded(files, &rows, to)?.is_empty()
         {
-            validate(files, &rows, &mut session.connection).await?;
+            validate(files, &rows, &mut connection).await?;
             return Ok(nothing_to_do(files, &rows));
         }
-        self.limit.during(self.lock(&mut session.connection)).await??;
+        let mut session = self.limit.during(self.lock(connection)).await??;
         let start = Instant::now();
         let table = Table::find_or_create(&mut session.connection).await?;
         let before = applied(&mut session.connection).await?;
@@ -202,24 +200,29 @@ impl Migrator {
             run.duration_ms = start.elapsed().as_millis() as i64;
         }
         // Files that were applied before the one that failed are history too.
-        if run.version_after != run.version_before {
-            record(connection, &self.release, run).await?;
-        }
+        let recorded = if run.version_after == run.version_before {
+            Ok(())
+        } else {
+            record(connection, &self.release, run).await
+        };
         done?;
         after?;
-        applier.session.connection.close().await?;
+        recorded?;
+        let _ = applier.session.connection.close().await;
         Ok(run)
     }
 
-    async fn look(&self) -> Result<(Session, Vec<Applied>), Refusal> {
-        let mut session = Session::open(&self.database).await?;
-        let rows = applied(&mut session.connection).await?;
-        Ok((session, rows))
+    async fn look(&self) -> Result<(PgConnection, Vec<Applied>), Refusal> {
+        let mut connection = self.database.connect().await?;
+        let rows = applied(&mut connection).await?;
+        Ok((connection, rows))
     }
 
-    async fn lock(&self, connection: &mut PgConnection) -> Result<(), Refusal> {
-        lock::refuse_pooler(&self.database, connection).await?;
-        lock::acquire(connection, self.settings.wait).await
+    async fn lock(&self, mut connection: PgConnection) -> Result<Session, Refusal> {
+        lock::refuse_pooler(&self.database, &mut connection).await?;
+        let mut session = Session::new(connection).await?;
+        lock::acquire(&mut session.connection, self.settings.wait).await?;
+        Ok(session)
     }
 }
 

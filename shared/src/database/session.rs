@@ -21,9 +21,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects. The server notices within a second when this process is gone, and does not end a session that waits.
-    pub async fn open(database: &Database) -> Result<Self, Refusal> {
-        let mut connection = database.connect().await?;
+    /// Takes a connection that is known to be a session: a pooler would hand these settings on to others. The server
+    /// notices within a second when this process is gone, and does not end a session that waits.
+    pub async fn new(mut connection: PgConnection) -> Result<Self, Refusal> {
         let row = sqlx::raw_sql(
             "SELECT pg_catalog.pg_backend_pid() AS id, (SELECT pg_catalog.count(pg_catalog.set_config(name, value, false))
                 FROM pg_catalog.pg_settings JOIN (VALUES ('client_connection_check_interval', '1s'),
@@ -109,7 +109,8 @@ impl Session {
 
 /// Another session, unless a role, a server or a pooler has none to give.
 async fn second(database: &Database) -> Result<Option<Session>, Refusal> {
-    match timeout(PATIENCE, Session::open(database)).await {
+    let open = async { Session::new(database.connect().await?).await };
+    match timeout(PATIENCE, open).await {
         Err(_) | Ok(Err(Refusal::Database(Reason::TooManyConnections))) => Ok(None),
         Ok(opened) => opened.map(Some),
     }
