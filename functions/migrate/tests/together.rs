@@ -69,6 +69,33 @@ async fn a_concurrent_index_that_is_being_built_is_not_dirty() {
     drop(migrator);
 }
 
+/// Which waits in the server's queue, and has its turn between two files.
+#[tokio::test]
+async fn sqlx_itself_may_have_its_turn_between_two_files() {
+    let folder = Folder::with(&[
+        ("0001_slow.up.sql", "CREATE TABLE slow (); SELECT pg_sleep(0.5)"),
+        ("0002_next.up.sql", "CREATE TABLE next ()"),
+        ("0003_last.up.sql", "CREATE TABLE last ()"),
+    ]);
+    let url = Postgres::shared().empty_database().await;
+    let migrator = sqlx::migrate::Migrator::new(Path::new(folder.path())).await.unwrap();
+    let first = folder.migrate(&url).start_run(&["up", "--json"]);
+    until(
+        &url,
+        "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+    )
+    .await;
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    let output = first.wait_with_output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !log.contains("0003_last"), "{output:?}");
+    assert_eq!(
+        scalar(&url, "SELECT count(*) FROM _sqlx_migrations WHERE success").await,
+        3
+    );
+}
+
 /// The control: why the lock is polled. Each waits in the server, which holds a snapshot that the index waits for. A
 /// reader keeps the index back until the second one waits.
 #[tokio::test]

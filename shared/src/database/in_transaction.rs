@@ -30,7 +30,7 @@ impl Applier<'_> {
     pub async fn run(&mut self, file: &Migration) -> Result<(), Refusal> {
         self.migrator
             .limit
-            .check(&format!("{} has not begun, nor has any file after it", name(file)))?;
+            .check(format!("{} has not begun, nor has any file after it", name(file)))?;
         let start = Instant::now();
         tracing::info!(file = name(file), "running");
         let sql = sql(file)?;
@@ -47,6 +47,17 @@ impl Applier<'_> {
         Ok(())
     }
 
+    /// A session for the next file or attempt.
+    pub async fn renew(&mut self) -> Result<(), Refusal> {
+        let Migrator {
+            database,
+            limit,
+            settings,
+            ..
+        } = self.migrator;
+        limit.during(self.session.renew(database, settings.wait)).await?
+    }
+
     /// Another session's lock must not make this file a queue that every query stands in: it gives up, and comes back.
     async fn in_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), Refusal> {
         let Migrator { limit, settings, .. } = self.migrator;
@@ -56,7 +67,7 @@ impl Applier<'_> {
             let Err(error) = self.attempt(file, sql).await? else {
                 return Ok(());
             };
-            limit.check(&format!("{} was rolled back whole", name(file)))?;
+            limit.check(format!("{} was rolled back whole", name(file)))?;
             let cause = postgres_message(&error, file);
             if !is_contention(&error) {
                 return Err(Refusal::Failed {
@@ -81,14 +92,10 @@ impl Applier<'_> {
 
     /// The outer result is a refusal for good, the inner one what Postgres said of a file that is proven undone.
     async fn attempt(&mut self, file: &Migration, sql: &str) -> Result<Result<(), sqlx::Error>, Refusal> {
-        let Migrator {
-            database,
-            limit,
-            settings,
-            ..
-        } = self.migrator;
+        let Migrator { limit, settings, .. } = self.migrator;
+        self.renew().await?;
         self.session
-            .prepare(database, limit, settings.lock_timeout, settings.statement_timeout)
+            .prepare(limit.cap(settings.lock_timeout), limit.cap(settings.statement_timeout))
             .await?;
         let before = transactions(&mut self.session.connection).await?;
         let ran = limit.running(self.session.id, commit(&mut self.session, file, sql, before));

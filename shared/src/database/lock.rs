@@ -1,6 +1,6 @@
 //! One migrator at a time: a session's advisory lock, polled, and the proof that the session is one.
 
-use super::{Database, Reason, Refusal};
+use super::{Database, Reason, Refusal, in_transaction::execute};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -24,10 +24,17 @@ pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -
     Ok(())
 }
 
-/// Waits for the lock in the server: for a session that is about to get it.
-pub(super) async fn wait(id: i64, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let wait = format!("SELECT pg_catalog.pg_advisory_lock({id})");
-    sqlx::raw_sql(AssertSqlSafe(wait)).execute(connection).await.map(drop)
+/// Waits for the lock in the server's queue: for a session that is about to get it.
+pub(super) async fn wait(id: i64, patience: Duration, connection: &mut PgConnection) -> Result<(), Refusal> {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let patience_ms = patience.as_millis().max(1);
+    let wait = format!("SET lock_timeout = {patience_ms}; SELECT pg_catalog.pg_advisory_lock({id})");
+    match execute(&wait, connection).await {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
+            Err(Refusal::Busy(patience))
+        }
+        waited => Ok(waited?),
+    }
 }
 
 /// Does a session hold the lock, or wait for it?

@@ -247,9 +247,19 @@ impl Applier<'_> {
         // Before the first of them runs.
         selected.iter().try_for_each(|file| sql(file).map(drop))?;
         for file in selected {
-            self.run(file).await?;
+            if !self.is_done(file).await? {
+                self.run(file).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Has another migrator had its turn since the last file?
+    async fn is_done(&mut self, file: &sqlx::migrate::Migration) -> Result<bool, Refusal> {
+        self.renew().await?;
+        let rows = applied(&mut self.session.connection).await?;
+        let is_recorded = rows.iter().any(|row| row.version == file.version);
+        Ok(is_recorded != file.migration_type.is_down_migration())
     }
 }
 

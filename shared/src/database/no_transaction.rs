@@ -15,14 +15,9 @@ impl Applier<'_> {
     /// gives up is left INVALID.
     pub async fn without_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), Refusal> {
         let start = Instant::now();
-        let Migrator {
-            database,
-            limit,
-            settings,
-            ..
-        } = self.migrator;
+        let Migrator { limit, settings, .. } = self.migrator;
         self.session
-            .prepare(database, limit, Duration::ZERO, settings.statement_timeout)
+            .prepare(Duration::ZERO, limit.cap(settings.statement_timeout))
             .await?;
         if let Some(found) = invalid_indexes(&mut self.session.connection).await? {
             return Err(Refusal::InvalidIndex {
@@ -76,7 +71,7 @@ impl Applier<'_> {
         }
         self.migrator
             .limit
-            .check(&format!("{} has left nothing behind", name(file)))?;
+            .check(format!("{} has left nothing behind", name(file)))?;
         Err(Refusal::Failed {
             file: name(file),
             cause,

@@ -100,18 +100,15 @@ impl<'a> Statement<'a> {
     fn word(&mut self, word: &str) {
         let last = self.last;
         let follows = |words: &[&str]| words.iter().any(|word| is(last, word));
+        let reads = |words: &[&str]| words.iter().any(|expected| expected.eq_ignore_ascii_case(word));
         let is_name = last == Some(Token::Sign('.')) || follows(&["AS"]);
-        if ["STDIN", "STDOUT"]
-            .iter()
-            .any(|stream| stream.eq_ignore_ascii_case(word))
-            && follows(&["FROM", "TO"])
-        {
-            self.copies = true;
-        } else if word.eq_ignore_ascii_case("ATOMIC") && follows(&["BEGIN"]) && self.creates_a_routine() {
+        self.copies |= reads(&["STDIN", "STDOUT"]) && follows(&["FROM", "TO"]);
+        if self.body == 0 {
+            let begins = reads(&["ATOMIC"]) && follows(&["BEGIN"]) && self.creates_a_routine();
+            self.body = usize::from(begins);
+        } else if reads(&["CASE"]) && !is_name {
             self.body += 1;
-        } else if self.body > 0 && word.eq_ignore_ascii_case("CASE") && !is_name {
-            self.body += 1;
-        } else if self.body > 0 && word.eq_ignore_ascii_case("END") && !is_name {
+        } else if reads(&["END"]) && !is_name {
             self.body -= 1;
         }
     }

@@ -1,8 +1,8 @@
 //! The session that holds the lock and runs a file. Each file has one that no other file has touched: whatever a file
 //! sets, prepares or locks ends with it.
 
-use super::{Database, Reason, Refusal, limit::Limit, lock};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use super::{Database, Reason, Refusal, in_transaction::execute, lock};
+use sqlx::{Connection, PgConnection, Row};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -39,53 +39,43 @@ impl Session {
         })
     }
 
-    /// Makes it one that no file has touched, and that waits for locks and for statements as long as given.
-    pub async fn prepare(
-        &mut self,
-        database: &Database,
-        limit: &Limit,
-        lock_timeout: Duration,
-        statement_timeout: Duration,
-    ) -> Result<(), Refusal> {
-        if self.is_used {
-            limit.during(self.renew(database)).await??;
+    /// Makes it one that no file has touched. A migrator that waits in the queue of the server, as sqlx's own does, may
+    /// have its turn in between, within `patience`.
+    pub async fn renew(&mut self, database: &Database, patience: Duration) -> Result<(), Refusal> {
+        if !self.is_used {
+            return Ok(());
         }
-        self.is_used = true;
-        let timeouts = format!(
-            "SET standard_conforming_strings = on; SET lock_timeout = {}; SET statement_timeout = {}",
-            limit.cap(lock_timeout).as_millis(),
-            limit.cap(statement_timeout).as_millis(),
-        );
-        sqlx::raw_sql(AssertSqlSafe(timeouts))
-            .execute(&mut self.connection)
-            .await?;
-        Ok(())
-    }
-
-    async fn renew(&mut self, database: &Database) -> Result<(), Refusal> {
         self.reset().await?;
         if !self.is_only {
             match second(database).await? {
-                Some(next) => return self.hand_over(next).await,
+                Some(next) => return self.hand_over(next, patience).await,
                 None => self.is_only = true,
             }
         }
         self.discard().await
     }
 
-    /// Hands the lock over without a gap: the next session stands in its queue before this one lets go.
-    async fn hand_over(&mut self, mut next: Self) -> Result<(), Refusal> {
+    /// Readies it for a file, which may wait for locks and run statements as long as given.
+    pub async fn prepare(&mut self, lock_timeout: Duration, statement_timeout: Duration) -> Result<(), Refusal> {
+        self.is_used = true;
+        let settings = format!(
+            "SET standard_conforming_strings = on; SET lock_timeout = {}; SET statement_timeout = {}",
+            lock_timeout.as_millis(),
+            statement_timeout.as_millis(),
+        );
+        Ok(execute(&settings, &mut self.connection).await?)
+    }
+
+    /// Hands the lock over: the next session stands in its queue before this one lets go.
+    async fn hand_over(&mut self, mut next: Self, patience: Duration) -> Result<(), Refusal> {
         let id = lock::lock_id(&mut self.connection).await?;
         let release = async {
             while !lock::is_asked_for_by(next.id, id, &mut self.connection).await? {
                 sleep(Duration::from_millis(1)).await;
             }
-            lock::release(id, &mut self.connection).await
+            Ok(lock::release(id, &mut self.connection).await?)
         };
-        let wait = lock::wait(id, &mut next.connection);
-        let (waited, released) = futures_util::join!(wait, release);
-        released?;
-        waited?;
+        futures_util::try_join!(lock::wait(id, patience, &mut next.connection), release)?;
         let last = std::mem::replace(self, next);
         let _ = last.connection.close().await;
         Ok(())
@@ -94,16 +84,18 @@ impl Session {
     /// Where no other session is to be had: `DISCARD ALL`, but for the lock.
     async fn discard(&mut self) -> Result<(), Refusal> {
         const ALL: &str = "CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP";
-        sqlx::raw_sql(ALL).execute(&mut self.connection).await?;
+        execute(ALL, &mut self.connection).await?;
+        self.is_used = false;
         Ok(())
     }
 
     /// Takes back what a file has set, for the statements of the migrator. Works in any transaction.
     pub async fn reset(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL")
-            .execute(&mut self.connection)
-            .await
-            .map(drop)
+        execute(
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL",
+            &mut self.connection,
+        )
+        .await
     }
 }
 
