@@ -5,17 +5,13 @@
 #[path = "fixture/folder.rs"]
 mod folder;
 
-use folder::{COLUMN, Folder, INDEX, TABLE, refused, report};
+use folder::{COLUMN, Folder, INDEX, TABLE, database, refused, report};
 use serde_json::json;
 use shared::testing::{Postgres, execute, scalar};
 use std::time::{Duration, Instant};
 
 fn all() -> Folder {
     Folder::with(&[TABLE, INDEX, COLUMN].concat())
-}
-
-async fn database() -> String {
-    Postgres::shared().empty_database().await
 }
 
 #[tokio::test]

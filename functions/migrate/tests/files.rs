@@ -5,7 +5,7 @@
 #[path = "fixture/folder.rs"]
 mod folder;
 
-use folder::{Folder, TABLE, refused};
+use folder::{Folder, TABLE, refused, tables};
 use shared::{
     database::Reason,
     testing::{Postgres, scalar},
@@ -13,14 +13,6 @@ use shared::{
 use std::fs;
 
 const ALL_COMMANDS: [&str; 5] = ["up", "down", "plan", "status", "stamp 1"];
-
-async fn tables(url: &str, name: &str) -> i64 {
-    scalar(
-        url,
-        &format!("SELECT count(*) FROM pg_tables WHERE tablename = '{name}'"),
-    )
-    .await
-}
 
 #[tokio::test]
 async fn two_files_with_one_version_are_refused_by_both_names_in_every_command_and_in_health() {

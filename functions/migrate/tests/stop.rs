@@ -6,17 +6,13 @@
 #[path = "fixture/folder.rs"]
 mod folder;
 
-use folder::{Folder, INDEX, TABLE};
+use folder::{Folder, INDEX, TABLE, database};
 use serde_json::{Value, json};
 use shared::testing::{FakeRuntimeApi, Postgres, Server, loopback, scalar};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 
 const SLEEP: &str = "SELECT pg_sleep(60)";
-
-async fn database() -> String {
-    Postgres::shared().empty_database().await
-}
 
 /// The sessions of migrators at this database.
 async fn sessions(url: &str) -> i64 {
