@@ -152,10 +152,10 @@ async fn what_is_not_proven_undone_is_dirty_and_what_is_may_run_again() {
         assert_eq!(folder.health(&url).await, Ok(Some(Reason::SchemaDirty)));
     }
     let in_transaction = format!("DO $$ {body} $$; SELECT 1");
-    let before = format!("-- no-transaction\nDO $$ BEGIN CREATE TABLE half (); RAISE EXCEPTION 'before it'; END $$");
+    let before = "-- no-transaction\nDO $$ BEGIN CREATE TABLE half (); RAISE EXCEPTION 'before it'; END $$";
     for sql in [
         &in_transaction,
-        &before,
+        before,
         "-- no-transaction\nVACUUM nowhere",
         "-- no-transaction\nSELEC 1",
     ] {

@@ -8,7 +8,7 @@ mod folder;
 
 use folder::{Folder, INDEX, TABLE, database};
 use serde_json::{Value, json};
-use shared::testing::{FakeRuntimeApi, Postgres, Server, loopback, scalar};
+use shared::testing::{FakeRuntimeApi, Server, loopback, scalar};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 

@@ -191,7 +191,10 @@ pub(super) fn postgres_message(error: &sqlx::Error, file: &Migration) -> String 
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
     else {
-        return error.to_string();
+        return match error {
+            sqlx::Error::Configuration(cause) => cause.to_string(),
+            error => error.to_string(),
+        };
     };
     let line = match said.position() {
         Some(PgErrorPosition::Original(position)) => {

@@ -39,11 +39,13 @@ impl From<Unusable> for sqlx::Error {
 }
 
 /// Wherever the table lies. Schemas of the system and of temporary tables begin with `pg_`, and no other may.
-const FOUND: &str = "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = '_sqlx_migrations' AND c.relkind IN ('r', 'p', 'v', 'f')
-      AND n.nspname OPERATOR(pg_catalog.!~) '^pg_' AND n.nspname <> 'information_schema'";
-const NAMES: &str =
-    "pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.relname), ' and ' ORDER BY n.nspname)";
+const FOUND: &str =
+    "FROM pg_catalog.pg_class, LATERAL (SELECT relnamespace::pg_catalog.regnamespace::pg_catalog.text) n (schema)
+    WHERE relname = '_sqlx_migrations' AND relkind IN ('r', 'p', 'v', 'f')
+      AND schema OPERATOR(pg_catalog.!~) '^(pg_|information_schema$)'";
+const COLUMNS: &str = "pg_catalog.count(*) AS tables,
+    pg_catalog.string_agg(schema || '._sqlx_migrations', ' and ' ORDER BY schema) AS names,
+    pg_catalog.bool_and(pg_catalog.has_schema_privilege(relnamespace, 'USAGE')) AS usable";
 
 /// The rows by version; none where there is no such table; without what another migrator is at just now. One round trip
 /// in the simple protocol, unless a row is dirty, and no prepared statement: a pooler in transaction mode can answer it.
@@ -67,26 +69,24 @@ pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied
 }
 
 /// One message, which is one transaction: finds the table, evaluates `condition`, and then reads the rows. The name of
-/// the table is known only then, so that the search path leads the last statement to it.
+/// the table is known only then, so that the search path leads the last statement to it, which fails where there is none.
 async fn look(connection: &mut PgConnection, condition: &str) -> Result<(bool, Vec<Applied>), sqlx::Error> {
     const UNDEFINED_TABLE: &str = "42P01";
     let sql = format!(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-         SELECT pg_catalog.count(*) AS tables, {NAMES} AS names, {condition} AS condition,
-                pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')) AS usable,
-                pg_catalog.set_config('search_path', coalesce(
-                    pg_catalog.min(pg_catalog.quote_ident(n.nspname)) || ', pg_temp', 'pg_temp'), true)
-         {FOUND};
+         SELECT {COLUMNS}, {condition} AS condition, pg_catalog.set_config(
+                'search_path', coalesce(pg_catalog.min(schema) || ', pg_temp', 'pg_temp'), true) {FOUND};
          SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version"
     );
     let (rows, error) = rows(connection, sql).await;
-    let (found, rows) = match (rows.split_first(), error) {
-        (Some(found), None) => found,
-        (Some(found), Some(sqlx::Error::Database(error))) if error.code().as_deref() == Some(UNDEFINED_TABLE) => found,
-        (_, Some(error)) => return Err(error),
-        (None, None) => return Err(sqlx::Error::RowNotFound),
+    let Some((found, rows)) = rows.split_first() else {
+        return Err(error.unwrap_or(sqlx::Error::RowNotFound));
     };
-    named(found)?;
+    match (named(found)?, error) {
+        (None, Some(sqlx::Error::Database(error))) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {}
+        (_, Some(error)) => return Err(error),
+        (_, None) => {}
+    }
     let rows = rows.iter().map(|row| {
         Ok(Applied {
             version: row.try_get("version")?,
@@ -135,10 +135,7 @@ impl Table {
     /// # Errors
     /// Those of the connection; [`Unusable`] as `Configuration`.
     pub async fn find(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
-        let sql = format!(
-            "SELECT pg_catalog.count(*) AS tables, {NAMES} AS names,
-                    pg_catalog.bool_and(pg_catalog.has_schema_privilege(n.oid, 'USAGE')) AS usable {FOUND}"
-        );
+        let sql = format!("SELECT {COLUMNS} {FOUND}");
         let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
         Ok(named(&found)?.map(Self))
     }
