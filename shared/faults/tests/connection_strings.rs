@@ -7,7 +7,7 @@ mod front;
 #[path = "fixture/probed.rs"]
 mod probed;
 
-use front::{Authority, Front, valid_for};
+use front::{Authority, Front, key_pem, pem, valid_for};
 use probed::Probed;
 use rcgen::date_time_ymd;
 use shared::testing::{Postgres, execute};
@@ -164,7 +164,7 @@ async fn certificates_are_those_of_the_file_and_clients_have_their_own() {
     itself.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let key = rcgen::KeyPair::generate().unwrap();
     let itself = itself.self_signed(&key).unwrap();
-    let own = world.file("itself.pem", &itself.pem());
+    let own = world.file("itself.pem", &pem(&itself));
     let port = Front::with((itself, key)).start("127.0.0.1", world.port).await;
     let query = |mode: &str, roots: &str| format!("sslmode={mode}&sslrootcert={roots}");
     all_are([
@@ -180,8 +180,8 @@ async fn certificates_are_those_of_the_file_and_clients_have_their_own() {
     let front = Front::for_clients_of(&authority, authority.issue(valid_for("localhost")));
     let port = front.start("127.0.0.1", world.port).await;
     let (certificate, key) = authority.issue(valid_for("client"));
-    let certificate = world.file("client.crt", &certificate.pem());
-    let key = world.file("client.key", &key.serialize_pem());
+    let certificate = world.file("client.crt", &pem(&certificate));
+    let key = world.file("client.key", &key_pem(&key));
     let query = format!("sslmode=verify-full&sslrootcert={roots}");
     all_are([
         (

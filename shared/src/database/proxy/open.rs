@@ -3,7 +3,7 @@
 use super::{
     Fault,
     messages::{SSL_REQUEST, cancel_request, greeting},
-    tls,
+    tls::Encryptor,
 };
 use crate::config::{Dsn, Host, Keepalive, SslMode};
 use std::{
@@ -155,25 +155,20 @@ impl Dialer {
             Place::Socket(path) => return Ok((Box::new(UnixStream::connect(path).await?), route)),
             Place::Tcp { address, name } => (*address, name),
         };
+        let encryptor = match route.encryption {
+            Encryption::None => None,
+            _ => Some(Encryptor::new(&self.dsn.tls)?),
+        };
         let mut stream = TcpStream::connect(address).await?;
         prepare(&stream, &self.dsn.keepalive)?;
-        if route.encryption == Encryption::None || !self.is_offered(&mut stream, route.encryption).await? {
-            return Ok((
-                Box::new(stream),
-                Route {
-                    encryption: Encryption::None,
-                    ..route
-                },
-            ));
-        }
-        let stream = tls::handshake(stream, name, address.ip(), &self.dsn.tls).await?;
-        Ok((
-            Box::new(stream),
-            Route {
-                encryption: Encryption::Required,
-                ..route
-            },
-        ))
+        let (stream, encryption): (Stream, _) = match encryptor {
+            Some(encryptor) if self.is_offered(&mut stream, route.encryption).await? => {
+                let stream = encryptor.handshake(stream, name, address.ip()).await?;
+                (Box::new(stream), Encryption::Required)
+            }
+            _ => (Box::new(stream), Encryption::None),
+        };
+        Ok((stream, Route { encryption, ..route }))
     }
 
     /// Exactly one byte is read: what comes with it in the clear is not the server's (CVE-2021-23222).

@@ -13,26 +13,41 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
 };
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt::Display, net::IpAddr, sync::Arc};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Encrypts a connection to a server that was asked for by `name`.
-pub(super) async fn handshake(
-    stream: TcpStream,
-    name: &str,
-    address: IpAddr,
-    settings: &Tls,
-) -> Result<TlsStream<TcpStream>, Fault> {
-    let config = client_config(settings)?;
-    // Of a name that DNS cannot have, nothing can be verified, and nothing is told to the server.
-    let name = match ServerName::try_from(name.to_owned()) {
-        Ok(name) => name,
-        Err(_) if settings.mode < SslMode::VerifyFull => ServerName::IpAddress(address.into()),
-        Err(error) => return Err(Fault::Tls(error.to_string())),
-    };
-    let connector = TlsConnector::from(Arc::new(config));
-    Ok(connector.connect(name, stream).await?)
+/// How connections to a server are encrypted. The files that are named are read anew each time.
+pub(super) struct Encryptor {
+    config: Arc<ClientConfig>,
+    needs_name: bool,
+}
+
+impl Encryptor {
+    /// # Errors
+    /// `Misconfigured`: a file cannot be read, or is not what it should be.
+    pub fn new(settings: &Tls) -> Result<Self, Fault> {
+        Ok(Self {
+            config: Arc::new(client_config(settings)?),
+            needs_name: settings.mode == SslMode::VerifyFull,
+        })
+    }
+
+    /// Encrypts a connection to a server that was asked for by `name`.
+    pub async fn handshake(
+        self,
+        stream: TcpStream,
+        name: &str,
+        address: IpAddr,
+    ) -> Result<TlsStream<TcpStream>, Fault> {
+        // Of a name that DNS cannot have, nothing can be verified, and nothing is told to the server.
+        let name = match ServerName::try_from(name.to_owned()) {
+            Ok(name) => name,
+            Err(_) if !self.needs_name => ServerName::IpAddress(address.into()),
+            Err(error) => return Err(Fault::Tls(error.to_string())),
+        };
+        Ok(TlsConnector::from(self.config).connect(name, stream).await?)
+    }
 }
 
 fn client_config(settings: &Tls) -> Result<ClientConfig, Fault> {
@@ -42,20 +57,20 @@ fn client_config(settings: &Tls) -> Result<ClientConfig, Fault> {
         (true, false) => &[&rustls::version::TLS12],
         _ => &[&rustls::version::TLS13],
     };
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let verifier = Arc::new(Verifier::new(settings, Arc::clone(&provider))?);
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .map_err(|error| Fault::Tls(error.to_string()))?;
-    let builder = builder
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier::new(settings, provider)?));
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &settings.client {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let key = PrivateKeyDer::from_pem_slice(&pem("sslkey", key)?)
-                .map_err(|error| Fault::Misconfigured(format!("`sslkey` has no key that can be used: {error}")))?;
+            let unusable = |error: &dyn Display| Fault::Misconfigured(format!("`sslcert` and `sslkey`: {error}"));
+            let key = PrivateKeyDer::from_pem_slice(&pem("sslkey", key)?).map_err(|error| unusable(&error))?;
             let chain = certificates("sslcert", certificate)?;
-            let config = builder.with_client_auth_cert(chain, key);
-            config.map_err(|error| Fault::Misconfigured(format!("`sslcert` and `sslkey` cannot be used: {error}")))?
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| unusable(&error))?
         }
     };
     config.enable_sni = settings.sni;
@@ -65,7 +80,7 @@ fn client_config(settings: &Tls) -> Result<ClientConfig, Fault> {
     Ok(config)
 }
 
-/// What a parameter says: PEM itself, or the path of a file of it, which is read anew for each connection.
+/// What a parameter says: PEM itself, or the path of a file of it.
 fn pem<'a>(parameter: &str, text: &'a str) -> Result<Cow<'a, [u8]>, Fault> {
     if text.trim_start().starts_with("-----BEGIN") {
         return Ok(Cow::Borrowed(text.as_bytes()));
@@ -96,26 +111,29 @@ struct Verifier {
 
 impl Verifier {
     fn new(settings: &Tls, provider: Arc<CryptoProvider>) -> Result<Self, Fault> {
-        let mut named = Vec::new();
+        let is_verified =
+            settings.mode >= SslMode::VerifyCa || (settings.mode == SslMode::Require && settings.roots.is_some());
+        let mut verifier = Self {
+            provider,
+            chain: None,
+            named: Vec::new(),
+            with_name: settings.mode == SslMode::VerifyFull,
+        };
+        if !is_verified {
+            return Ok(verifier);
+        }
         let mut roots = RootCertStore::empty();
         match &settings.roots {
             Some(text) => {
-                named = certificates("sslrootcert", text)?;
-                roots.add_parsable_certificates(named.iter().cloned());
+                verifier.named = certificates("sslrootcert", text)?;
+                roots.add_parsable_certificates(verifier.named.iter().cloned());
             }
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
         }
-        let verifies =
-            settings.mode >= SslMode::VerifyCa || (settings.mode == SslMode::Require && settings.roots.is_some());
-        let chain = verifies
-            .then(|| WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build());
-        let chain = chain.transpose();
-        Ok(Self {
-            provider,
-            chain: chain.map_err(|error| Fault::Misconfigured(format!("`sslrootcert` cannot be used: {error}")))?,
-            named,
-            with_name: settings.mode == SslMode::VerifyFull,
-        })
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&verifier.provider));
+        let chain = chain.build();
+        verifier.chain = Some(chain.map_err(|error| Fault::Misconfigured(format!("`sslrootcert`: {error}")))?);
+        Ok(verifier)
     }
 }
 
