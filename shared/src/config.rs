@@ -147,7 +147,7 @@ fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> U
 mod tests {
     use super::*;
 
-    pub(super) fn env(settings: &'static [(&str, &str)]) -> Env {
+    pub(crate) fn env(settings: &'static [(&str, &str)]) -> Env {
         Env::new(|key| settings.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned()))
     }
 

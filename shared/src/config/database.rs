@@ -2,6 +2,8 @@
 
 mod dsn;
 mod parameters;
+#[cfg(test)]
+mod providers;
 mod split;
 mod tls;
 mod values;

@@ -3,15 +3,16 @@
 //! server what its caller has given up. So sqlx is sent to a socket of this process, and the way from there to the server
 //! is here: opened as libpq opens it (`open`, `tls`), bounded, and cancelled when the caller has gone (`relay`).
 
+mod dialer;
 mod messages;
 mod open;
 mod relay;
 mod tls;
 
 use crate::config::Dsn;
+use dialer::Dialer;
 use messages::Fault;
 pub(super) use messages::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
-use open::Dialer;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{
     io,
@@ -80,7 +81,7 @@ impl Proxy {
         let listener = UnixListener::bind(folder.0.join(format!(".s.PGSQL.{}", options.get_port())))?;
         let slots = Arc::new(Semaphore::new(limits.sessions as usize));
         let sessions = limits.sessions;
-        let dialer = Arc::new(Dialer::new(dsn.clone()));
+        let dialer = Arc::new(Dialer { dsn: dsn.clone() });
         let accepting = tokio::spawn(accept(listener, folder, dialer, limits, Arc::clone(&slots)));
         Ok(Self {
             options,

@@ -53,7 +53,7 @@ impl Reason {
     }
 }
 
-/// What poolers say under SQLSTATEs that mean something else, or nothing.
+/// What poolers say under 08P01 or XX000, whatever it is about.
 const POOLERS: &[(&str, Reason)] = &[
     ("no more connections allowed", Reason::TooManyConnections),
     ("max clients reached", Reason::TooManyConnections),
@@ -103,10 +103,11 @@ impl Reason {
             TLS => Self::TlsFailed,
             // No such database; no right to connect to it, or to read the table of migrations.
             MISCONFIGURED | "3D000" | "42501" => Self::Misconfigured,
-            _ => {
+            _ if code.starts_with("08") || code == "XX000" => {
                 let said = POOLERS.iter().find(|(said, _)| message.contains(said));
                 said.map_or(Self::Error, |(_, reason)| *reason)
             }
+            _ => Self::Error,
         }
     }
 }

@@ -1,18 +1,21 @@
 //! One session: carries requests and answers, bounds both, and cancels what nobody waits for any more.
 
+mod answers;
+mod requests;
+
 use super::{
     Fault, Limits, Patience,
-    messages::{HEADER, TERMINATE, length, startup},
-    open::{Dialer, Opened, Route, Stream},
+    dialer::{Dialer, Route, Stream},
+    messages::{TERMINATE, startup},
+    open::{Opened, Opening},
 };
-use bytes::{Buf, BytesMut};
+use answers::Answers;
+use bytes::BytesMut;
+use requests::Requests;
 use std::{io, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split},
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncWriteExt, WriteHalf, split},
+    net::{UnixStream, unix::OwnedWriteHalf},
     sync::{Semaphore, watch},
     time::{Instant, sleep_until, timeout},
 };
@@ -25,8 +28,6 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// A caller that asks again before it was answered has dropped its first question; an answer that is just on its way comes
 /// within this time.
 const OVERLAP: Duration = Duration::from_millis(200);
-/// The answer of a server that ends a request in time leaves it so much earlier than the caller gives up.
-const MARGIN: Duration = Duration::from_millis(20);
 
 /// Where a session is.
 #[derive(Default)]
@@ -48,12 +49,27 @@ pub(super) async fn run(mut client: UnixStream, dialer: Arc<Dialer>, limits: Lim
         slot = slots.acquire() => slot,
         () = hangs_up(&client) => return,
     };
-    // Goes on without its caller: a second session must not begin while this one may be there.
-    match timeout(LINGER, dialer.open(&startup)).await {
+    let (engaged, engagement) = watch::channel(false);
+    let opening = Opening {
+        dialer: &dialer,
+        startup: &startup,
+        engaged,
+    };
+    let opened = tokio::select! {
+        opened = timeout(LINGER, opening.open()) => opened,
+        () = is_pointless(&client, engagement) => return,
+    };
+    match opened {
         Ok(Ok(opened)) => Session::new(client, dialer, opened, limits).carry().await,
         Ok(Err(fault)) => drop(client.write_all(&fault.message()).await),
         Err(_) => {}
     }
+}
+
+/// Opening goes on without its caller while a server is at it: a second session must not begin while this one may be there.
+async fn is_pointless(client: &UnixStream, mut engaged: watch::Receiver<bool>) {
+    hangs_up(client).await;
+    let _ = engaged.wait_for(|engaged| !engaged).await;
 }
 
 /// sqlx says nothing more before it was answered: what can be read is its end.
@@ -205,177 +221,5 @@ fn overdue(progress: &Progress, patience: &Patience) -> Option<Instant> {
         (1, Patience::Each(each)) => Some(asked + *each),
         (1, _) => None,
         _ => Some(asked + OVERLAP),
-    }
-}
-
-/// From sqlx to the server.
-struct Requests {
-    from: OwnedReadHalf,
-    input: BytesMut,
-    /// Bytes of a message that has begun.
-    passing: usize,
-    patience: Patience,
-    progress: Arc<watch::Sender<Progress>>,
-}
-
-impl Requests {
-    async fn carry(&mut self, to: &mut WriteHalf<Stream>) -> io::Result<()> {
-        while self.from.read_buf(&mut self.input).await? > 0 {
-            let output = self.take();
-            to.write_all(&output).await?;
-            to.flush().await?;
-        }
-        Ok(())
-    }
-
-    fn take(&mut self) -> BytesMut {
-        let mut output = BytesMut::with_capacity(self.input.len());
-        loop {
-            let pass = self.passing.min(self.input.len());
-            output.extend_from_slice(&self.input.split_to(pass));
-            self.passing -= pass;
-            if self.passing > 0 || self.input.len() < HEADER {
-                return output;
-            }
-            self.passing = length(&self.input);
-            match self.input[0] {
-                b'Q' => self.bound_query(&mut output),
-                b'S' | b'F' => {}
-                _ => continue,
-            }
-            self.progress.send_modify(|progress| {
-                progress.unanswered += 1;
-                progress.asked = Some(Instant::now());
-            });
-        }
-    }
-
-    /// Within the message, because a pooler may send the next one to another server: the statements of one message are one
-    /// transaction, and `SET LOCAL` ends with it.
-    fn bound_query(&mut self, output: &mut BytesMut) {
-        let Some(left) = self.patience.left() else {
-            return;
-        };
-        let left = left.saturating_sub(MARGIN).as_millis().max(1);
-        let bound = format!("SET LOCAL statement_timeout = {left}; ");
-        let body = self.passing - HEADER;
-        output.extend_from_slice(b"Q");
-        output.extend_from_slice(&((4 + bound.len() + body) as u32).to_be_bytes());
-        output.extend_from_slice(bound.as_bytes());
-        self.input.advance(HEADER);
-        self.passing = body;
-    }
-}
-
-/// From the server to sqlx.
-struct Answers {
-    from: ReadHalf<Stream>,
-    input: BytesMut,
-    /// Bytes of a message that has begun.
-    passing: usize,
-    /// Bytes of the answer so far.
-    taken: usize,
-    limit: usize,
-    progress: Arc<watch::Sender<Progress>>,
-}
-
-impl Answers {
-    async fn carry(&mut self, to: &mut OwnedWriteHalf) -> End {
-        loop {
-            match self.next().await {
-                Ok(output) if to.write_all(&output).await.is_err() => return End::ClientGone,
-                Ok(_) => {}
-                Err(end) => return end,
-            }
-        }
-    }
-
-    async fn discard_until_idle(&mut self) -> Result<(), End> {
-        while self.progress.borrow().unanswered > 0 {
-            self.next().await?;
-        }
-        Ok(())
-    }
-
-    async fn discard(&mut self) -> End {
-        loop {
-            if let Err(end) = self.next().await {
-                return end;
-            }
-        }
-    }
-
-    /// What can be passed on, never empty.
-    async fn next(&mut self) -> Result<BytesMut, End> {
-        loop {
-            let output = self.take().map_err(End::Refused)?;
-            if !output.is_empty() {
-                return Ok(output);
-            }
-            match self.from.read_buf(&mut self.input).await {
-                Ok(1..) => {}
-                _ => return Err(End::ServerGone),
-            }
-        }
-    }
-
-    fn take(&mut self) -> Result<BytesMut, Fault> {
-        let mut end = 0;
-        loop {
-            let pass = self.passing.min(self.input.len() - end);
-            end += pass;
-            self.passing -= pass;
-            if self.passing > 0 || self.input.len() - end < HEADER {
-                break;
-            }
-            match self.admit(end) {
-                Ok(true) => {}
-                // Whatever came before it is good.
-                Err(_) if end > 0 => break,
-                Err(fault) => return Err(fault),
-                Ok(false) => break,
-            }
-        }
-        Ok(self.input.split_to(end))
-    }
-
-    /// Lets a message through, unless it must be waited for as a whole.
-    fn admit(&mut self, start: usize) -> Result<bool, Fault> {
-        /// ReadyForQuery has one byte, BackendKeyData up to 260.
-        const SMALL: usize = 1024;
-        let message = &self.input[start..];
-        let (kind, length) = (message[0], length(message));
-        let is_watched = matches!(kind, b'K' | b'Z');
-        if length < HEADER || (is_watched && length > SMALL) {
-            return Err(Fault::Protocol(
-                "the server sent what is not a message of Postgres".to_owned(),
-            ));
-        }
-        // Notifications come for as long as a session is open.
-        let taken = if self.progress.borrow().unanswered == 0 {
-            0
-        } else {
-            self.taken
-        };
-        if length > self.limit - taken.min(self.limit) {
-            return Err(Fault::Protocol(format!(
-                "the server sent more than {} bytes in one answer",
-                self.limit
-            )));
-        }
-        if is_watched && message.len() < length {
-            return Ok(false);
-        }
-        let key = (kind == b'K').then(|| message[HEADER..length].to_vec());
-        self.taken = taken + length;
-        self.passing = length;
-        match kind {
-            b'K' => self.progress.send_modify(|progress| progress.key = key),
-            b'Z' => self
-                .progress
-                .send_modify(|progress| progress.unanswered = progress.unanswered.saturating_sub(1)),
-            _ => {}
-        }
-        Ok(true)
     }
 }
