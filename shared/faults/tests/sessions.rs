@@ -10,7 +10,11 @@ use shared::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use std::time::{Duration, Instant};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    time::{sleep, timeout},
+};
 
 const TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -185,7 +189,9 @@ async fn on_lambda_no_session_outlives_its_check() {
     });
     let database = Database::connect_lazy(config::Database::from_env(&env));
     for _ in 0..5 {
-        assert_eq!(database.schema(TIMEOUT).await.unwrap().fault, None);
+        assert_eq!(database.schema(4 * TIMEOUT).await.unwrap().fault, None);
+        // The runtime stands still meanwhile, as if frozen: what had to be said has been said.
+        std::thread::sleep(TIMEOUT / 2);
         assert_eq!(postgres.clients(), 0);
     }
 }
@@ -213,6 +219,38 @@ async fn a_query_of_a_function_ends_with_its_future() {
         let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(pool).await.unwrap();
         assert_eq!(one, 1);
     }
+}
+
+/// So that it ends in the server too where the process was killed. A pooler takes no such setting, and gets none.
+#[tokio::test]
+async fn sessions_of_functions_bound_each_statement_unless_they_say_otherwise() {
+    let url = Postgres::shared().migrated_database().await;
+    for (parameter, expected) in [("", "30s"), ("&options=-cstatement_timeout%3D1h", "1h")] {
+        let database = database(&format!("{url}{parameter}"));
+        let shown: String = sqlx::query_scalar("SHOW statement_timeout")
+            .fetch_one(database.pool().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(shown, expected);
+    }
+}
+
+/// An abstract name has no permissions.
+#[tokio::test]
+async fn the_socket_of_the_proxy_is_of_no_use_to_another_process() {
+    let server = health_db(&Postgres::shared().migrated_database().await);
+    becomes(&server, "healthy").await;
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let prefix = format!("@pilotlight-{}-", server.pid());
+    let name = sockets
+        .split_whitespace()
+        .find(|word| word.starts_with(&prefix))
+        .unwrap();
+    let mut stream = UnixStream::connect(name.replacen('@', "\0", 1)).await.unwrap();
+    let _ = stream.write_all(&[0, 0, 0, 9, 0, 3, 0, 0, 0]).await;
+    let answer = timeout(TIMEOUT, stream.read(&mut [0])).await;
+    assert!(matches!(answer.expect("it is closed"), Ok(0) | Err(_)));
+    becomes(&server, "healthy").await;
 }
 
 #[tokio::test]
@@ -264,6 +302,7 @@ async fn three_idle_checks_leave_a_session_pooler_of_three_to_the_application() 
     for check in &checks {
         becomes(check, "healthy").await;
     }
+    // Of the functions here, which the pooler would refuse for their `statement_timeout`.
     let application = database(&pooler.url(&url));
     let pool = application.pool().unwrap();
     let start = Instant::now();

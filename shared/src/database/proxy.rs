@@ -81,7 +81,7 @@ impl Proxy {
         let listener = UnixListener::bind(folder.0.join(format!(".s.PGSQL.{}", options.get_port())))?;
         let slots = Arc::new(Semaphore::new(limits.sessions as usize));
         let sessions = limits.sessions;
-        let dialer = Arc::new(Dialer { dsn: dsn.clone() });
+        let dialer = Arc::new(Dialer::new(dsn, &limits.patience));
         let accepting = tokio::spawn(accept(listener, folder, dialer, limits, Arc::clone(&slots)));
         Ok(Self {
             options,

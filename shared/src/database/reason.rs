@@ -116,7 +116,11 @@ impl Reason {
 pub(super) fn logged(error: &sqlx::Error) -> Reason {
     const LENGTH: usize = 1000;
     let reason = Reason::of(error);
-    let cause: String = error.to_string().chars().take(LENGTH).collect();
+    let cause = match error {
+        sqlx::Error::Database(error) => format!("{} ({})", error.message(), error.code().unwrap_or_default()),
+        error => error.to_string(),
+    };
+    let cause: String = cause.chars().take(LENGTH).collect();
     tracing::error!(reason = reason.as_str(), cause, "the database cannot be used");
     reason
 }

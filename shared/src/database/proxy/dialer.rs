@@ -1,8 +1,8 @@
 //! One way to a server at a time: TCP or a socket, encrypted or not.
 
 use super::{
-    Fault,
-    messages::{SSL_REQUEST, cancel_request},
+    Fault, Patience,
+    messages::{SSL_REQUEST, cancel_request, with_parameters},
     tls::Encryptor,
 };
 use crate::config::{Dsn, Host, Keepalive};
@@ -10,6 +10,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tokio::{
@@ -27,6 +28,9 @@ pub(super) type Stream = Box<dyn Socket>;
 /// Opens sessions, and cancels what they are at.
 pub(super) struct Dialer {
     pub dsn: Dsn,
+    /// `statement_timeout` of its sessions, where the server takes one before a session has begun. A pooler does not.
+    bound: Option<String>,
+    bound_was_refused: AtomicBool,
 }
 
 /// One way to try.
@@ -52,9 +56,37 @@ pub(super) enum Encryption {
 }
 
 impl Dialer {
-    /// Further parameters of the startup message.
-    pub fn parameters(&self) -> &[(&'static str, String)] {
-        &self.dsn.startup
+    pub fn new(dsn: &Dsn, patience: &Patience) -> Self {
+        const NAME: &str = "statement_timeout";
+        let is_set = dsn.startup.iter().any(|(_, value)| value.contains(NAME));
+        let bound = match patience {
+            Patience::Each(each) if !is_set => Some(each.as_millis().to_string()),
+            _ => None,
+        };
+        Self {
+            dsn: dsn.clone(),
+            bound,
+            bound_was_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// A startup message with the parameters of this server.
+    pub fn startup(&self, message: &[u8]) -> Vec<u8> {
+        let bound = self
+            .bound
+            .as_deref()
+            .filter(|_| !self.bound_was_refused.load(Ordering::Relaxed));
+        let parameters = self.dsn.startup.iter().map(|(name, value)| (*name, value.as_str()));
+        with_parameters(
+            message,
+            parameters.chain(bound.map(|bound| ("statement_timeout", bound))),
+        )
+    }
+
+    /// Is it worth another try, without the bound?
+    pub fn is_without_bound_from_now(&self, fault: &Fault) -> bool {
+        let is_about_it = self.bound.is_some() && fault.says("statement_timeout");
+        is_about_it && !self.bound_was_refused.swap(true, Ordering::Relaxed)
     }
 
     /// A stream, and the route with what became of its encryption. `accepted` is called once the server has the connection.
@@ -107,7 +139,7 @@ impl Dialer {
             stream.write_all(&cancel_request(key)).await?;
             stream.flush().await?;
             // The server ends the connection once it has told the session.
-            stream.read(&mut [0]).await?;
+            let _end = stream.read(&mut [0]).await?;
             Ok::<_, Fault>(())
         };
         let _ = timeout(Duration::from_secs(1), cancel).await;

@@ -48,11 +48,21 @@ impl Fault {
 
     /// The SQLSTATE of a rejection.
     pub fn code(&self) -> Option<&[u8]> {
+        self.field(b'C')
+    }
+
+    /// Does a rejection say this?
+    pub fn says(&self, text: &str) -> bool {
+        let message = self.field(b'M').map(String::from_utf8_lossy);
+        message.is_some_and(|message| message.contains(text))
+    }
+
+    fn field(&self, kind: u8) -> Option<&[u8]> {
         let Self::Rejected(message) = self else {
             return None;
         };
-        let fields = message.get(HEADER..)?.split(|byte| *byte == 0);
-        fields.into_iter().find_map(|field| field.strip_prefix(b"C"))
+        let mut fields = message.get(HEADER..)?.split(|byte| *byte == 0);
+        fields.find_map(|field| field.strip_prefix(&[kind]))
     }
 }
 
@@ -65,25 +75,28 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// sqlx's startup message, with further parameters.
-pub(super) async fn startup(
-    client: &mut (impl AsyncRead + Unpin),
-    parameters: &[(&'static str, String)],
-) -> io::Result<Vec<u8>> {
-    let length = client.read_u32().await? as usize;
-    if !(8..GREETING).contains(&length) {
+/// The startup message of a client.
+pub(super) async fn startup(client: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let length = client.read_u32().await?;
+    if !(8..GREETING as u32).contains(&length) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut body = vec![0; length - 4];
-    client.read_exact(&mut body).await?;
-    // The list ends with an empty name.
-    body.pop();
+    let mut message = length.to_be_bytes().to_vec();
+    message.resize(length as usize, 0);
+    client.read_exact(&mut message[4..]).await?;
+    Ok(message)
+}
+
+/// A startup message with further parameters, before the empty name that ends their list.
+pub(super) fn with_parameters<'a>(startup: &[u8], parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let mut message = startup.strip_suffix(&[0]).unwrap_or(startup).to_vec();
     for (name, value) in parameters {
-        body.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
+        message.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
     }
-    body.push(0);
-    let length = (4 + body.len()) as u32;
-    Ok([&length.to_be_bytes(), &body[..]].concat())
+    message.push(0);
+    let length = (message.len() as u32).to_be_bytes();
+    message[..4].copy_from_slice(&length);
+    message
 }
 
 /// The first message of a server.

@@ -88,22 +88,29 @@ impl Opening<'_> {
             place: place.clone(),
             encryption,
         };
-        let greet = self.greet(route);
-        let greeted = match self.dialer.dsn.connect_timeout {
-            None => greet.await,
-            Some(patience) => {
-                let greeted = timeout(patience, greet).await;
-                greeted.unwrap_or(Err(Fault::Timeout("connect_timeout has passed")))
-            }
-        };
+        let mut greeted = self.greet_in_time(route.clone()).await;
+        if greeted
+            .as_ref()
+            .is_err_and(|fault| self.dialer.is_without_bound_from_now(fault))
+        {
+            greeted = self.greet_in_time(route).await;
+        }
         self.engaged.send_replace(greeted.is_ok());
         greeted
+    }
+
+    async fn greet_in_time(&self, route: Route) -> Result<Opened, Fault> {
+        let Some(patience) = self.dialer.dsn.connect_timeout else {
+            return self.greet(route).await;
+        };
+        let greeted = timeout(patience, self.greet(route)).await;
+        greeted.unwrap_or(Err(Fault::Timeout("connect_timeout has passed")))
     }
 
     async fn greet(&self, route: Route) -> Result<Opened, Fault> {
         let accepted = || self.engaged.send_modify(|engaged| *engaged = true);
         let (mut stream, route) = self.dialer.connect(route, accepted).await?;
-        stream.write_all(self.startup).await?;
+        stream.write_all(&self.dialer.startup(self.startup)).await?;
         stream.flush().await?;
         let greeting = greeting(&mut stream).await?;
         if greeting[0] == b'E' {

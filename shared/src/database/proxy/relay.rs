@@ -42,7 +42,7 @@ struct Progress {
 
 /// Serves one connection of sqlx to its end, and the session in the server to its own.
 pub(super) async fn run(mut client: UnixStream, dialer: Arc<Dialer>, limits: Limits, slots: Arc<Semaphore>) {
-    let Ok(startup) = startup(&mut client, dialer.parameters()).await else {
+    let Ok(startup) = startup(&mut client).await else {
         return;
     };
     let _slot = tokio::select! {
