@@ -11,7 +11,10 @@ use front::{Authority, Front, key_pem, pem, valid_for};
 use probed::Probed;
 use rcgen::date_time_ymd;
 use shared::testing::{Postgres, execute};
-use std::fs;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+};
 use tempfile::TempDir;
 
 /// A server with a role that has a password, and a folder for certificates.
@@ -244,6 +247,19 @@ async fn hosts_are_names_addresses_sockets_and_lists_of_them() {
 }
 
 #[tokio::test]
+async fn a_password_is_taken_from_a_file_that_nobody_else_may_read() {
+    let world = World::new().await;
+    let (port, database) = (world.port, &world.database);
+    let line = format!("127.0.0.1:{port}:*:hostile-user:hostile-secret\n");
+    let file = world.file("pgpass", &line);
+    let url = format!("postgresql://hostile-user@127.0.0.1:{port}/{database}?passfile={file}");
+    for (mode, expected) in [(0o600, "healthy"), (0o644, "auth_failed")] {
+        fs::set_permissions(world.folder.path().join("pgpass"), Permissions::from_mode(mode)).unwrap();
+        all_are([(url.clone(), expected)]).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_is_named_and_no_value_and_no_password_is_logged() {
     for (url, name) in [
         ("postgresql://h/d?sslmode=hostile-secret", "`sslmode`"),
@@ -254,9 +270,11 @@ async fn what_is_refused_is_named_and_no_value_and_no_password_is_logged() {
         ("postgresql://u:p?hostile-secret=1@h/d", "password"),
         ("postgresql://u:p?a=hostile-secret@h/d", "password"),
         ("postgresql://u:p/hostile-secret@h/d", "`port`"),
-        ("postgresql://h/d?sslpassword=hostile-secret&nonsense", "`nonsense`"),
+        ("postgresql://h/d?sslpassword=hostile-secret&sslcrl=x", "`sslcrl`"),
         ("postgresql://h/d?port=hostile-secret", "`port`"),
         ("postgresql://h/d?connect_timeout=hostile-secret", "`connect_timeout`"),
+        ("host=h password=hostile hostile-secret=x", "password"),
+        ("postgresql://h/d?password=p&hostile-secret=x", "password"),
         ("hostile-secret", "DATABASE_URL"),
     ] {
         let server = Probed::database(url);

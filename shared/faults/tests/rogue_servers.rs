@@ -37,7 +37,7 @@ impl Rogue {
     }
 
     async fn serve(self, mut client: TcpStream) -> std::io::Result<()> {
-        client.read(&mut [0; 1000]).await?;
+        let _startup = client.read(&mut [0; 1000]).await?;
         client.write_all(&self.once).await?;
         while !self.forever.is_empty() {
             client.write_all(&self.forever).await?;

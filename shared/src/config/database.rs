@@ -2,8 +2,7 @@
 
 mod dsn;
 mod parameters;
-#[cfg(test)]
-mod providers;
+mod passfile;
 mod split;
 mod tls;
 mod values;
@@ -84,6 +83,9 @@ impl Migrate {
         }
     }
 }
+
+#[cfg(test)]
+mod providers;
 
 #[cfg(test)]
 mod tests {

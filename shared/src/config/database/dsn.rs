@@ -2,12 +2,17 @@
 
 use super::{
     parameters::accept,
+    passfile::password,
     split::split,
     tls::Tls,
     values::{BOOLEANS, Parameters, number, one_of, seconds},
 };
 use crate::config::Env;
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Where Postgres is and how to get there. It has no `Debug`: it holds the password.
 #[derive(Clone, Eq, PartialEq)]
@@ -68,13 +73,14 @@ pub struct Keepalive {
 }
 
 /// The variables of libpq that stand in for parameters that are missing (PostgreSQL, 34.15).
-const VARIABLES: [(&str, &str); 13] = [
+const VARIABLES: [(&str, &str); 14] = [
     ("application_name", "PGAPPNAME"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("dbname", "PGDATABASE"),
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
     ("options", "PGOPTIONS"),
+    ("passfile", "PGPASSFILE"),
     ("password", "PGPASSWORD"),
     ("port", "PGPORT"),
     ("sslcert", "PGSSLCERT"),
@@ -83,6 +89,9 @@ const VARIABLES: [(&str, &str); 13] = [
     ("sslrootcert", "PGSSLROOTCERT"),
     ("user", "PGUSER"),
 ];
+
+/// The folder that `.pgpass` is in.
+const HOME: &str = "HOME";
 
 impl Dsn {
     /// Understands a connection string.
@@ -98,17 +107,22 @@ impl Dsn {
         }
         let parameters = &parameters;
         let text = |name: &str| parameters.get(name).cloned();
+        let hosts = hosts(parameters)?;
+        let (user, database) = (text("user"), text("dbname"));
+        let file = text("passfile").map(PathBuf::from);
+        let file = file.or_else(|| Some(Path::new(&env.text(HOME)?).join(".pgpass")));
+        let from_file = || password(&file?, hosts.first()?, database.as_deref(), user.as_deref());
         Ok(Self {
-            hosts: hosts(parameters)?,
+            password: text("password").or_else(from_file),
+            hosts,
             shuffle: one_of(
                 parameters,
                 "load_balance_hosts",
                 &[("disable", false), ("random", true)],
             )?
             .unwrap_or(false),
-            user: text("user"),
-            password: text("password"),
-            database: text("dbname"),
+            user,
+            database,
             application_name: text("application_name").or_else(|| text("fallback_application_name")),
             startup: startup(parameters),
             statement_cache: statement_cache(parameters)?,

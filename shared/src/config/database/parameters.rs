@@ -41,7 +41,7 @@ const LIBPQ: &[(&str, Use)] = &[
     ("oauth_issuer", Refused),
     ("oauth_scope", Refused),
     ("options", Honoured),
-    ("passfile", Refused),
+    ("passfile", Honoured),
     ("password", Honoured),
     ("port", Honoured),
     ("replication", Only(&["false", "off", "no", "0"])),
@@ -142,28 +142,21 @@ const OTHERS: &[(&str, Use)] = &[
 /// # Errors
 /// What `DATABASE_URL` must be instead, with the name of a parameter and never its value.
 pub(super) fn accept(pairs: Vec<(String, String)>) -> Result<Parameters, String> {
-    // Where a password was not percent-encoded, its tail looks like parameters: even a name is a part of it.
-    let torn = pairs
-        .iter()
-        .any(|(name, value)| name.contains('@') || value.contains('@') && find(name).is_none());
+    // Where a password was not percent-encoded, or not quoted, its tail looks like parameters: even a name is a part of it.
+    let is_tail = |(name, value): &(String, String)| name.contains('@') || value.contains('@') && find(name).is_none();
+    let is_torn = pairs.iter().any(is_tail);
+    let mut follows_password = false;
     let mut honoured = Parameters::new();
     for (name, value) in pairs {
-        let Some((name, parameter)) = find(&name) else {
-            return Err(unknown(&name, torn));
-        };
-        let fits = match parameter {
-            Honoured => true,
-            Harmless => continue,
-            _ if value.is_empty() => continue,
-            Only(values) => values.iter().any(|fit| value.eq_ignore_ascii_case(fit)),
-            Refused => false,
-        };
+        let (name, parameter) = find(&name).ok_or_else(|| unknown(&name, is_torn || follows_password))?;
+        follows_password = name.ends_with("password");
         match parameter {
-            Honoured if value.is_empty() => {}
+            Harmless => {}
+            _ if value.is_empty() => {}
             Honoured => drop(honoured.insert(name, value)),
-            Only(values) if !fits => return Err(format!("a URL whose `{name}` is {}", values.join(" or "))),
-            _ if !fits => return Err(format!("a URL without `{name}`, which is not supported")),
-            _ => {}
+            Only(values) if values.iter().any(|fit| value.eq_ignore_ascii_case(fit)) => {}
+            Only(values) => return Err(format!("a URL whose `{name}` is {}", values.join(" or "))),
+            Refused => return Err(format!("a URL without `{name}`, which is not supported")),
         }
     }
     Ok(honoured)
@@ -176,14 +169,9 @@ fn find(name: &str) -> Option<(&'static str, &'static Use)> {
     known.map(|(name, parameter)| (*name, parameter))
 }
 
-fn unknown(name: &str, torn: bool) -> String {
-    let is_word = |name: &str| {
-        name.len() <= 40
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-    };
-    if torn || !is_word(name) {
+fn unknown(name: &str, may_be_secret: bool) -> String {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    if may_be_secret || name.len() > 40 || !name.bytes().all(is_name) {
         return "a URL with a percent-encoded password: a parameter in it is not a name".to_owned();
     }
     format!("a URL without `{name}`, which is not a parameter of libpq")
