@@ -5,8 +5,8 @@ mod database;
 mod storage;
 
 pub use cors::Cors;
-pub use database::{Database, Migrate};
-use std::{cell::RefCell, fmt, time::Duration};
+pub use database::{Database, Dsn, Host, Keepalive, Migrate, SslMode, Tls};
+use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
 pub use storage::{Location, S3, Storage};
 
 /// Where settings come from, and what was wrong with those read so far.
@@ -23,7 +23,7 @@ pub struct Invalid {
     /// The variable's name.
     pub key: &'static str,
     /// What it takes instead; never its value, which may be a secret.
-    pub expected: &'static str,
+    pub expected: Cow<'static, str>,
 }
 
 impl fmt::Display for Invalid {
@@ -63,6 +63,7 @@ impl Env {
             return default;
         };
         parse(text.trim()).unwrap_or_else(|| {
+            let expected = expected.into();
             self.invalid.borrow_mut().push(Invalid { key, expected });
             default
         })
@@ -137,7 +138,8 @@ impl Stream {
     }
 }
 
-fn misconfigured(key: &'static str, expected: &'static str) -> Unusable {
+fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> Unusable {
+    let expected = expected.into();
     Unusable::Misconfigured(Invalid { key, expected })
 }
 
@@ -145,7 +147,7 @@ fn misconfigured(key: &'static str, expected: &'static str) -> Unusable {
 mod tests {
     use super::*;
 
-    pub(super) fn env(settings: &'static [(&str, &str)]) -> Env {
+    pub(crate) fn env(settings: &'static [(&str, &str)]) -> Env {
         Env::new(|key| settings.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned()))
     }
 
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn a_bad_setting_of_a_dependency_is_kept_for_its_health_check() {
         let env = env(&[("DATABASE_URL", "mysql://root@db/app"), ("STORAGE_URL", "ftp://bucket")]);
-        assert!(matches!(Database::from_env(&env).url, Err(Unusable::Misconfigured(_))));
+        assert!(matches!(Database::from_env(&env).dsn, Err(Unusable::Misconfigured(_))));
         assert!(matches!(
             Storage::from_env(&env).location,
             Err(Unusable::Misconfigured(_))

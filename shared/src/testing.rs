@@ -7,6 +7,7 @@ mod events;
 #[cfg(feature = "testing-storage")]
 pub mod gcs;
 pub mod golden;
+mod pgbouncer;
 mod postgres;
 mod runtime_api;
 #[cfg(feature = "testing-storage")]
@@ -15,6 +16,7 @@ pub mod s3;
 pub use binary::{Function, Server, signal};
 pub use client::{Client, Exchange};
 pub use events::EventShape;
+pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, execute, migrate, scalar};
 pub use runtime_api::{FakeRuntimeApi, Posted};
 

@@ -37,7 +37,7 @@ pub fn router(check: Check) -> Router {
 pub fn check(database: Database, settings: config::Health) -> Check {
     let probe = move || {
         let database = database.clone();
-        async move { database.schema().await }
+        async move { database.schema(settings.timeout).await }
     };
     Check::new(settings, probe, move |found, latency| {
         report(found, latency, settings.timeout)

@@ -49,7 +49,7 @@ impl Dependencies {
         if self.storage.location == Ok(Location::Folder(bucket.to_string_lossy().into_owned())) {
             fs::create_dir_all(&bucket).map_err(|error| format!("cannot make {}: {error}", bucket.display()))?;
         }
-        if self.database.url == Err(Unusable::NotConfigured) {
+        if self.database.dsn.as_ref().err() == Some(&Unusable::NotConfigured) {
             let options = Options {
                 home: Some(self.folder.join("postgres")),
                 store: self.folder.join("postgres"),
@@ -59,7 +59,7 @@ impl Dependencies {
             };
             let postgres = PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
             let postgres = postgres.map_err(|error| error.to_string())?;
-            self.database.url = Ok(postgres.url("postgres"));
+            self.database = self.database.clone().at(&postgres.url("postgres"));
             self.postgres = Some(postgres);
         }
         let database = Database::connect_lazy(self.database.clone());

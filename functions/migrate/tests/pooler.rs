@@ -6,71 +6,10 @@ use serde_json::json;
 use shared::{
     config::{self, Env},
     database::Database,
-    testing::{Function, Postgres, free_port, scalar, wait_for_port},
+    testing::{Function, PgBouncer, Postgres, scalar},
 };
 use sqlx::{ConnectOptions, Row, postgres::PgConnectOptions};
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-};
-use tempfile::TempDir;
-
-struct PgBouncer {
-    process: Child,
-    port: u16,
-    _folder: TempDir,
-}
-
-impl PgBouncer {
-    fn start(postgres: &Postgres, mode: &str) -> Self {
-        let port = free_port();
-        let folder = tempfile::tempdir().unwrap();
-        let settings = folder.path().join("pgbouncer.ini");
-        let socket = postgres
-            .url()
-            .split("host=")
-            .nth(1)
-            .unwrap()
-            .split('&')
-            .next()
-            .unwrap()
-            .to_owned();
-        let socket = socket.replace("%2F", "/");
-        let text = format!(
-            "[databases]\n* = host={socket} port={} user=pilotlight\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
-            postgres.port(),
-        );
-        fs::write(&settings, text).unwrap();
-        let mut command = Command::new("pgbouncer");
-        command.arg(&settings).stdout(Stdio::null()).stderr(Stdio::null());
-        // It refuses root.
-        if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
-            fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-            command.args(["--user", "postgres"]);
-        }
-        let process = command.spawn().expect("pgbouncer is installed");
-        wait_for_port(port);
-        Self {
-            process,
-            port,
-            _folder: folder,
-        }
-    }
-
-    /// The URL of a database behind it.
-    fn url(&self, direct: &str) -> String {
-        let database = direct.split('?').next().unwrap().rsplit('/').next().unwrap();
-        format!("postgresql://anyone@127.0.0.1:{}/{database}", self.port)
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use std::time::Duration;
 
 fn migrate(url: &str, command: &str) -> serde_json::Value {
     let function = Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);
@@ -82,7 +21,7 @@ fn migrate(url: &str, command: &str) -> serde_json::Value {
 #[ignore = "needs pgbouncer, which .ci/run installs"]
 async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
     let postgres = Postgres::start(&[]);
-    let pooler = PgBouncer::start(&postgres, "transaction");
+    let pooler = PgBouncer::start(&postgres, &["pool_mode = transaction"]);
     let url = postgres.empty_database().await;
     for _ in 0..5 {
         let refused = migrate(&pooler.url(&url), "up");
@@ -107,7 +46,7 @@ async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
     let env = Env::new(move |key| (key == "DATABASE_URL").then(|| behind.clone()));
     let databases = [(); 5].map(|()| Database::connect_lazy(config::Database::from_env(&env)));
     for _ in 0..5 {
-        let checks = databases.iter().map(Database::schema);
+        let checks = databases.iter().map(|database| database.schema(Duration::from_secs(2)));
         for schema in futures_util::future::join_all(checks).await {
             assert_eq!(schema.unwrap().fault, None);
         }
@@ -118,7 +57,7 @@ async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
 #[ignore = "needs pgbouncer, which .ci/run installs"]
 async fn a_pooler_in_session_mode_is_as_good_as_the_server() {
     let postgres = Postgres::start(&[]);
-    let pooler = PgBouncer::start(&postgres, "session");
+    let pooler = PgBouncer::start(&postgres, &["pool_mode = session"]);
     let url = postgres.empty_database().await;
     assert_eq!(migrate(&pooler.url(&url), "up"), {
         let mut expected = json!({"status": "migrated", "version_before": 0, "version_after": 1});

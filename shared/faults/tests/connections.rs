@@ -114,10 +114,48 @@ async fn a_path_that_delays_is_slow_or_a_timeout_and_one_that_drops_is_unreachab
     server.forgets().await;
     server.fails("timeout").await;
     proxy.delay(Duration::ZERO);
+    // Until what is under way has come through: no second session begins while the first may be there.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     server.recovers().await;
     proxy.drop_after(40);
     server.forgets().await;
     server.fails("unreachable").await;
     proxy.drop_after(usize::MAX);
+    server.recovers().await;
+}
+
+/// A full queue of connections, whose server answers no SYN, as a network does that loses everything.
+#[tokio::test]
+async fn a_path_that_takes_no_connection_is_used_as_soon_as_it_does() {
+    let postgres = Postgres::start(&[]);
+    let (address, url) = {
+        let url = postgres.migrated_database().await;
+        let proxy = Proxy::start(postgres.port()).await;
+        (proxy.port, proxy.url(&url).await)
+    };
+    let queue = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+    queue.bind(&any.into()).unwrap();
+    queue.listen(0).unwrap();
+    let place = queue.local_addr().unwrap().as_socket().unwrap();
+    let first = std::net::TcpStream::connect(place).unwrap();
+    let second = std::net::TcpStream::connect_timeout(&place, Duration::from_millis(300));
+    assert!(second.is_err(), "the queue is not full");
+    let server = Probed::database(&url.replace(&format!(":{address}/"), &format!(":{}/", place.port())));
+    for _ in 0..4 {
+        server.fails("timeout").await;
+        server.forgets().await;
+    }
+    drop(first);
+    queue.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(queue.into()).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut path = tokio::net::TcpStream::connect(("127.0.0.1", address)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut path).await;
+            });
+        }
+    });
     server.recovers().await;
 }

@@ -8,6 +8,7 @@ mod probed;
 use probed::{DEADLINE, Probed};
 use serde_json::json;
 use shared::testing::{Client, Function, Postgres, execute, loopback, migrate, scalar};
+use sqlx::{Connection, PgConnection};
 use std::{
     sync::{
         Arc,
@@ -122,21 +123,13 @@ async fn a_server_without_tls_that_must_have_it_is_tls_failed() {
 
 #[tokio::test]
 async fn a_server_without_a_slot_left_has_too_many_connections_and_recovers() {
-    let postgres = Postgres::start(&[
-        "max_connections=5",
-        "superuser_reserved_connections=0",
-        // Without it, a session would sleep on after its client has gone.
-        "client_connection_check_interval=100ms",
-    ]);
+    let postgres = Postgres::start(&["max_connections=5", "superuser_reserved_connections=0"]);
     let url = postgres.migrated_database().await;
-    let holders = [(); 5].map(|()| {
-        let url = url.clone();
-        tokio::spawn(async move { execute(&url, "SELECT pg_sleep(60)").await })
-    });
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    let holders = [(); 5].map(|()| PgConnection::connect(&url));
+    let holders = futures_util::future::try_join_all(holders).await.unwrap();
     let server = Probed::database(&url);
     server.fails("too_many_connections").await;
-    holders.iter().for_each(tokio::task::JoinHandle::abort);
+    drop(holders);
     server.recovers().await;
 }
 
@@ -222,7 +215,7 @@ async fn ten_thousand_probes_leave_no_memory_and_no_socket_behind() {
 
 #[tokio::test]
 async fn a_role_without_a_connection_left_has_too_many_connections_and_recovers() {
-    let postgres = Postgres::start(&["client_connection_check_interval=100ms"]);
+    let postgres = Postgres::start(&[]);
     execute(
         &postgres.url(),
         "CREATE ROLE \"hostile-user\" LOGIN PASSWORD 'hostile-secret' CONNECTION LIMIT 1",
@@ -232,15 +225,11 @@ async fn a_role_without_a_connection_left_has_too_many_connections_and_recovers(
         "postgresql://hostile-user:hostile-secret@127.0.0.1:{}/postgres",
         postgres.port()
     );
-    let holder = tokio::spawn({
-        let url = url.clone();
-        async move { execute(&url, "SELECT pg_sleep(60)").await }
-    });
+    let holder = PgConnection::connect(&url).await.unwrap();
     let taken = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'hostile-user'";
-    while scalar(&postgres.url(), taken).await == 0 {}
     let server = Probed::database(&url);
     server.fails("too_many_connections").await;
-    holder.abort();
+    drop(holder);
     while scalar(&postgres.url(), taken).await > 0 {}
     server.forgets().await;
     server.fails("schema_behind").await;

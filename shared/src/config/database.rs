@@ -1,15 +1,27 @@
 //! Where Postgres is, and how migrations wait.
 
+mod dsn;
+mod parameters;
+mod passfile;
+mod split;
+mod tls;
+mod values;
+
 use super::{Env, Unusable, misconfigured};
+pub use dsn::{Dsn, Host, Keepalive};
 use std::time::Duration;
+pub use tls::{SslMode, Tls};
 
 /// Where Postgres is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Database {
-    /// `DATABASE_URL` as `postgresql://...`, whatever dialect it came in.
-    pub url: Result<String, Unusable>,
+    /// `DATABASE_URL`, in any form that libpq and the drivers of other languages have.
+    pub dsn: Result<Dsn, Unusable>,
     /// `DATABASE_MAX_CONNECTIONS`: the size of the pool.
     pub max_connections: u32,
+    /// Does a health check keep its session for the next? Lambda freezes a process between two requests, and a session of a
+    /// frozen process cannot be closed.
+    pub keep_session: bool,
     /// `MIGRATIONS_DIR`: a folder of migrations in place of those in the binary.
     pub migrations: Option<String>,
 }
@@ -18,24 +30,36 @@ impl Database {
     /// Reads `DATABASE_URL`, `DATABASE_MAX_CONNECTIONS` (5, or 1 in a Lambda environment that serves one request at a
     /// time) and `MIGRATIONS_DIR`.
     pub fn from_env(env: &Env) -> Self {
-        let one_at_a_time =
-            env.text("AWS_LAMBDA_RUNTIME_API").is_some() && env.text("AWS_LAMBDA_MAX_CONCURRENCY").is_none();
+        let lambda = env.text("AWS_LAMBDA_RUNTIME_API").is_some();
+        let one_at_a_time = lambda && env.text("AWS_LAMBDA_MAX_CONCURRENCY").is_none();
         let default = if one_at_a_time { 1 } else { 5 };
         let max_connections = match env.text("DATABASE_MAX_CONNECTIONS") {
             None => Some(default),
             Some(text) => text.trim().parse().ok().filter(|count| (1..=1000).contains(count)),
         };
-        let url = match (env.text("DATABASE_URL"), max_connections) {
+        let dsn = match (env.text("DATABASE_URL"), max_connections) {
             (None, _) => Err(Unusable::NotConfigured),
             (Some(_), None) => Err(misconfigured("DATABASE_MAX_CONNECTIONS", "a number between 1 and 1000")),
-            (Some(url), Some(_)) => postgres_url(url.trim()),
+            (Some(url), Some(_)) => parse(&url, env),
         };
         Self {
-            url,
+            dsn,
+            keep_session: !lambda,
             max_connections: max_connections.unwrap_or(default),
             migrations: env.text("MIGRATIONS_DIR"),
         }
     }
+
+    /// The same with another connection string, which no variable changes.
+    #[must_use]
+    pub fn at(self, url: &str) -> Self {
+        let dsn = parse(url, &Env::new(|_| None));
+        Self { dsn, ..self }
+    }
+}
+
+fn parse(url: &str, env: &Env) -> Result<Dsn, Unusable> {
+    Dsn::parse(url.trim(), env).map_err(|expected| misconfigured("DATABASE_URL", expected))
 }
 
 /// How migrations wait.
@@ -60,46 +84,13 @@ impl Migrate {
     }
 }
 
-/// Takes the URLs that Python stacks use too: `postgresql+asyncpg://`, `ssl=` for `sslmode=`, and no host before a
-/// Cloud SQL socket (`postgresql://user:pass@/db?host=/cloudsql/project:region:instance`).
-fn postgres_url(url: &str) -> Result<String, Unusable> {
-    const EXPECTED: &str = "a URL such as postgresql://user:password@host:5432/database";
-    let (scheme, rest) = url
-        .split_once("://")
-        .ok_or_else(|| misconfigured("DATABASE_URL", EXPECTED))?;
-    let driver = scheme.split('+').next();
-    if !matches!(driver, Some("postgresql" | "postgres")) {
-        return Err(misconfigured("DATABASE_URL", EXPECTED));
-    }
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let host = if authority.is_empty() || authority.ends_with('@') {
-        "localhost"
-    } else {
-        ""
-    };
-    let path = path.replace("?ssl=", "?sslmode=").replace("&ssl=", "&sslmode=");
-    Ok(format!("postgresql://{authority}{host}{path}"))
-}
+#[cfg(test)]
+mod providers;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::tests::env;
-
-    #[test]
-    fn the_urls_of_python_stacks_and_of_cloud_sql_are_understood() {
-        for (given, expected) in [
-            ("postgresql+asyncpg://u:p@h/d", "postgresql://u:p@h/d"),
-            ("postgres://u:p@h/d?ssl=require", "postgresql://u:p@h/d?sslmode=require"),
-            (
-                "postgresql+asyncpg://u:p@/d?host=/cloudsql/p:r:i",
-                "postgresql://u:p@localhost/d?host=/cloudsql/p:r:i",
-            ),
-            ("postgresql:///d", "postgresql://localhost/d"),
-        ] {
-            assert_eq!(postgres_url(given).as_deref(), Ok(expected));
-        }
-    }
 
     #[test]
     fn a_pool_has_one_connection_where_lambda_serves_one_request_at_a_time() {

@@ -62,6 +62,12 @@ impl Postgres {
         self.tcp(&self.server.url("postgres"))
     }
 
+    /// The folder of its Unix socket.
+    pub fn socket(&self) -> String {
+        let url = self.server.url("postgres");
+        url.rsplit("host=").next().unwrap_or_default().to_owned()
+    }
+
     /// The port on 127.0.0.1, where roles need their passwords.
     pub fn port(&self) -> u16 {
         self.options.tcp_port.expect("test servers listen")
@@ -75,6 +81,20 @@ impl Postgres {
     /// Sends a signal to the server's first process, such as `KILL`, `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
         signal(self.server.pid().expect("it runs"), name);
+    }
+
+    /// How many processes of the server have a client, whatever they are at: `pg_stat_activity` knows none that still logs
+    /// in, and cannot be read while its catalogs are locked.
+    pub fn clients(&self) -> usize {
+        let server = self.server.pid().expect("it runs");
+        let parent = format!("PPid:\t{server}\n");
+        let is_client = |process: &std::path::Path| {
+            let read = |file: &str| std::fs::read_to_string(process.join(file)).unwrap_or_default();
+            let title = read("cmdline");
+            read("status").contains(&parent) && (title.contains("[local]") || title.contains("127.0.0.1("))
+        };
+        let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+        processes.filter(|process| is_client(&process.path())).count()
     }
 
     /// Starts it again after it was killed.

@@ -1,0 +1,221 @@
+//! A connection string, understood: which hosts, who asks, how it is encrypted.
+
+use super::{
+    parameters::accept,
+    passfile::password,
+    split::split,
+    tls::Tls,
+    values::{BOOLEANS, Parameters, number, one_of, seconds},
+};
+use crate::config::Env;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Where Postgres is and how to get there. It has no `Debug`: it holds the password.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Dsn {
+    /// Tried one after the other; never empty.
+    pub hosts: Vec<Host>,
+    /// `load_balance_hosts=random`: in any order.
+    pub shuffle: bool,
+    /// Who asks; `None` for the name of the operating system's user.
+    pub user: Option<String>,
+    /// For the methods that ask for one.
+    pub password: Option<String>,
+    /// `None` for the one with the user's name.
+    pub database: Option<String>,
+    /// What the server's sessions are called; `None` for the name of this binary.
+    pub application_name: Option<String>,
+    /// Further parameters of the startup message: `options`, `search_path`.
+    pub startup: Vec<(&'static str, String)>,
+    /// How many statements a connection keeps prepared; `None` for the driver's default.
+    pub statement_cache: Option<usize>,
+    /// How long one host may take; `None` for as long as the caller waits.
+    pub connect_timeout: Option<Duration>,
+    /// When a connection counts as dead.
+    pub keepalive: Keepalive,
+    /// How TCP connections are encrypted. Sockets of this machine are not.
+    pub tls: Tls,
+}
+
+/// One place to try.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Host {
+    /// A name or address, and where it is (`hostaddr`) if not where its name says.
+    Tcp {
+        /// What the certificate must be for.
+        name: String,
+        /// In place of looking the name up.
+        address: Option<IpAddr>,
+        /// 5432 by default.
+        port: u16,
+    },
+    /// The path of a socket; one that begins with `@` has an abstract name.
+    Socket(PathBuf),
+}
+
+/// `keepalives...` and `tcp_user_timeout`; `None` for the system's default.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Keepalive {
+    /// Are idle connections probed at all?
+    pub enabled: bool,
+    /// How long before the first probe.
+    pub idle: Option<Duration>,
+    /// How long between two.
+    pub interval: Option<Duration>,
+    /// How many are lost before the connection is.
+    pub count: Option<u32>,
+    /// How long data may stay unacknowledged.
+    pub unacknowledged: Duration,
+}
+
+/// The variables of libpq that stand in for parameters that are missing (PostgreSQL, 34.15).
+const VARIABLES: [(&str, &str); 14] = [
+    ("application_name", "PGAPPNAME"),
+    ("connect_timeout", "PGCONNECT_TIMEOUT"),
+    ("dbname", "PGDATABASE"),
+    ("host", "PGHOST"),
+    ("hostaddr", "PGHOSTADDR"),
+    ("options", "PGOPTIONS"),
+    ("passfile", "PGPASSFILE"),
+    ("password", "PGPASSWORD"),
+    ("port", "PGPORT"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslkey", "PGSSLKEY"),
+    ("sslmode", "PGSSLMODE"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+    ("user", "PGUSER"),
+];
+
+/// The folder that `.pgpass` is in.
+const HOME: &str = "HOME";
+
+impl Dsn {
+    /// Understands a connection string.
+    ///
+    /// # Errors
+    /// What it must be instead, with the names of parameters and without any value.
+    pub fn parse(text: &str, env: &Env) -> Result<Self, String> {
+        let mut parameters = accept(split(text)?)?;
+        for (name, variable) in VARIABLES {
+            if let Some(value) = env.text(variable) {
+                parameters.entry(name).or_insert(value);
+            }
+        }
+        let parameters = &parameters;
+        let text = |name: &str| parameters.get(name).cloned();
+        let hosts = hosts(parameters)?;
+        let (user, database) = (text("user"), text("dbname"));
+        let file = text("passfile").map(PathBuf::from);
+        let file = file.or_else(|| Some(Path::new(&env.text(HOME)?).join(".pgpass")));
+        let from_file = || password(&file?, hosts.first()?, database.as_deref(), user.as_deref());
+        Ok(Self {
+            password: text("password").or_else(from_file),
+            hosts,
+            shuffle: one_of(
+                parameters,
+                "load_balance_hosts",
+                &[("disable", false), ("random", true)],
+            )?
+            .unwrap_or(false),
+            user,
+            database,
+            application_name: text("application_name").or_else(|| text("fallback_application_name")),
+            startup: startup(parameters),
+            statement_cache: statement_cache(parameters)?,
+            connect_timeout: seconds(parameters, "connect_timeout")?,
+            keepalive: Keepalive {
+                enabled: number(parameters, "keepalives")? != Some(0),
+                idle: seconds(parameters, "keepalives_idle")?,
+                interval: seconds(parameters, "keepalives_interval")?,
+                count: number(parameters, "keepalives_count")?.filter(|count| *count > 0),
+                unacknowledged: number(parameters, "tcp_user_timeout")?
+                    .filter(|milliseconds| *milliseconds > 0)
+                    .map_or(Duration::from_secs(10), |milliseconds| {
+                        Duration::from_millis(milliseconds.into())
+                    }),
+            },
+            tls: Tls::from(parameters)?,
+        })
+    }
+}
+
+fn hosts(parameters: &Parameters) -> Result<Vec<Host>, String> {
+    let list = |name: &str| -> Vec<String> {
+        let text = parameters.get(name).map(String::as_str).unwrap_or_default();
+        text.split(',').map(|entry| entry.trim().to_owned()).collect()
+    };
+    let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
+    let count = names.len().max(addresses.len());
+    let fits = |list: &[String]| list.len() == count || list.len() == 1;
+    if !fits(&ports)
+        || (parameters.contains_key("host") && names.len() != count)
+        || (parameters.contains_key("hostaddr") && addresses.len() != count)
+    {
+        return Err("a URL with as many values of `hostaddr` and `port` as of `host`".to_owned());
+    }
+    let entry = |list: &[String], index: usize| {
+        list.get(index)
+            .or(list.first().filter(|_| list.len() == 1))
+            .cloned()
+            .unwrap_or_default()
+    };
+    (0..count)
+        .map(|index| host(&entry(&names, index), &entry(&addresses, index), &entry(&ports, index)))
+        .collect()
+}
+
+fn host(name: &str, address: &str, port: &str) -> Result<Host, String> {
+    let port = match port {
+        "" => 5432,
+        text => text
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or("a URL whose `port` is a number between 1 and 65535")?,
+    };
+    let address = match address {
+        "" => None,
+        text => Some(text.parse().map_err(|_| "a URL whose `hostaddr` is an IP address")?),
+    };
+    let in_folder = |folder: &str| PathBuf::from(format!("{folder}/.s.PGSQL.{port}"));
+    match name {
+        "" if address.is_none() => {
+            let places = ["/run/postgresql", "/var/run/postgresql", "/tmp"].map(in_folder);
+            let socket = places.into_iter().find(|place| place.exists()).map(Host::Socket);
+            Ok(socket.unwrap_or_else(|| Host::Tcp {
+                name: "localhost".to_owned(),
+                address,
+                port,
+            }))
+        }
+        socket if socket.starts_with(['/', '@']) && address.is_none() => Ok(Host::Socket(in_folder(socket))),
+        name => Ok(Host::Tcp {
+            name: address
+                .filter(|_| name.is_empty())
+                .map_or_else(|| name.to_owned(), |address| address.to_string()),
+            address,
+            port,
+        }),
+    }
+}
+
+fn startup(parameters: &Parameters) -> Vec<(&'static str, String)> {
+    let path = ["schema", "currentSchema", "search_path"]
+        .iter()
+        .find_map(|name| parameters.get(name));
+    let path = path
+        .filter(|path| *path != "public")
+        .map(|path| ("search_path", path.clone()));
+    let options = parameters.get("options").map(|options| ("options", options.clone()));
+    options.into_iter().chain(path).collect()
+}
+
+fn statement_cache(parameters: &Parameters) -> Result<Option<usize>, String> {
+    let pooled = one_of(parameters, "pgbouncer", BOOLEANS)?.unwrap_or(false);
+    let capacity = number(parameters, "statement-cache-capacity")?.map(|count| count as usize);
+    Ok(if pooled { Some(0) } else { capacity })
+}

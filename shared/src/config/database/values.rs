@@ -1,0 +1,48 @@
+//! The values that parameters have.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Parameters that have a value, by their names.
+pub(super) type Parameters = BTreeMap<&'static str, String>;
+
+/// A switch.
+pub(super) const BOOLEANS: &[(&str, bool)] = &[
+    ("1", true),
+    ("on", true),
+    ("true", true),
+    ("yes", true),
+    ("0", false),
+    ("off", false),
+    ("false", false),
+    ("no", false),
+];
+
+/// One of a closed set of words, in any case.
+pub(super) fn one_of<T: Copy>(parameters: &Parameters, name: &str, words: &[(&str, T)]) -> Result<Option<T>, String> {
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
+    };
+    let found = words.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
+    let Some((_, value)) = found else {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        return Err(format!("a URL whose `{name}` is {}", words.join(" or ")));
+    };
+    Ok(Some(*value))
+}
+
+/// A whole number; what is negative counts as 0, as in libpq.
+pub(super) fn number(parameters: &Parameters, name: &str) -> Result<Option<u32>, String> {
+    let Some(text) = parameters.get(name) else {
+        return Ok(None);
+    };
+    let number: Result<i32, _> = text.trim().parse();
+    let number = number.map_err(|_| format!("a URL whose `{name}` is a whole number"))?;
+    Ok(Some(number.max(0).unsigned_abs()))
+}
+
+/// Seconds; 0 is none.
+pub(super) fn seconds(parameters: &Parameters, name: &str) -> Result<Option<Duration>, String> {
+    let seconds = number(parameters, name)?.filter(|seconds| *seconds > 0);
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds.into())))
+}

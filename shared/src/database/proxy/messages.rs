@@ -1,0 +1,128 @@
+//! Messages of the protocol (PostgreSQL, 55.7): the few that the proxy reads or writes itself.
+
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// SQLSTATEs of what the proxy says in the server's place: of class 08, connection exceptions, with subclasses that the SQL
+/// standard leaves to implementations.
+pub(in crate::database) const UNREACHABLE: &str = "08001";
+pub(in crate::database) const TIMEOUT: &str = "08TIM";
+pub(in crate::database) const TLS: &str = "08TLS";
+pub(in crate::database) const MISCONFIGURED: &str = "08MIS";
+const PROTOCOL: &str = "08P01";
+
+pub(super) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
+/// Type and length.
+pub(super) const HEADER: usize = 5;
+/// How long the message that begins or refuses a session may be. Servers take 10,000 bytes the other way.
+const GREETING: usize = 64 * 1024;
+
+/// Why there is no session.
+pub(super) enum Fault {
+    Unreachable(String),
+    Timeout(&'static str),
+    Tls(String),
+    Misconfigured(String),
+    Protocol(String),
+    /// The server says so itself, in this message.
+    Rejected(Vec<u8>),
+}
+
+impl Fault {
+    /// An ErrorResponse for sqlx.
+    pub fn message(self) -> Vec<u8> {
+        let (code, text) = match self {
+            Self::Rejected(message) => return message,
+            Self::Unreachable(text) => (UNREACHABLE, text),
+            Self::Timeout(text) => (TIMEOUT, text.to_owned()),
+            Self::Tls(text) => (TLS, text),
+            Self::Misconfigured(text) => (MISCONFIGURED, text),
+            Self::Protocol(text) => (PROTOCOL, text),
+        };
+        let text = text.replace('\0', " ");
+        let body = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0");
+        let length = (4 + body.len()) as u32;
+        [&[b'E'][..], &length.to_be_bytes(), body.as_bytes()].concat()
+    }
+
+    /// The SQLSTATE of a rejection.
+    pub fn code(&self) -> Option<&[u8]> {
+        self.field(b'C')
+    }
+
+    /// Does a rejection say this?
+    pub fn says(&self, text: &str) -> bool {
+        let message = self.field(b'M').map(String::from_utf8_lossy);
+        message.is_some_and(|message| message.contains(text))
+    }
+
+    fn field(&self, kind: u8) -> Option<&[u8]> {
+        let Self::Rejected(message) = self else {
+            return None;
+        };
+        let mut fields = message.get(HEADER..)?.split(|byte| *byte == 0);
+        fields.find_map(|field| field.strip_prefix(&[kind]))
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.get_ref() {
+            Some(cause) if cause.is::<rustls::Error>() => Self::Tls(error.to_string()),
+            _ => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
+/// The startup message of a client.
+pub(super) async fn startup(client: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let length = client.read_u32().await?;
+    if !(8..GREETING as u32).contains(&length) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut message = length.to_be_bytes().to_vec();
+    message.resize(length as usize, 0);
+    client.read_exact(&mut message[4..]).await?;
+    Ok(message)
+}
+
+/// A startup message with further parameters, before the empty name that ends their list.
+pub(super) fn with_parameters<'a>(startup: &[u8], parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let mut message = startup.strip_suffix(&[0]).unwrap_or(startup).to_vec();
+    for (name, value) in parameters {
+        message.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
+    }
+    message.push(0);
+    let length = (message.len() as u32).to_be_bytes();
+    message[..4].copy_from_slice(&length);
+    message
+}
+
+/// The first message of a server.
+pub(super) async fn greeting(server: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Fault> {
+    let mut message = vec![0; HEADER];
+    server.read_exact(&mut message).await?;
+    let length = length(&message);
+    if !(HEADER..=GREETING).contains(&length) {
+        return Err(Fault::Protocol(
+            "the first message of the server is not one of Postgres".to_owned(),
+        ));
+    }
+    message.resize(length, 0);
+    server.read_exact(&mut message[HEADER..]).await?;
+    Ok(message)
+}
+
+/// How long a whole message is, by its header.
+pub(super) fn length(header: &[u8]) -> usize {
+    let length = header.get(1..HEADER).and_then(|bytes| bytes.first_chunk::<4>());
+    length.map_or(0, |bytes| (u32::from_be_bytes(*bytes) as usize).saturating_add(1))
+}
+
+/// Asks a server to end what the session with this key is at.
+pub(super) fn cancel_request(key: &[u8]) -> Vec<u8> {
+    const CODE: u32 = 80_877_102;
+    let length = (8 + key.len()) as u32;
+    [&length.to_be_bytes(), &CODE.to_be_bytes(), key].concat()
+}

@@ -1,0 +1,79 @@
+//! From sqlx to the server: notes what is asked, and tells the server how long it may take.
+
+use super::Progress;
+use crate::database::proxy::{
+    Patience,
+    dialer::Stream,
+    messages::{HEADER, length},
+};
+use bytes::{Buf, BytesMut};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, WriteHalf},
+    net::unix::OwnedReadHalf,
+    sync::watch,
+    time::Instant,
+};
+
+/// The answer of a server that ends a request in time leaves it so much earlier than the caller gives up.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// From sqlx to the server.
+pub(super) struct Requests {
+    pub from: OwnedReadHalf,
+    pub input: BytesMut,
+    /// Bytes of a message that has begun.
+    pub passing: usize,
+    pub patience: Patience,
+    pub progress: Arc<watch::Sender<Progress>>,
+}
+
+impl Requests {
+    /// Until sqlx closes its connection, or the server takes no more.
+    pub async fn carry(&mut self, to: &mut WriteHalf<Stream>) -> io::Result<()> {
+        while self.from.read_buf(&mut self.input).await? > 0 {
+            let output = self.take();
+            to.write_all(&output).await?;
+            to.flush().await?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> BytesMut {
+        let mut output = BytesMut::with_capacity(self.input.len());
+        loop {
+            let pass = self.passing.min(self.input.len());
+            output.extend_from_slice(&self.input.split_to(pass));
+            self.passing -= pass;
+            if self.passing > 0 || self.input.len() < HEADER {
+                return output;
+            }
+            self.passing = length(&self.input);
+            match self.input[0] {
+                b'Q' => self.bound_query(&mut output),
+                b'S' | b'F' => {}
+                _ => continue,
+            }
+            self.progress.send_modify(|progress| {
+                progress.unanswered += 1;
+                progress.asked = Some(Instant::now());
+            });
+        }
+    }
+
+    /// Within the message, because a pooler may send the next one to another server: the statements of one message are one
+    /// transaction, and `SET LOCAL` ends with it.
+    fn bound_query(&mut self, output: &mut BytesMut) {
+        let Some(left) = self.patience.left() else {
+            return;
+        };
+        let left = left.saturating_sub(MARGIN).as_millis().max(1);
+        let bound = format!("SET LOCAL statement_timeout = {left}; ");
+        let body = self.passing - HEADER;
+        output.extend_from_slice(b"Q");
+        output.extend_from_slice(&((4 + bound.len() + body) as u32).to_be_bytes());
+        output.extend_from_slice(bound.as_bytes());
+        self.input.advance(HEADER);
+        self.passing = body;
+    }
+}

@@ -1,0 +1,202 @@
+//! TLS as `sslmode` and `sslrootcert` mean it in libpq (PostgreSQL, 34.19.1).
+
+use super::Fault;
+use crate::config::{SslMode, Tls};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    server::ParsedCertificate,
+};
+use std::{borrow::Cow, fmt::Display, net::IpAddr, sync::Arc};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// How connections to a server are encrypted. The files that are named are read anew each time.
+pub(super) struct Encryptor {
+    config: Arc<ClientConfig>,
+    needs_name: bool,
+}
+
+impl Encryptor {
+    /// # Errors
+    /// `Misconfigured`: a file cannot be read, or is not what it should be.
+    pub fn new(settings: &Tls) -> Result<Self, Fault> {
+        Ok(Self {
+            config: Arc::new(client_config(settings)?),
+            needs_name: settings.mode == SslMode::VerifyFull,
+        })
+    }
+
+    /// Encrypts a connection to a server that was asked for by `name`.
+    pub async fn handshake(
+        self,
+        stream: TcpStream,
+        name: &str,
+        address: IpAddr,
+    ) -> Result<TlsStream<TcpStream>, Fault> {
+        // Of a name that DNS cannot have, nothing can be verified, and nothing is told to the server.
+        let name = match ServerName::try_from(name.to_owned()) {
+            Ok(name) => name,
+            Err(_) if !self.needs_name => ServerName::IpAddress(address.into()),
+            Err(error) => return Err(Fault::Tls(error.to_string())),
+        };
+        Ok(TlsConnector::from(self.config).connect(name, stream).await?)
+    }
+}
+
+fn client_config(settings: &Tls) -> Result<ClientConfig, Fault> {
+    let provider = Arc::new(ring::default_provider());
+    let versions: &[_] = match settings.versions {
+        (true, true) => &[&rustls::version::TLS12, &rustls::version::TLS13],
+        (true, false) => &[&rustls::version::TLS12],
+        _ => &[&rustls::version::TLS13],
+    };
+    let verifier = Arc::new(Verifier::new(settings, Arc::clone(&provider))?);
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .map_err(|error| Fault::Tls(error.to_string()))?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match &settings.client {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let unusable = |error: &dyn Display| Fault::Misconfigured(format!("`sslcert` and `sslkey`: {error}"));
+            let key = PrivateKeyDer::from_pem_slice(&pem("sslkey", key)?).map_err(|error| unusable(&error))?;
+            let chain = certificates("sslcert", certificate)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| unusable(&error))?
+        }
+    };
+    config.enable_sni = settings.sni;
+    if settings.direct {
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+    }
+    Ok(config)
+}
+
+/// What a parameter says: PEM itself, or the path of a file of it.
+fn pem<'a>(parameter: &str, text: &'a str) -> Result<Cow<'a, [u8]>, Fault> {
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Ok(Cow::Borrowed(text.as_bytes()));
+    }
+    let read = std::fs::read(text).map(Cow::Owned);
+    read.map_err(|error| Fault::Misconfigured(format!("`{parameter}`: {text} cannot be read: {error}")))
+}
+
+fn certificates(parameter: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let pem = pem(parameter, text)?;
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match parsed {
+        Ok(parsed) if !parsed.is_empty() => Ok(parsed),
+        _ => Err(Fault::Misconfigured(format!("`{parameter}` has no certificate in PEM"))),
+    }
+}
+
+/// Verifies as much of a certificate as `sslmode` asks for.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// `None` where any certificate will do.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    /// Those that were named, for a server whose certificate is among them.
+    named: Vec<CertificateDer<'static>>,
+    with_name: bool,
+}
+
+impl Verifier {
+    fn new(settings: &Tls, provider: Arc<CryptoProvider>) -> Result<Self, Fault> {
+        let is_verified =
+            settings.mode >= SslMode::VerifyCa || (settings.mode == SslMode::Require && settings.roots.is_some());
+        let mut verifier = Self {
+            provider,
+            chain: None,
+            named: Vec::new(),
+            with_name: settings.mode == SslMode::VerifyFull,
+        };
+        if !is_verified {
+            return Ok(verifier);
+        }
+        let mut roots = RootCertStore::empty();
+        match &settings.roots {
+            Some(text) => {
+                verifier.named = certificates("sslrootcert", text)?;
+                roots.add_parsable_certificates(verifier.named.iter().cloned());
+            }
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        }
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&verifier.provider));
+        let chain = chain.build();
+        verifier.chain = Some(chain.map_err(|error| Fault::Misconfigured(format!("`sslrootcert`: {error}")))?);
+        Ok(verifier)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match chain.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
+            // The name is looked at once the chain is right.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if !self.with_name => {}
+            // A certificate that signed itself is no end of a chain to webpki, and one to OpenSSL. It has not expired:
+            // webpki looks at that first.
+            Err(Error::InvalidCertificate(CertificateError::Other(OtherError(_))))
+                if self.named.contains(certificate) =>
+            {
+                if self.with_name {
+                    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                }
+            }
+            verified => return verified,
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,138 @@
+//! Why Postgres cannot be used: a closed set, and what the errors of sqlx, of servers and of poolers are in it.
+
+use super::proxy::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
+use serde::Serialize;
+use std::io;
+
+/// Why Postgres, or its schema, cannot be used: the closed set of `/health/db`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = DatabaseFault))]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// `DATABASE_URL` is not set.
+    NotConfigured,
+    /// A setting cannot work, or names a database that does not exist or cannot be read.
+    Misconfigured,
+    /// Nothing answers there, or what does is starting up or shutting down.
+    Unreachable,
+    /// No answer within the deadline.
+    Timeout,
+    /// User, password or `pg_hba.conf`.
+    AuthFailed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// The server has no slot left.
+    TooManyConnections,
+    /// Migrations of this build are not applied.
+    SchemaBehind,
+    /// A migration failed halfway.
+    SchemaDirty,
+    /// What is applied is not what this build has under the same version.
+    SchemaDrift,
+    /// Anything else; the log has the cause.
+    Error,
+}
+
+impl Reason {
+    /// The word in the report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::Misconfigured => "misconfigured",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::AuthFailed => "auth_failed",
+            Self::TlsFailed => "tls_failed",
+            Self::TooManyConnections => "too_many_connections",
+            Self::SchemaBehind => "schema_behind",
+            Self::SchemaDirty => "schema_dirty",
+            Self::SchemaDrift => "schema_drift",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What poolers say under 08P01 or XX000, whatever it is about.
+const POOLERS: &[(&str, Reason)] = &[
+    ("no more connections allowed", Reason::TooManyConnections),
+    ("max clients reached", Reason::TooManyConnections),
+    ("query_wait_timeout", Reason::TooManyConnections),
+    ("is disabled", Reason::Unreachable),
+    ("cannot connect", Reason::Unreachable),
+    ("client_login_timeout", Reason::Unreachable),
+    ("pooler is shut", Reason::Unreachable),
+    ("pgbouncer is shutting down", Reason::Unreachable),
+    ("pgbouncer cannot connect to server", Reason::Unreachable),
+    ("server DNS lookup failed", Reason::Unreachable),
+    ("server conn crashed", Reason::Unreachable),
+    ("server login has been failing", Reason::Unreachable),
+    ("SSL required", Reason::TlsFailed),
+    ("TLS connection required", Reason::TlsFailed),
+    ("authentication failed", Reason::AuthFailed),
+    ("login rejected", Reason::AuthFailed),
+    ("no such user", Reason::AuthFailed),
+    ("Tenant or user not found", Reason::AuthFailed),
+    ("no such database", Reason::Misconfigured),
+    ("unsupported startup parameter", Reason::Misconfigured),
+];
+
+impl Reason {
+    /// The one place where sqlx's errors meet the closed set.
+    fn of(error: &sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
+            sqlx::Error::Io(_) => Self::Unreachable,
+            sqlx::Error::PoolTimedOut => Self::Timeout,
+            sqlx::Error::Configuration(_) => Self::Misconfigured,
+            sqlx::Error::Database(error) => {
+                Self::of_sqlstate(error.code().as_deref().unwrap_or_default(), error.message())
+            }
+            _ => Self::Error,
+        }
+    }
+
+    fn of_sqlstate(code: &str, message: &str) -> Self {
+        match code {
+            "28000" | "28P01" => Self::AuthFailed,
+            "53300" => Self::TooManyConnections,
+            // Starting up, shutting down, crashed, idle for too long; a database that takes no connections.
+            UNREACHABLE | "57P01" | "57P02" | "57P03" | "57P05" | "55000" => Self::Unreachable,
+            // Cancelled by its timeout, or by that for locks.
+            TIMEOUT | "57014" | "55P03" => Self::Timeout,
+            TLS => Self::TlsFailed,
+            // No such database; no right to connect to it, or to read the table of migrations.
+            MISCONFIGURED | "3D000" | "42501" => Self::Misconfigured,
+            _ if code.starts_with("08") || code == "XX000" => {
+                let said = POOLERS.iter().find(|(said, _)| message.contains(said));
+                said.map_or(Self::Error, |(_, reason)| *reason)
+            }
+            _ => Self::Error,
+        }
+    }
+}
+
+/// The reason of an error. The cause goes to the log, with the request's id; a server may say as much as it likes there.
+pub(super) fn logged(error: &sqlx::Error) -> Reason {
+    const LENGTH: usize = 1000;
+    let reason = Reason::of(error);
+    let cause = match error {
+        sqlx::Error::Database(error) => format!("{} ({})", error.message(), error.code().unwrap_or_default()),
+        error => error.to_string(),
+    };
+    let cause: String = cause.chars().take(LENGTH).collect();
+    tracing::error!(reason = reason.as_str(), cause, "the database cannot be used");
+    reason
+}
+
+/// Did the connection end, rather than the query?
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            code.starts_with("08") || code.starts_with("57P") || code == "25P03"
+        }
+        _ => false,
+    }
+}
