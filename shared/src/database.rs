@@ -11,6 +11,7 @@ mod migrator;
 mod names;
 mod no_transaction;
 mod refusal;
+mod run;
 mod schema;
 mod script;
 mod session;
