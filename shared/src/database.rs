@@ -14,6 +14,7 @@ mod no_transaction;
 mod proxy;
 mod reason;
 mod refusal;
+mod run;
 mod schema;
 mod script;
 mod session;

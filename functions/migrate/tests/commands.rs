@@ -5,7 +5,7 @@
 #[path = "fixture/folder.rs"]
 mod folder;
 
-use folder::{COLUMN, Folder, INDEX, TABLE, database, refused, report};
+use folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, report};
 use serde_json::json;
 use shared::testing::{Postgres, execute, scalar};
 use std::time::{Duration, Instant};
@@ -264,6 +264,13 @@ async fn the_history_holds_every_run_that_moved_the_schema() {
         (&json!(0), &json!(1))
     );
     assert!(runs[0]["started_at"].as_str().unwrap().ends_with('Z'), "{history}");
+    let name = database_name(&url);
+    execute(
+        &url,
+        &format!("CREATE SCHEMA app; ALTER DATABASE {name} SET search_path = app"),
+    )
+    .await;
+    assert_eq!(report(&embedded, "history").1, history);
 }
 
 #[tokio::test]

@@ -129,35 +129,18 @@ async fn a_role_without_rights_on_the_schema_or_the_table_is_misconfigured() {
     assert_eq!(folder.health(&weak).await, Ok(None));
 }
 
-/// Marks, records and forgets version 2 as a migrator does, again and again, under the lock.
-async fn migrate_all_the_time(url: String) {
-    let mut connection = PgConnection::connect(&url).await.unwrap();
-    loop {
-        connection.lock().await.unwrap();
-        for sql in [
-            "INSERT INTO _sqlx_migrations SELECT 2, 'names', now(), false, checksum, -1 FROM _sqlx_migrations WHERE version = 1",
-            "DELETE FROM _sqlx_migrations WHERE version = 2",
-        ] {
-            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-        }
-        connection.unlock().await.unwrap();
-    }
-}
+const MARK: &str = "INSERT INTO _sqlx_migrations
+    SELECT 2, 'names', now(), false, checksum, -1 FROM _sqlx_migrations WHERE version = 1";
+const FORGET: &str = "DELETE FROM _sqlx_migrations WHERE version = 2";
+const DIRTY: &str = "SELECT count(*) FROM _sqlx_migrations WHERE NOT success";
 
-/// The control: rows and lock in two queries, as two statements see them.
-async fn looks_dirty_in_two_queries(connection: &mut PgConnection) -> bool {
-    let dirty: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations WHERE NOT success")
-        .fetch_one(&mut *connection)
-        .await
-        .unwrap();
-    let locks: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    )
-    .fetch_one(connection)
-    .await
-    .unwrap();
-    dirty > 0 && locks == 0
+/// Marks and forgets version 2 under the lock, as a migrator at work does.
+async fn work(connection: &mut PgConnection, between: impl AsyncFnOnce()) {
+    connection.lock().await.unwrap();
+    sqlx::raw_sql(MARK).execute(&mut *connection).await.unwrap();
+    between().await;
+    sqlx::raw_sql(FORGET).execute(&mut *connection).await.unwrap();
+    connection.unlock().await.unwrap();
 }
 
 #[tokio::test]
@@ -165,16 +148,27 @@ async fn a_migrator_at_work_never_looks_dirty_between_two_looks() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
     folder.ok(&url, "up");
     folder.add(&INDEX);
-    let at_work = tokio::spawn(migrate_all_the_time(url.clone()));
+    let mut worker = PgConnection::connect(&url).await.unwrap();
+    // The control: in two queries, rows of before its end and the lock of after look like a file that failed.
+    let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let mut dirty = 0;
+    work(&mut worker, async || dirty = scalar(&url, DIRTY).await).await;
+    assert_eq!((dirty, scalar(&url, locks).await), (1, 0));
+
+    let at_work = tokio::spawn(async move {
+        loop {
+            work(&mut worker, async || ()).await;
+        }
+    });
     let database: Database = folder.database(&url);
-    let mut control = PgConnection::connect(&url).await.unwrap();
     let (start, mut struck) = (Instant::now(), 0);
-    while struck < 5 && start.elapsed() < Duration::from_secs(60) {
-        struck += u32::from(looks_dirty_in_two_queries(&mut control).await);
+    while struck < 100 && start.elapsed() < Duration::from_secs(60) {
+        struck += scalar(&url, DIRTY).await;
         let schema = database.schema().await.unwrap();
         assert_eq!(schema.fault, Some(Reason::SchemaBehind));
     }
-    assert!(struck > 0, "the control never saw it");
+    assert!(struck > 0, "it was never seen at work");
     at_work.abort();
 }
 

@@ -2,22 +2,16 @@
 
 use super::{
     Database, Refusal,
-    files::{Files, name, sql},
-    history::record,
-    in_transaction::{Applier, execute},
+    files::{name, sql},
     limit::Limit,
-    lock,
     no_transaction::invalid_indexes,
     schema::{Migration, Schema, compare, states},
-    session::Session,
-    table::{Applied, Table, applied},
-    validate::{bounded, pending, refuse_ahead, validate},
+    table::{Applied, applied},
+    validate::{pending, validate},
 };
 use crate::{config, lifetime::Lifetime};
 use serde::Serialize;
-use sqlx::{Connection, PgConnection};
-use std::{convert::Infallible, pin::pin, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use sqlx::PgConnection;
 
 /// Changes the schema. Any number may run at once: one works, the others wait for its lock.
 #[derive(Clone)]
@@ -25,7 +19,7 @@ pub struct Migrator {
     pub(super) database: Database,
     pub(super) settings: config::Migrate,
     pub(super) limit: Limit,
-    release: String,
+    pub(super) release: String,
 }
 
 /// What a run did. Before and after are equal where there was nothing to do.
@@ -53,7 +47,9 @@ pub struct File {
     pub sql: String,
 }
 
-enum Change {
+/// What a run changes.
+#[derive(Clone, Copy)]
+pub(super) enum Change {
     Up(Option<i64>),
     Down(usize),
     Stamp(i64),
@@ -143,150 +139,9 @@ impl Migrator {
         Ok((compare(files, &rows), states(files, &rows), invalid))
     }
 
-    /// Whatever runs at the end of the time for it is cancelled in the server, and has a while to be undone.
-    async fn run(&self, change: Change) -> Result<Run, Refusal> {
-        let mut work = pin!(self.work(change));
-        tokio::select! {
-            done = &mut work => return done,
-            () = self.limit.ended() => tracing::warn!(cause = self.limit.cause(), "stopping"),
-        }
-        tokio::select! {
-            done = timeout(self.limit.grace(), work) => done.unwrap_or_else(|_| {
-                Err(self.limit.stopped("the server has not answered yet; the next run finds out what is left"))
-            }),
-            never = self.keep_cancelling() => match never {},
-        }
-    }
-
-    /// The server forgets a request that comes between two statements.
-    async fn keep_cancelling(&self) -> Infallible {
-        loop {
-            if let Some(session) = self.limit.session()
-                && let Ok(mut other) = self.database.connect().await
-                && self.limit.session() == Some(session)
-            {
-                let _ = execute(&format!("SELECT pg_catalog.pg_cancel_backend({session})"), &mut other).await;
-            }
-            sleep(Duration::from_millis(250)).await;
-        }
-    }
-
-    /// On sessions of its own: whatever happens to it, its lock ends with it.
-    async fn work(&self, change: Change) -> Result<Run, Refusal> {
-        let files = self.database.files().await?;
-        let (mut connection, rows) = self.limit.during(self.look()).await??;
-        // Nothing to do needs no lock: a job that runs twice costs one query.
-        if let Change::Up(to) = change
-            && bounded(files, &rows, to)?.is_empty()
-        {
-            validate(files, &rows, &mut connection).await?;
-            return Ok(nothing_to_do(files, &rows));
-        }
-        let mut session = self.limit.during(self.lock(connection)).await??;
-        let start = Instant::now();
-        let table = Table::find_or_create(&mut session.connection).await?;
-        let before = applied(&mut session.connection).await?;
-        let mut applier = Applier {
-            migrator: self,
-            files,
-            session,
-        };
-        let done = applier.change(&before, &change, &table).await;
-        let connection = &mut applier.session.connection;
-        let after = applied(connection).await;
-        let mut run = nothing_to_do(files, &before);
-        if let Ok(after) = &after {
-            run.version_after = compare(files, after).current;
-            run.duration_ms = start.elapsed().as_millis() as i64;
-        }
-        // Files that were applied before the one that failed are history too.
-        let recorded = if run.version_after == run.version_before {
-            Ok(())
-        } else {
-            record(connection, &self.release, run).await
-        };
-        done?;
-        after?;
-        recorded?;
-        let _ = applier.session.connection.close().await;
-        Ok(run)
-    }
-
-    async fn look(&self) -> Result<(PgConnection, Vec<Applied>), Refusal> {
+    pub(super) async fn look(&self) -> Result<(PgConnection, Vec<Applied>), Refusal> {
         let mut connection = self.database.connect().await?;
         let rows = applied(&mut connection).await?;
         Ok((connection, rows))
-    }
-
-    async fn lock(&self, mut connection: PgConnection) -> Result<Session, Refusal> {
-        lock::refuse_pooler(&self.database, &mut connection).await?;
-        let mut session = Session::new(connection).await?;
-        lock::acquire(&mut session.connection, self.settings.wait).await?;
-        Ok(session)
-    }
-}
-
-impl Applier<'_> {
-    async fn change(&mut self, rows: &[Applied], change: &Change, table: &Table) -> Result<(), Refusal> {
-        let files = self.files;
-        let connection = &mut self.session.connection;
-        let selected = match change {
-            Change::Stamp(version) => return stamp(files, rows, *version, table, connection).await,
-            Change::Up(to) => {
-                validate(files, rows, connection).await?;
-                bounded(files, rows, *to)?
-            }
-            Change::Down(count) => {
-                validate(files, rows, connection).await?;
-                refuse_ahead(files, rows)?;
-                let newest = rows.iter().rev().take(*count);
-                let back = newest.map(|row| files.down(row.version).ok_or(Refusal::Irreversible(row.version)));
-                back.collect::<Result<_, _>>()?
-            }
-        };
-        // Before the first of them runs.
-        selected.iter().try_for_each(|file| sql(file).map(drop))?;
-        for file in selected {
-            if !self.is_done(file).await? {
-                self.run(file).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Has another migrator had its turn since the last file?
-    async fn is_done(&mut self, file: &sqlx::migrate::Migration) -> Result<bool, Refusal> {
-        self.renew().await?;
-        let rows = applied(&mut self.session.connection).await?;
-        let is_recorded = rows.iter().any(|row| row.version == file.version);
-        Ok(is_recorded != file.migration_type.is_down_migration())
-    }
-}
-
-/// All or nothing: the files up to `version` are recorded as applied as they are, later ones as not applied.
-async fn stamp(
-    files: &Files,
-    rows: &[Applied],
-    version: i64,
-    table: &Table,
-    connection: &mut PgConnection,
-) -> Result<(), Refusal> {
-    refuse_ahead(files, rows)?;
-    if version != 0 && files.up(version).is_none() {
-        return Err(Refusal::NoSuchVersion(version));
-    }
-    let mut transaction = connection.begin().await?;
-    let applied = files.ups().filter(|file| file.version <= version);
-    table.replace(version, applied, &mut transaction).await?;
-    Ok(transaction.commit().await?)
-}
-
-fn nothing_to_do(files: &Files, rows: &[Applied]) -> Run {
-    let schema = compare(files, rows);
-    Run {
-        version_before: schema.current,
-        version_after: schema.current,
-        duration_ms: 0,
-        ahead: schema.is_ahead(),
     }
 }
