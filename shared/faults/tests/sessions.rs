@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "fixture/impatient.rs"]
+mod impatient;
+
+use impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
 use shared::{
     config::{self, Env},
     database::Database,
-    testing::{Client, Function, PgBouncer, Postgres, Server, execute, scalar},
+    testing::{Client, Postgres, Server, execute, scalar},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use std::time::{Duration, Instant};
@@ -16,38 +20,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-const TIMEOUT: Duration = Duration::from_millis(500);
-
-/// `health-db` with a short deadline and no cache to speak of.
-fn health_db(url: &str) -> Server {
-    let function = Function::new(env!("CARGO_BIN_EXE_faults-health-db")).with("DATABASE_URL", url);
-    function
-        .with("HEALTH_TIMEOUT", "500ms")
-        .with("HEALTH_CACHE", "1ms")
-        .serve()
-}
-
-async fn reason(server: &Server) -> String {
-    let start = Instant::now();
-    let answer = Client::http1().get(&format!("{}/health/db", server.url)).await;
-    assert!(
-        start.elapsed() < TIMEOUT + Duration::from_millis(250),
-        "{:?}",
-        start.elapsed()
-    );
-    answer.json()["reason"].as_str().unwrap_or("healthy").to_owned()
-}
-
-/// A session that holds something that others wait for.
-async fn holder(url: &str, sql: &'static str) -> PgConnection {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection
-}
-
 /// Probes time out, again and again, and half a second after each no more than `most` sessions are left.
 async fn leaves(postgres: &Postgres, server: &Server, others: usize, most: usize) {
     for _ in 0..15 {
@@ -55,17 +27,6 @@ async fn leaves(postgres: &Postgres, server: &Server, others: usize, most: usize
         sleep(TIMEOUT).await;
         let left = postgres.clients() - others;
         assert!(left <= most, "{left} sessions");
-    }
-}
-
-async fn becomes(server: &Server, expected: &str) {
-    let start = Instant::now();
-    loop {
-        let reason = reason(server).await;
-        if reason == expected {
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(5), "{reason}: {}", server.log());
     }
 }
 
@@ -196,12 +157,6 @@ async fn on_lambda_no_session_outlives_its_check() {
     }
 }
 
-fn database(url: &str) -> Database {
-    let url = url.to_owned();
-    let env = Env::new(move |key| (key == "DATABASE_URL").then(|| url.clone()));
-    Database::connect_lazy(config::Database::from_env(&env))
-}
-
 const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active'";
 
 #[tokio::test]
@@ -266,83 +221,4 @@ async fn functions_that_cannot_log_in_do_not_exceed_the_size_of_their_pool() {
         assert!(answers.iter().all(Result::is_err));
     }
     assert_eq!(postgres.clients() - 1, 5);
-}
-
-#[tokio::test]
-#[ignore = "needs pgbouncer, which .ci/run installs"]
-async fn behind_a_pooler_in_any_mode_nothing_is_left_running() {
-    const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-    for mode in ["transaction", "session", "statement"] {
-        let postgres = Postgres::start(&[]);
-        let url = postgres.migrated_database().await;
-        let pooler = PgBouncer::start(&postgres, &[&format!("pool_mode = {mode}")]);
-        let server = health_db(&pooler.url(&url));
-        becomes(&server, "healthy").await;
-        let holder = holder(&url, "BEGIN; LOCK TABLE _sqlx_migrations").await;
-        for _ in 0..15 {
-            assert_eq!(reason(&server).await, "timeout", "{}", server.log());
-            sleep(TIMEOUT).await;
-            assert_eq!(scalar(&postgres.url(), WAITING).await, 0, "{mode}");
-        }
-        drop(holder);
-        becomes(&server, "healthy").await;
-        // The bound does not stay with a session that the next client is lent.
-        let timeout = "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'";
-        assert_eq!(scalar(&url, timeout).await, 0);
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs pgbouncer, which .ci/run installs"]
-async fn three_idle_checks_leave_a_session_pooler_of_three_to_the_application() {
-    let postgres = Postgres::start(&[]);
-    let url = postgres.migrated_database().await;
-    let pooler = PgBouncer::start(&postgres, &["pool_mode = session", "default_pool_size = 3"]);
-    let checks = [(); 3].map(|()| health_db(&pooler.url(&url)));
-    for check in &checks {
-        becomes(check, "healthy").await;
-    }
-    // Of the functions here, which the pooler would refuse for their `statement_timeout`.
-    let application = database(&pooler.url(&url));
-    let pool = application.pool().unwrap();
-    let start = Instant::now();
-    while sqlx::raw_sql("SELECT 1").execute(pool).await.is_err() {
-        assert!(
-            start.elapsed() < Duration::from_secs(15),
-            "no session is left to the application"
-        );
-    }
-    assert!(start.elapsed() > Duration::from_secs(5), "the checks had them all");
-}
-
-#[tokio::test]
-#[ignore = "needs pgbouncer, which .ci/run installs"]
-async fn what_a_pooler_says_is_told_by_its_reason() {
-    let postgres = Postgres::start(&[]);
-    let url = postgres.migrated_database().await;
-    let full = PgBouncer::start(&postgres, &["max_client_conn = 1"]);
-    let client = database(&full.url(&url));
-    let _client = client.pool().unwrap().acquire().await.unwrap();
-    assert_eq!(reason(&health_db(&full.url(&url))).await, "too_many_connections");
-    let busy = PgBouncer::start(
-        &postgres,
-        &["pool_mode = session", "default_pool_size = 1", "query_wait_timeout = 1"],
-    );
-    let only = database(&busy.url(&url));
-    let mut session = only.pool().unwrap().acquire().await.unwrap();
-    sqlx::raw_sql("SELECT 1").execute(&mut *session).await.unwrap();
-    let patient = Function::new(env!("CARGO_BIN_EXE_faults-health-db")).with("DATABASE_URL", busy.url(&url));
-    let patient = patient.with("HEALTH_TIMEOUT", "5s").serve();
-    let answer = Client::http1().get(&format!("{}/health/db", patient.url)).await;
-    assert_eq!(answer.json()["reason"], "too_many_connections", "{}", patient.log());
-    let disabled = PgBouncer::start(&postgres, &[]);
-    let name = url.split('?').next().unwrap().rsplit('/').next().unwrap();
-    let server = health_db(&disabled.url(&url));
-    becomes(&server, "healthy").await;
-    let console = database(&disabled.console());
-    for command in ["DISABLE", "KILL"] {
-        let command = AssertSqlSafe(format!("{command} {name}"));
-        sqlx::raw_sql(command).execute(console.pool().unwrap()).await.unwrap();
-    }
-    assert_eq!(reason(&server).await, "unreachable", "{}", server.log());
 }

@@ -170,7 +170,7 @@ fn find(name: &str) -> Option<(&'static str, &'static Use)> {
 }
 
 fn unknown(name: &str, may_be_secret: bool) -> String {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.[]".contains(&byte);
     if may_be_secret || name.len() > 40 || !name.bytes().all(is_name) {
         return "a URL with a percent-encoded password: a parameter in it is not a name".to_owned();
     }
