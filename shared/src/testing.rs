@@ -3,6 +3,7 @@
 mod binary;
 mod client;
 pub mod contract;
+mod endless;
 mod events;
 #[cfg(feature = "testing-storage")]
 pub mod gcs;
@@ -14,6 +15,7 @@ pub mod s3;
 
 pub use binary::{Function, Server, signal};
 pub use client::{Client, Exchange};
+pub use endless::Endless;
 pub use events::EventShape;
 pub use postgres::{Postgres, execute, migrate, scalar};
 pub use runtime_api::{FakeRuntimeApi, Posted};

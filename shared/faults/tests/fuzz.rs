@@ -88,6 +88,7 @@ proptest! {
                 prop_assert!(text.split('/').all(|segment| !matches!(segment, "" | "." | "..")));
             }
             Err(InvalidKey::Length) => prop_assert!(text.is_empty() || text.len() > 1024),
+            Err(InvalidKey::Blank) => prop_assert!(text.trim().is_empty()),
             Err(InvalidKey::Control) => prop_assert!(text.chars().any(char::is_control)),
             Err(InvalidKey::EmptySegment) => {
                 prop_assert!(text.starts_with('/') || text.ends_with('/') || text.contains("//"));

@@ -2,7 +2,7 @@
 
 mod folder {
     use crate::{
-        conformance::{conforms, decides_races},
+        conformance::{conforms, decides_races, takes_every_key},
         world::{World, content, files, key, read, storage},
     };
     use shared::storage::{Kind, Put, Retention};
@@ -24,13 +24,14 @@ mod folder {
 
     conforms!(world());
     decides_races!(world());
+    takes_every_key!(world());
 
     #[tokio::test]
     async fn a_file_that_rots_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let storage = storage(&[("STORAGE_URL", &format!("file://{}", folder.path().display()))]);
         storage.put(&key("a/b"), content(1000), &Put::default()).await.unwrap();
-        let file = folder.path().join("a/b");
+        let file = folder.path().join("objects/a/b%object");
         let mut rotten = std::fs::read(&file).unwrap();
         rotten[500] ^= 1;
         std::fs::write(&file, rotten).unwrap();
@@ -61,7 +62,7 @@ mod folder {
 
 mod memory {
     use crate::{
-        conformance::{conforms, decides_races},
+        conformance::{conforms, decides_races, takes_every_key},
         world::{World, storage},
     };
 
@@ -75,4 +76,5 @@ mod memory {
 
     conforms!(world());
     decides_races!(world());
+    takes_every_key!(world());
 }

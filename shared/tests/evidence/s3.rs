@@ -1,7 +1,7 @@
 //! S3, on servers that others wrote.
 
 use crate::{
-    conformance::{conforms, decides_races},
+    conformance::{conforms, decides_races, takes_every_key},
     world::{LARGE, World, bound, content, files, key, read, storage},
 };
 use bytes::Bytes;
@@ -173,6 +173,10 @@ mod moto {
 
     // Not its races: it looks and then writes.
     conforms!(
+        world(),
+        #[ignore = "needs moto, which .ci/run installs"]
+    );
+    takes_every_key!(
         world(),
         #[ignore = "needs moto, which .ci/run installs"]
     );
