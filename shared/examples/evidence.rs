@@ -57,8 +57,15 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
             format!("{} bytes, SHA-256 {sha256}\n", object.size)
         }
         ["list"] => {
-            let page = storage.list(None, None, 1000).await?;
-            page.objects.iter().map(|object| format!("{}\n", object.key)).collect()
+            let (mut lines, mut next) = (String::new(), None);
+            loop {
+                let page = storage.list(None, next.as_deref(), 1000).await?;
+                lines.extend(page.objects.iter().map(|object| format!("{}\n", object.key)));
+                next = page.next;
+                if next.is_none() {
+                    break lines;
+                }
+            }
         }
         ["delete", name] => storage.delete(&key(name)?).await.map(|()| String::new())?,
         ["sign", name, ref file_name @ ..] => {

@@ -10,7 +10,7 @@ mod proxy;
 use probed::Probed;
 use proxy::Proxy;
 use shared::testing::{
-    Client,
+    Client, Endless,
     gcs::{Fault, GcsEmulator},
     loopback,
     s3::{self, S3Server},
@@ -113,6 +113,64 @@ async fn an_s3_port_that_is_closed_or_silent_is_unreachable_or_a_timeout() {
     closed.fails("unreachable").await;
     let (_listener, url) = loopback().await;
     on_s3("evidence", &url, "hostile-secret").fails("timeout").await;
+}
+
+#[tokio::test]
+async fn a_url_that_no_request_could_have_is_misconfigured_and_named_in_the_log() {
+    for key in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+        for url in [
+            "127.0.0.1:9",
+            "\"http://127.0.0.1:9\"",
+            "http://127.0.0.1:9 hostile-key",
+        ] {
+            let settings = [("S3_BUCKET", "evidence"), ("AWS_REGION", "eu-west-1"), (key, url)];
+            let server = Probed::storage(&settings);
+            server.fails("misconfigured").await;
+            assert!(server.log().contains(key), "{}", server.log());
+        }
+    }
+    let settings = [("GCS_BUCKET", "evidence"), ("STORAGE_EMULATOR_HOST", "hostile key")];
+    Probed::storage(&settings).fails("misconfigured").await;
+}
+
+#[tokio::test]
+async fn an_empty_url_is_as_good_as_none() {
+    let running = S3Server::start("evidence").await;
+    let server = Probed::storage(&[
+        ("S3_BUCKET", "evidence"),
+        ("AWS_ENDPOINT_URL_S3", ""),
+        ("AWS_ENDPOINT_URL", &running.url),
+        ("AWS_REGION", ""),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY),
+    ]);
+    server.recovers().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_takes_no_memory() {
+    for (status, reason) in [(403, "forbidden"), (503, "unreachable"), (404, "error")] {
+        let head = format!("HTTP/1.1 {status} Bad\r\nContent-Length: 9000000000000000000\r\n");
+        let endless = Endless::start(&head, "<Error><Message>hostile-key").await;
+        for server in [
+            on_gcs("evidence", &endless.url),
+            on_s3("evidence", &endless.url, s3::SECRET_KEY),
+        ] {
+            let memory = server.resident_kib();
+            for _ in 0..5 {
+                match reason {
+                    // A key that is missing is no fault.
+                    "error" => assert_eq!(server.probe().await.status, 200, "{}", server.log()),
+                    reason => server.fails(reason).await,
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert!(endless.taken() > 64 << 10);
+            let grown = server.resident_kib().saturating_sub(memory);
+            assert!(grown < 8 << 10, "{status}: {grown} KiB");
+        }
+    }
 }
 
 #[tokio::test]

@@ -472,6 +472,28 @@ async fn a_workload_identity_signs_in_and_signs_urls_without_a_key() {
 }
 
 #[tokio::test]
+async fn the_example_lists_to_the_last_page() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let names: Vec<String> = (0..2100).map(|number| format!("{number:04}\n")).collect();
+    for name in &names {
+        emulator.put(name.trim(), "x");
+    }
+    // Pages of nothing but what is on its way.
+    for number in 0..1100 {
+        emulator.put(&format!(".pilotlight/uploads/{number}"), "x");
+    }
+    emulator.serve_only(Auth::Metadata);
+    let metadata = emulator.url.trim_start_matches("http://").to_owned();
+    let listed = evidence(&emulator, &metadata, &["list"]).await;
+    assert_eq!(
+        String::from_utf8_lossy(&listed.stdout),
+        names.concat(),
+        "{:?}",
+        listed.stderr
+    );
+}
+
+#[tokio::test]
 async fn where_there_is_nothing_to_sign_with_the_error_says_what_is_needed() {
     let emulator = GcsEmulator::start("evidence").await;
     let nowhere = evidence(&emulator, "127.0.0.1:1", &["sign", "a"]).await;
