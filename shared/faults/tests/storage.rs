@@ -174,7 +174,7 @@ async fn an_answer_that_never_ends_takes_no_memory() {
 }
 
 #[tokio::test]
-async fn s3_without_credentials_is_auth_failed() {
+async fn s3_without_credentials_is_auth_failed_and_a_profile_without_a_url_misconfigured() {
     let server = Probed::storage(&[
         ("S3_BUCKET", "evidence"),
         ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
@@ -183,6 +183,16 @@ async fn s3_without_credentials_is_auth_failed() {
         ("HOME", "/nonexistent"),
     ]);
     server.fails("auth_failed").await;
+    // A profile is the SDK's to read.
+    let mut profile = tempfile::NamedTempFile::new().unwrap();
+    writeln!(profile, "[default]\nendpoint_url = 127.0.0.1:9\nregion = eu-west-1").unwrap();
+    let server = Probed::storage(&[
+        ("S3_BUCKET", "evidence"),
+        ("AWS_CONFIG_FILE", profile.path().to_str().unwrap()),
+        ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY),
+    ]);
+    server.fails("misconfigured").await;
 }
 
 #[tokio::test]

@@ -105,6 +105,12 @@ impl Backend {
                 return Ok(());
             }
             current = match self.head(object).await {
+                Ok(same) if same.version == current.version => {
+                    return Err(Error::new(
+                        Kind::Unreachable,
+                        "a version that was deleted is still there",
+                    ));
+                }
                 Ok(older) if older.modified <= newest => older,
                 Err(error) if error.kind != Kind::NotFound => return Err(error),
                 _ => return Ok(()),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use shared::{
     storage::{Crc32c, Kind, Put, Retention, Sha256, SignPut, Storage},
     testing::{
-        Client,
+        Client, Endless,
         gcs::{Auth, CLOSED_BUCKET, Fault, GcsEmulator, key_file},
     },
 };
@@ -469,6 +469,22 @@ async fn a_workload_identity_signs_in_and_signs_urls_without_a_key() {
         "{}",
         answer.text()
     );
+}
+
+#[tokio::test]
+async fn a_token_that_never_ends_is_no_token() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let metadata = Endless::start(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
+        "{\"access_token\": \"",
+    )
+    .await;
+    let start = Instant::now();
+    let listed = evidence(&emulator, metadata.url.trim_start_matches("http://"), &["list"]).await;
+    let said = String::from_utf8_lossy(&listed.stderr);
+    assert!(said.contains("credentials are not accepted"), "{said}");
+    assert!(metadata.taken() < 64 << 20);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
