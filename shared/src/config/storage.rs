@@ -1,7 +1,9 @@
 //! Where the evidence files are, and how to reach them.
 
+mod address;
+
 use super::{Env, Unusable, misconfigured};
-use hyper::Uri;
+use address::{emulator, region, url};
 use std::time::Duration;
 
 /// Where the evidence files are. Not `Debug`: it holds a secret.
@@ -34,14 +36,17 @@ pub struct S3 {
 
 impl S3 {
     fn from_env(env: &Env) -> Result<Self, Unusable> {
-        let text = |key| env.text(key).map(|value| value.trim().to_owned());
-        let endpoint = url(env, "AWS_ENDPOINT_URL_S3")?;
-        let key = text("AWS_ACCESS_KEY_ID").zip(text("AWS_SECRET_ACCESS_KEY"));
+        let endpoint = url("AWS_ENDPOINT_URL_S3", env.text("AWS_ENDPOINT_URL_S3"))?;
+        let general = url("AWS_ENDPOINT_URL", env.text("AWS_ENDPOINT_URL"));
+        let name = region("AWS_REGION", env.text("AWS_REGION"))?;
+        let default = region("AWS_DEFAULT_REGION", env.text("AWS_DEFAULT_REGION"));
+        let trimmed = |text: String| text.trim().to_owned();
+        let key = env.text("AWS_ACCESS_KEY_ID").zip(env.text("AWS_SECRET_ACCESS_KEY"));
+        let token = env.text("AWS_SESSION_TOKEN").map(trimmed);
         Ok(Self {
-            endpoint: endpoint.map_or_else(|| url(env, "AWS_ENDPOINT_URL"), |endpoint| Ok(Some(endpoint)))?,
-            region: region(env, "AWS_REGION")?
-                .map_or_else(|| region(env, "AWS_DEFAULT_REGION"), |name| Ok(Some(name)))?,
-            credentials: key.map(|(id, secret)| (id, secret, text("AWS_SESSION_TOKEN"))),
+            endpoint: endpoint.map_or(general, |endpoint| Ok(Some(endpoint)))?,
+            region: name.map_or(default, |name| Ok(Some(name)))?,
+            credentials: key.map(|(id, secret)| (trimmed(id), trimmed(secret), token)),
         })
     }
 }
@@ -103,55 +108,6 @@ fn bucket(env: &Env) -> Result<Location, Unusable> {
     }
 }
 
-/// `http://` or `https://` before a host, and maybe a port and a path; nothing for the SDKs to stumble over later.
-fn url(env: &Env, key: &'static str) -> Result<Option<String>, Unusable> {
-    let text = env.text(key).unwrap_or_default();
-    match text.trim() {
-        "" => Ok(None),
-        text => checked_url(text).map_or(Err(misconfigured(key, "http:// or https:// and a host")), |url| {
-            Ok(Some(url))
-        }),
-    }
-}
-
-/// As other SDKs take it: with a scheme, or as a host and a port.
-fn emulator(env: &Env) -> Result<Option<String>, Unusable> {
-    const KEY: &str = "STORAGE_EMULATOR_HOST";
-    let text = env.text(KEY).unwrap_or_default();
-    let url = match text.trim() {
-        "" => return Ok(None),
-        text if text.contains("://") => checked_url(text),
-        host => checked_url(&format!("http://{host}")),
-    };
-    url.map_or(
-        Err(misconfigured(
-            KEY,
-            "a host and a port, or http:// or https:// before them",
-        )),
-        |url| Ok(Some(url)),
-    )
-}
-
-fn checked_url(text: &str) -> Option<String> {
-    let url: Uri = text.parse().ok()?;
-    let authority = url.authority()?;
-    let host = authority.host();
-    let port = authority.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-    let is_plain = !host.is_empty() && authority.as_str() == format!("{host}{port}") && url.query().is_none();
-    let is_http = matches!(url.scheme_str(), Some("http" | "https"));
-    (is_plain && is_http).then(|| text.trim_end_matches('/').to_owned())
-}
-
-fn region(env: &Env, key: &'static str) -> Result<Option<String>, Unusable> {
-    let text = env.text(key).unwrap_or_default();
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    match text.trim() {
-        "" => Ok(None),
-        name if name.chars().all(allowed) => Ok(Some(name.to_owned())),
-        _ => Err(misconfigured(key, "the name of a region, such as eu-central-1")),
-    }
-}
-
 fn location(url: &str) -> Result<Location, Unusable> {
     const EXPECTED: &str = "gs://bucket, s3://bucket, file:///folder or memory:";
     match url.split_once(':') {
@@ -203,71 +159,6 @@ mod tests {
         assert!(matches!(both, Err(Unusable::Misconfigured(_))));
         assert!(matches!(
             location(&[("S3_BUCKET", "../x")]),
-            Err(Unusable::Misconfigured(_))
-        ));
-    }
-
-    #[test]
-    fn a_url_that_no_request_could_have_is_named_and_an_empty_one_is_unset() {
-        let s3 = |key: &'static str, value: &str| {
-            let value = value.to_owned();
-            let env = Env::new(move |asked| match asked {
-                "S3_BUCKET" => Some("evidence".to_owned()),
-                "AWS_ENDPOINT_URL" if key != asked => Some("http://127.0.0.1:9000/".to_owned()),
-                asked => (asked == key).then(|| value.clone()),
-            });
-            let settings = Storage::from_env(&env);
-            settings.location.map(|_| settings.s3.endpoint)
-        };
-        for wrong in [
-            "127.0.0.1:9000",
-            "\"http://127.0.0.1\"",
-            "http://a b",
-            "http://",
-            "ftp://a",
-            "http://u:p@a",
-            "http://a:99999",
-            "http://a?b",
-        ] {
-            for key in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
-                let Err(Unusable::Misconfigured(invalid)) = s3(key, wrong) else {
-                    panic!("{wrong} is taken");
-                };
-                assert_eq!(invalid.key, key, "{wrong}");
-            }
-        }
-        for right in ["http://a", " https://a.example:443/s3/\n", "http://[::1]:9000"] {
-            let expected = right.trim().trim_end_matches('/').to_owned();
-            assert_eq!(s3("AWS_ENDPOINT_URL_S3", right), Ok(Some(expected)));
-        }
-        for empty in ["", " "] {
-            assert_eq!(
-                s3("AWS_ENDPOINT_URL_S3", empty),
-                Ok(Some("http://127.0.0.1:9000".to_owned()))
-            );
-        }
-    }
-
-    #[test]
-    fn an_emulator_is_a_host_or_a_url_and_a_region_is_a_name() {
-        let gcs = |value: &'static str| {
-            let settings = Storage::from_env(&Env::new(move |key| match key {
-                "GCS_BUCKET" => Some("evidence".to_owned()),
-                "STORAGE_EMULATOR_HOST" => Some(value.to_owned()),
-                // Nothing to this bucket.
-                "AWS_REGION" => Some("\"eu-west-1\"".to_owned()),
-                _ => None,
-            }));
-            settings.location.map(|_| settings.gcs_emulator.unwrap_or_default())
-        };
-        assert_eq!(gcs("localhost:4443"), Ok("http://localhost:4443".to_owned()));
-        assert_eq!(gcs("https://localhost:4443/"), Ok("https://localhost:4443".to_owned()));
-        for wrong in ["\"localhost\"", "local host", "http://", ":4443"] {
-            assert!(matches!(gcs(wrong), Err(Unusable::Misconfigured(_))), "{wrong}");
-        }
-        let quoted = env(&[("S3_BUCKET", "evidence"), ("AWS_REGION", "\"eu-west-1\"")]);
-        assert!(matches!(
-            Storage::from_env(&quoted).location,
             Err(Unusable::Misconfigured(_))
         ));
     }

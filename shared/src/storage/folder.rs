@@ -2,11 +2,13 @@
 
 mod file;
 mod name;
+mod root;
 mod tree;
 
 use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, Put};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use root::Root;
 use rustix::fs::OFlags;
 use std::{
     fs::File,
@@ -16,10 +18,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
 };
-use tree::Folder;
 
-const OBJECTS: [&str; 1] = ["objects"];
-const UPLOADS: [&str; 2] = [".pilotlight", "uploads"];
 /// What one turn reads, in bytes.
 const CHUNK: u64 = 256 << 10;
 
@@ -178,112 +177,6 @@ impl Bucket {
     pub async fn abort(&self, _: &Key, upload: &str) -> Result<(), Error> {
         let upload = upload.to_owned();
         self.work(move |root| Ok(root.uploads()?.remove(&upload)?)).await
-    }
-}
-
-struct Root(PathBuf);
-
-impl Root {
-    fn open(&self) -> Result<Folder, Error> {
-        Folder::open(&self.0).map_err(|error| {
-            let kind = match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Kind::BucketNotFound,
-                io::ErrorKind::PermissionDenied => Kind::Forbidden,
-                _ => Kind::Other,
-            };
-            Error::new(kind, error)
-        })
-    }
-
-    /// A folder of something else, or of objects as they once were, would be read as an empty one.
-    fn check(&self) -> Result<(), Error> {
-        let (folders, files) = self.open()?.entries()?;
-        let foreign = |name: &&String| !name.starts_with('.') && !OBJECTS.contains(&name.as_str());
-        let had_attributes = self.open()?.descend(&[UPLOADS[0], "attributes"]).is_ok();
-        if had_attributes || folders.iter().chain(&files).any(|name| foreign(&name)) {
-            let expected = "the folder of a bucket has `objects` in it, and nothing else: name an empty one";
-            return Err(Error::new(Kind::Misconfigured, expected));
-        }
-        Ok(())
-    }
-
-    fn objects(&self) -> Result<Folder, Error> {
-        Ok(self.open()?.descend(&OBJECTS)?)
-    }
-
-    fn uploads(&self) -> Result<Folder, Error> {
-        Ok(self.open()?.make(&UPLOADS)?)
-    }
-
-    fn find(&self, id: ObjectId<'_>) -> Result<(Object, File), Error> {
-        let (folders, name) = name::names(id.key);
-        let file = self.objects()?.descend(&folders)?.read(&name)?;
-        let (size, attributes) = file::unseal(&file)?;
-        let object = Object::local(id.key, size, file.metadata()?.modified()?, &attributes);
-        if object.is(id) {
-            Ok((object, file))
-        } else {
-            Err(Kind::NotFound.into())
-        }
-    }
-
-    /// For a listing, which a file that is broken does not break; `None` where it has gone meanwhile.
-    fn listed(&self, key: &Key) -> Result<Option<Object>, Error> {
-        match self.find(key.into()) {
-            Ok((object, _)) => Ok(Some(object)),
-            Err(error) if error.kind == Kind::NotFound => Ok(None),
-            Err(error) if error.kind == Kind::Corrupt => {
-                let (folders, name) = name::names(key);
-                let meta = self.objects()?.descend(&folders)?.read(&name)?.metadata()?;
-                let attributes = Attributes::of(&Put::default())?;
-                Ok(Some(Object::local(key, meta.len(), meta.modified()?, &attributes)))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Writes a file aside, and gives it its name when it is whole.
-    fn put(
-        &self,
-        key: &Key,
-        attributes: &Attributes,
-        overwrite: bool,
-        write: impl FnOnce(&File) -> io::Result<u64>,
-    ) -> Result<Option<String>, Error> {
-        let uploads = self.uploads()?;
-        // An attempt that was given up may still be writing.
-        let aside = format!("{}-{:x}", attributes.upload, fastrand::u64(..));
-        let file = uploads.write(&aside, OFlags::CREATE | OFlags::EXCL)?;
-        let put = write(&file)
-            .map_err(Error::from)
-            .and_then(|size| file::seal(&file, size, attributes))
-            .and_then(|()| self.publish(&aside, key, overwrite));
-        if put.is_err() {
-            let _ = uploads.remove(&aside);
-        }
-        put.map(|()| Some(attributes.upload.clone()))
-    }
-
-    fn publish(&self, upload: &str, key: &Key, overwrite: bool) -> Result<(), Error> {
-        let (folders, name) = name::names(key);
-        let folder = self.open()?.make(&OBJECTS)?.make(&folders)?;
-        Ok(self.uploads()?.publish(upload, &folder, &name, overwrite)?)
-    }
-
-    fn keys(&self) -> Result<Vec<Key>, Error> {
-        let (mut keys, mut open) = (Vec::new(), vec![Vec::new()]);
-        while let Some(path) = open.pop() {
-            let entries = self
-                .objects()
-                .and_then(|objects| Ok(objects.descend(&path)?.entries()?));
-            let (folders, files) = match entries {
-                Err(error) if error.kind == Kind::NotFound => continue,
-                entries => entries?,
-            };
-            keys.extend(files.iter().filter_map(|name| name::key(&path, name)));
-            open.extend(folders.into_iter().map(|name| [&path[..], &[name]].concat()));
-        }
-        Ok(keys)
     }
 }
 

@@ -5,6 +5,7 @@ mod emulator;
 mod failure;
 mod listing;
 mod sign;
+mod step;
 
 use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, UPLOAD, http};
 use crate::config;

@@ -3,16 +3,17 @@
 mod failure;
 mod lock;
 mod multipart;
+mod object;
 mod sign;
 
-use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, SHA256, UPLOAD, http};
+use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, http};
 use crate::config;
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 use aws_sdk_s3::{
     Client,
     config::{Credentials, Region},
     operation::head_object::HeadObjectOutput,
-    primitives::{ByteStream, DateTime},
+    primitives::ByteStream,
     types::ChecksumMode,
 };
 use aws_smithy_runtime_api::client::{
@@ -22,11 +23,8 @@ use aws_smithy_runtime_api::client::{
 use bytes::Bytes;
 use failure::{already_exists, failure};
 use futures_util::{StreamExt, stream};
-use std::{
-    collections::HashMap,
-    ops::Range,
-    time::{Duration, SystemTime},
-};
+use object::{ObjectHeaders, metadata, time, whole};
+use std::{ops::Range, time::Duration};
 
 const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 
@@ -230,49 +228,4 @@ fn addressable(object: ObjectId<'_>) -> Result<(), Error> {
         )),
         _ => Ok(()),
     }
-}
-
-fn metadata(attributes: &Attributes) -> HashMap<String, String> {
-    let sha256 = attributes.sha256.map(|sha256| (SHA256.to_owned(), sha256.to_string()));
-    sha256
-        .into_iter()
-        .chain([(UPLOAD.to_owned(), attributes.upload.clone())])
-        .collect()
-}
-
-/// What an answer says of an object.
-struct ObjectHeaders<'a> {
-    version: Option<&'a str>,
-    size: Option<i64>,
-    etag: Option<&'a str>,
-    modified: Option<&'a DateTime>,
-    content_type: Option<&'a str>,
-    metadata: Option<&'a HashMap<String, String>>,
-}
-
-impl ObjectHeaders<'_> {
-    fn object(self, key: Key) -> Object {
-        let value = |name| self.metadata.and_then(|all| all.get(name));
-        Object {
-            key,
-            version: self.version.map(str::to_owned),
-            size: self.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-            etag: self.etag.map(str::to_owned),
-            modified: time(self.modified),
-            content_type: self.content_type.map(str::to_owned),
-            sha256: value(SHA256).and_then(|text| text.parse().ok()),
-            crc32c: None,
-            upload: value(UPLOAD).cloned(),
-        }
-    }
-}
-
-/// The size of the whole, from `bytes 0-0/123`.
-fn whole(content_range: &str) -> Option<i64> {
-    content_range.rsplit('/').next()?.parse().ok()
-}
-
-fn time(time: Option<&DateTime>) -> SystemTime {
-    let time = time.and_then(|time| SystemTime::try_from(*time).ok());
-    time.unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -1,6 +1,6 @@
 //! Names of files: every key has one, and none is a folder on the way to another.
 
-use crate::storage::Key;
+use crate::storage::{InvalidKey, Key};
 
 /// Ends the name of a file. An escaped `%` is `%25`, so that nothing else ends like this.
 const OBJECT: &str = "%object";
@@ -41,7 +41,11 @@ pub fn key(folders: &[String], name: &str) -> Option<Key> {
             None => text += &format!("/{name}"),
         }
     }
-    let key = Key::listed(&text.replace("%25", "%"));
+    let text = text.replace("%25", "%");
+    let key = match text.parse() {
+        Err(InvalidKey::Reserved) => Key::listed(&text),
+        key => key.ok()?,
+    };
     (names(&key) == (folders.to_vec(), name.to_owned())).then_some(key)
 }
 
@@ -65,7 +69,6 @@ mod tests {
             "a%25",
             "a%",
             "a%2525",
-            " ",
             "...",
             &long,
         ];

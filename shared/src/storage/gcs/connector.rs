@@ -1,7 +1,7 @@
 //! What `object_store` has no words for, on the wire below it: checksums, generations, the attributes of a copy, names that
 //! are no paths, and the status and code of an answer.
 
-use super::{failure::failure, listing, text};
+use super::{failure::failure, listing, step::Step, text};
 use crate::storage::{
     Crc32c, Error,
     http::{self, Expect},
@@ -20,7 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-goog-copy-source");
-const IAM: &str = "iamcredentials.googleapis.com";
 
 /// What the requests of one call have beyond what `object_store` says.
 #[derive(Default)]
@@ -41,20 +40,6 @@ pub struct Answered {
     pub generation: Option<String>,
     /// XML
     pub listing: String,
-}
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Step {
-    /// A token, of the metadata server or of OAuth.
-    Token,
-    /// A signature, of IAM.
-    Sign,
-    /// A page of names.
-    List,
-    /// An object.
-    #[default]
-    Object,
 }
 
 #[derive(Default)]
@@ -206,29 +191,6 @@ impl Call {
         self.record(answered);
         Ok(HttpResponse::from_parts(parts, body))
     }
-}
-
-impl Step {
-    fn of(request: &HttpRequest) -> Self {
-        let (uri, query) = (request.uri(), request.uri().query().unwrap_or_default());
-        if uri.host() == Some(IAM) {
-            Self::Sign
-        } else if is_token(request.method(), uri) {
-            Self::Token
-        } else if request.method() == Method::GET && query.split('&').any(|pair| pair == "list-type=2") {
-            Self::List
-        } else {
-            Self::Object
-        }
-    }
-}
-
-/// A POST that is no upload in parts, or a GET of the metadata server or of OAuth's `tokeninfo`. Names of buckets have no
-/// capital letter, and those of objects are below them.
-fn is_token(method: &Method, uri: &Uri) -> bool {
-    let is_upload = uri.query().is_some_and(|query| query.starts_with("upload"));
-    let is_metadata = uri.path().starts_with("/computeMetadata/");
-    method == Method::POST && !is_upload || is_metadata || uri.host() == Some("oauth2.googleapis.com")
 }
 
 /// Once: [`path`](super::path) has encoded a name before `object_store` did.

@@ -1,6 +1,6 @@
 //! Where errors of `object_store` meet the closed set.
 
-use super::connector::{Answered, Step};
+use super::{connector::Answered, step::Step};
 use crate::storage::{Error, Kind, error::causes};
 use hyper::StatusCode;
 use object_store::{
