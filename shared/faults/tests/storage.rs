@@ -129,8 +129,13 @@ async fn a_url_that_no_request_could_have_is_misconfigured_and_named_in_the_log(
             assert!(server.log().contains(key), "{}", server.log());
         }
     }
-    let settings = [("GCS_BUCKET", "evidence"), ("STORAGE_EMULATOR_HOST", "hostile key")];
-    Probed::storage(&settings).fails("misconfigured").await;
+    for key in ["STORAGE_EMULATOR_HOST", "GCE_METADATA_HOST"] {
+        for host in ["hostile key", "\"hostile-key\"", "hostile-key:99999"] {
+            let server = Probed::storage(&[("GCS_BUCKET", "evidence"), (key, host)]);
+            server.fails("misconfigured").await;
+            assert!(server.log().contains(key), "{}", server.log());
+        }
+    }
 }
 
 #[tokio::test]

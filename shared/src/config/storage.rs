@@ -3,7 +3,7 @@
 mod address;
 
 use super::{Env, Unusable, misconfigured};
-use address::{emulator, region, url};
+use address::{emulator, metadata_host, region, url};
 use std::time::Duration;
 
 /// Where the evidence files are. Not `Debug`: it holds a secret.
@@ -71,7 +71,8 @@ impl Storage {
         let gcs_emulator = emulator(env);
         let s3 = S3::from_env(env);
         // What is wrong about one cloud does not matter to a bucket in another.
-        match (&location, &gcs_emulator, &s3) {
+        let metadata = metadata_host(env);
+        match (&location, gcs_emulator.as_ref().and(metadata.as_ref()), &s3) {
             (Ok(Location::Gcs(_)), Err(wrong), _) | (Ok(Location::S3(_)), _, Err(wrong)) => {
                 location = Err(wrong.clone())
             }
@@ -81,7 +82,7 @@ impl Storage {
             location,
             gcs_emulator: gcs_emulator.unwrap_or_default(),
             gcs_credentials: env.text("GOOGLE_APPLICATION_CREDENTIALS"),
-            gcs_metadata_host: env.text("GCE_METADATA_HOST").is_some(),
+            gcs_metadata_host: metadata.is_ok_and(|host| host.is_some()),
             s3: s3.unwrap_or_default(),
             timeout: env.duration("STORAGE_TIMEOUT", Duration::from_secs(30)),
         }

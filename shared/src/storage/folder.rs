@@ -42,7 +42,11 @@ impl Bucket {
 
     /// Can the folder be read?
     pub async fn probe(&self) -> Result<(), Error> {
-        self.work(|_| Ok(())).await
+        self.work(|root| match root.objects() {
+            Err(error) if error.kind != Kind::NotFound => Err(error),
+            _ => Ok(()),
+        })
+        .await
     }
 
     pub async fn put(

@@ -119,7 +119,7 @@ impl Bucket {
         etag: Option<&str>,
     ) -> Result<(Object, Body), Error> {
         addressable(object)?;
-        let is_whole = range.is_none();
+        let (is_whole, start) = (range.is_none(), range.as_ref().map_or(0, |range| range.start));
         let get = self
             .client
             .get_object()
@@ -131,6 +131,12 @@ impl Bucket {
             // Checksums are those of the whole object.
             .set_checksum_mode(is_whole.then_some(ChecksumMode::Enabled));
         let output = get.send().await.map_err(failure)?;
+        if !output
+            .content_range()
+            .is_none_or(|range| range.starts_with(&format!("bytes {start}-")))
+        {
+            return Err(Error::new(Kind::Corrupt, "another range than was asked for"));
+        }
         let headers = ObjectHeaders {
             version: output.version_id(),
             size: output.content_range().and_then(whole).or(output.content_length()),

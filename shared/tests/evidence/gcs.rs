@@ -255,10 +255,12 @@ async fn a_bucket_that_keeps_versions_keeps_no_second_copy_of_an_upload_and_noth
     let emulator = GcsEmulator::start("evidence").await;
     emulator.keep_versions();
     let storage = on(&emulator, &[]);
-    for fault in [None, Some(Fault::LostAnswer)] {
+    for (fault, requests) in [(Fault::None, 9), (Fault::LostAnswer, 10)] {
         // The ninth request is the one that deletes the staged object.
-        emulator.next(&fault.map_or(Vec::new(), |fault| [vec![Fault::None; 8], vec![fault]].concat()));
+        emulator.next(&[vec![Fault::None; 8], vec![fault]].concat());
+        let before = emulator.requests();
         storage.put(&key("a"), content(LARGE), &Put::default()).await.unwrap();
+        assert_eq!(emulator.requests() - before, requests, "{fault:?}");
         assert_eq!(emulator.contents(), (vec!["a".to_owned()], 0), "{fault:?}");
         storage.delete(&key("a")).await.unwrap();
         assert_eq!(emulator.contents(), (Vec::new(), 0), "{fault:?}");

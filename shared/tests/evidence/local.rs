@@ -85,7 +85,11 @@ mod folder {
             ["dir/x"]
         );
         assert_eq!(read(&storage, "dir/x", None).await.unwrap(), content(10));
-        // Nor by the way that an upload takes.
+        // Nor by the ways that uploads and all objects take.
+        std::fs::remove_dir_all(&objects).unwrap();
+        symlink(outside.path(), &objects).unwrap();
+        assert_eq!(storage.probe().await, Err(Reason::Forbidden));
+        std::fs::remove_file(&objects).unwrap();
         std::fs::remove_dir_all(folder.path().join(".pilotlight")).unwrap();
         symlink(outside.path(), folder.path().join(".pilotlight")).unwrap();
         let put = storage.put(&key("y"), content(LARGE), &Put::default()).await;

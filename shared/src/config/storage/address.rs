@@ -20,6 +20,14 @@ pub fn emulator(env: &Env) -> Result<Option<String>, Unusable> {
     url("STORAGE_EMULATOR_HOST", host.map(with_scheme))
 }
 
+/// A host, and maybe a port: the SDK panics on anything else.
+pub fn metadata_host(env: &Env) -> Result<Option<String>, Unusable> {
+    let host = env.text("GCE_METADATA_HOST");
+    checked("GCE_METADATA_HOST", host.clone(), "a host, and maybe a port", |_| {
+        host.filter(|host| is_url(&format!("http://{host}")) && !host.contains('/'))
+    })
+}
+
 pub fn region(key: &'static str, value: Option<String>) -> Result<Option<String>, Unusable> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     checked(key, value, "the name of a region, such as eu-central-1", |text| {

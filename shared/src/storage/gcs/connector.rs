@@ -16,6 +16,7 @@ use object_store::{
         HttpResponseBody, HttpService,
     },
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
@@ -124,7 +125,7 @@ impl Connector {
             .as_deref()
             .filter(|_| request.method() == Method::DELETE);
         let query = match (generation, request.uri().query()) {
-            (Some(generation), None) => format!("?generation={generation}"),
+            (Some(generation), None) => format!("?generation={}", utf8_percent_encode(generation, NON_ALPHANUMERIC)),
             (_, query) => query.map(|query| format!("?{query}")).unwrap_or_default(),
         };
         let mut parts = request.uri().clone().into_parts();

@@ -18,13 +18,18 @@ pub struct Crypto {
 
 impl Crypto {
     pub fn new(url: &str) -> Self {
-        let host = url
-            .parse::<Uri>()
-            .ok()
-            .and_then(|url| url.authority().map(ToString::to_string));
         Self {
-            host: format!("\nhost:{}\n", host.unwrap_or_default()),
+            host: format!("\nhost:{}\n", host(url).unwrap_or_default()),
         }
+    }
+}
+
+/// As clients send it: without the port of the scheme.
+fn host(url: &str) -> Option<String> {
+    let url: Uri = url.parse().ok()?;
+    match (url.scheme_str()?, url.port_u16()) {
+        ("http", Some(80)) | ("https", Some(443)) => url.host().map(str::to_owned),
+        _ => url.authority().map(ToString::to_string),
     }
 }
 
@@ -88,5 +93,22 @@ fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::Generic {
         store: "GCS",
         source: error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_the_one_that_clients_send() {
+        for (url, expected) in [
+            ("http://localhost:4443", "localhost:4443"),
+            ("http://localhost:80", "localhost"),
+            ("https://emulator.example:443/storage", "emulator.example"),
+            ("http://[::1]:9000", "[::1]:9000"),
+        ] {
+            assert_eq!(host(url).as_deref(), Some(expected));
+        }
     }
 }
