@@ -92,7 +92,8 @@ pub struct Put {
     pub sha256: Option<Sha256>,
 }
 
-/// What keeps an object from being deleted or replaced.
+/// What keeps a version of an object from being deleted. A put over it makes another version, and this one is there under
+/// its own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hold {
     /// Until it is taken off.

@@ -103,7 +103,7 @@ proptest! {
         values in hash_map(prop_oneof![
             Just("HEALTH_TIMEOUT"), Just("HEALTH_CACHE"), Just("SSE_MAX_AGE"), Just("SSE_HEARTBEAT_INTERVAL"),
             Just("DATABASE_URL"), Just("DATABASE_MAX_CONNECTIONS"), Just("STORAGE_URL"), Just("GCS_BUCKET"),
-            Just("S3_BUCKET"), Just("STORAGE_TIMEOUT"), Just("MIGRATE_LOCK_TIMEOUT"), Just("MIGRATE_WAIT"),
+            Just("S3_BUCKET"), Just("AWS_ENDPOINT_URL_S3"), Just("STORAGE_EMULATOR_HOST"), Just("STORAGE_TIMEOUT"), Just("MIGRATE_LOCK_TIMEOUT"), Just("MIGRATE_WAIT"),
         ], prop_oneof![
             hostile(),
             hostile().prop_map(|rest| format!("postgresql://{rest}")),
