@@ -123,17 +123,18 @@ impl Backend {
     }
 
     /// All attempts of it: on S3 a copy is many requests, each with a deadline of its own. The version that was written.
+    /// `version` is the one that was asked for, of which `from` was found; S3 wants another right of those who name one.
     pub async fn copy(
         &self,
         deadline: Duration,
-        from: &Object,
+        (from, version): (&Object, Option<&str>),
         to: &Key,
         attributes: &Attributes,
         overwrite: bool,
     ) -> Result<Option<String>, Error> {
         match self {
             Self::Gcs(bucket) => retry(deadline, || bucket.copy(from, to, attributes, overwrite)).await,
-            Self::S3(bucket) => bucket.copy(from, to, attributes, overwrite).await,
+            Self::S3(bucket) => bucket.copy((from, version), to, attributes, overwrite).await,
             Self::Folder(bucket) => bucket.copy(from, to, attributes, overwrite).await,
             Self::Memory(bucket) => bucket.copy(from, to, attributes, overwrite).await,
         }

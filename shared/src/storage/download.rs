@@ -31,14 +31,16 @@ impl Storage {
         if range.as_ref().is_some_and(Range::is_empty) {
             return Err(Kind::InvalidRange.into());
         }
-        let (backend, wanted) = (self.backend().await?, object.into());
-        let (object, body) = retry(self.0.settings.timeout, || backend.get(wanted, range.clone(), None)).await?;
+        let (backend, id) = (self.backend().await?, object.into());
+        let (object, body) = retry(self.0.settings.timeout, || backend.get(id, range.clone(), None)).await?;
+        let version = id.version.map(str::to_owned);
         let whole = 0..object.size;
         let wanted = range.map_or(whole.clone(), |range| range.start..range.end.min(object.size));
         let reading = Reading {
             storage: self.clone(),
             digest: (wanted == whole).then(Digest::default),
             object: Arc::new(object.clone()),
+            version,
             wanted,
             body,
             arrived: 0,
@@ -52,6 +54,8 @@ impl Storage {
 struct Reading {
     storage: Storage,
     object: Arc<Object>,
+    /// As it was asked for: S3 wants another right of those who name one.
+    version: Option<String>,
     /// What is still to come.
     wanted: Range<u64>,
     body: Body,
@@ -121,7 +125,7 @@ impl Reading {
         sleep(self.pause).await;
         self.pause = (self.pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(2));
         let backend = self.storage.backend().await?;
-        let (id, etag) = (self.object.id(), self.object.etag.as_deref());
+        let (id, etag) = (self.object.key.at(self.version.as_deref()), self.object.etag.as_deref());
         let reopened = retry(left, || backend.get(id, Some(self.wanted.clone()), etag)).await;
         self.waited += start.elapsed();
         let (object, body) = reopened.map_err(|error| match error.kind {

@@ -108,22 +108,25 @@ impl Storage {
         }
         attributes.sha256 = Some(stored.sha256);
         let Staging { backend, deadline, .. } = staged.get();
-        let copied = backend.copy(*deadline, &object, key, &attributes, put.overwrite).await;
+        let copied = backend
+            .copy(*deadline, (&object, None), key, &attributes, put.overwrite)
+            .await;
         stored.version = self.accept_own_put(copied, key, &attributes).await?;
         Ok(stored)
     }
 
-    /// Copies an object with its attributes; the version of the copy. What is copied is what its attributes belong to,
-    /// also where the object is replaced meanwhile.
+    /// Copies an object with its attributes; the version of the copy. What is copied is what the attributes belong to,
+    /// or nothing.
     ///
     /// # Errors
-    /// `AlreadyExists` unless `overwrite`; `PreconditionFailed` where the object was replaced in a store without versions.
+    /// `AlreadyExists` unless `overwrite`; `PreconditionFailed` where the object was replaced meanwhile.
     pub async fn copy(
         &self,
         from: impl Into<ObjectId<'_>>,
         to: &Key,
         overwrite: bool,
     ) -> Result<Option<String>, Error> {
+        let from = from.into();
         let object = self.head(from).await?;
         let attributes = Attributes {
             content_type: object.content_type.clone(),
@@ -132,7 +135,13 @@ impl Storage {
         };
         let backend = self.backend().await?;
         let copied = backend
-            .copy(self.0.settings.timeout, &object, to, &attributes, overwrite)
+            .copy(
+                self.0.settings.timeout,
+                (&object, from.version),
+                to,
+                &attributes,
+                overwrite,
+            )
             .await;
         self.accept_own_put(copied, to, &attributes).await
     }

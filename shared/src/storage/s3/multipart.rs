@@ -19,7 +19,7 @@ impl Bucket {
     /// knows create-only at all takes it, which is not so for `CopyObject`. Each of its requests has a deadline of its own.
     pub async fn copy(
         &self,
-        from: &Object,
+        (from, version): (&Object, Option<&str>),
         to: &Key,
         attributes: &Attributes,
         overwrite: bool,
@@ -39,24 +39,24 @@ impl Bucket {
             .set_metadata(Some(metadata(attributes)));
         let created = retry(self.deadline, || create.clone().send().map_err(failure)).await?;
         let upload = created.upload_id().unwrap_or_default();
-        let copied = self.copy_parts(from, to, upload, overwrite).await;
+        let copied = self.copy_parts((from, version), to, upload, overwrite).await;
         if copied.is_err() {
             let _ = retry(self.deadline, || self.abort(to, upload)).await;
         }
         copied
     }
 
-    /// Of the version and the content that `from` is, whatever its key is given meanwhile.
+    /// Of the content that `from` has, whatever its key is given meanwhile.
     async fn copy_parts(
         &self,
-        from: &Object,
+        (from, version): (&Object, Option<&str>),
         to: &Key,
         upload: &str,
         overwrite: bool,
     ) -> Result<Option<String>, Error> {
         let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
         let mut source = format!("{}/{}", self.name, encoded(from.key.as_str()));
-        if let Some(version) = &from.version {
+        if let Some(version) = version {
             source += &format!("?versionId={}", encoded(version));
         }
         let starts = (0..from.size).step_by(COPIED_AT_ONCE as usize).zip(1..);
