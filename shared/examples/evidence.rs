@@ -1,6 +1,6 @@
 //! The evidence client at a command line, over whatever bucket the settings name: `STORAGE_URL=... evidence put KEY < file`.
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use shared::{
     config::{self, Env},
     storage::{Error, Key, Put, Storage},
@@ -9,7 +9,8 @@ use std::{process::ExitCode, time::Duration};
 use tokio::io::{AsyncWriteExt, stdin, stdout};
 use tokio_util::io::ReaderStream;
 
-const USAGE: &str = "evidence put KEY | get KEY | head KEY | list | delete KEY | sign KEY [FILE_NAME]";
+const USAGE: &str =
+    "evidence put KEY | get KEY [VERSION] | head KEY | list | copy KEY KEY | delete KEY | sign KEY [FILE_NAME]";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -36,11 +37,13 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
         ["put", name] => {
             let content = ReaderStream::with_capacity(stdin(), 256 << 10);
             let stored = storage.put_stream(&key(name)?, content, &Put::default()).await?;
-            format!("{} bytes, SHA-256 {}\n", stored.size, stored.sha256)
+            let version = stored.version.map(|version| format!(", version {version}"));
+            let version = version.unwrap_or_default();
+            format!("{} bytes, SHA-256 {}{version}\n", stored.size, stored.sha256)
         }
-        ["get", name] => {
-            let (_, content) = storage.get(&key(name)?, None).await?;
-            let (mut content, mut out) = (content.boxed(), stdout());
+        ["get", name, ref version @ ..] => {
+            let (_, mut content) = storage.get(key(name)?.at(version.first().copied()), None).await?;
+            let mut out = stdout();
             while let Some(chunk) = content.try_next().await? {
                 if out.write_all(&chunk).await.is_err() {
                     break;
@@ -57,8 +60,19 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
             format!("{} bytes, SHA-256 {sha256}\n", object.size)
         }
         ["list"] => {
-            let page = storage.list(None, None, 1000).await?;
-            page.objects.iter().map(|object| format!("{}\n", object.key)).collect()
+            let (mut lines, mut next) = (String::new(), None);
+            loop {
+                let page = storage.list(None, next.as_deref(), 1000).await?;
+                lines.extend(page.objects.iter().map(|object| format!("{}\n", object.key)));
+                next = page.next;
+                if next.is_none() {
+                    break lines;
+                }
+            }
+        }
+        ["copy", from, to] => {
+            storage.copy(&key(from)?, &key(to)?, false).await?;
+            String::new()
         }
         ["delete", name] => storage.delete(&key(name)?).await.map(|()| String::new())?,
         ["sign", name, ref file_name @ ..] => {

@@ -5,11 +5,11 @@ mod checksum;
 mod disposition;
 mod download;
 mod error;
+mod folder;
 mod gcs;
 mod http;
 mod key;
-mod local;
-mod objects;
+mod memory;
 mod presign;
 mod retry;
 mod s3;
@@ -21,13 +21,13 @@ use checksum::Digest;
 pub use checksum::{Crc32c, Sha256};
 pub use error::{Error, Kind};
 use futures_util::stream::BoxStream;
-pub use key::{InvalidKey, Key};
+pub use key::{InvalidKey, Key, ObjectId};
 pub use presign::{Presigned, SignPut};
 use retry::retry;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::SystemTime};
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::timeout};
 pub use upload::Stored;
 
 /// Reading this key tells whether objects can be read. It need not exist where the credentials may list the bucket;
@@ -48,6 +48,9 @@ struct Inner {
 pub struct Object {
     /// Its name.
     pub key: Key,
+    /// Names this content and no other that the key has had or will have; `None` in an S3 bucket without versions, and in
+    /// listings.
+    pub version: Option<String>,
     /// In bytes.
     pub size: u64,
     /// The store's tag of this content.
@@ -56,10 +59,17 @@ pub struct Object {
     pub modified: SystemTime,
     /// As it was put; not in listings.
     pub content_type: Option<String>,
-    /// Kept with it when it was put here; not in listings.
+    /// Stored beside it by a put of this client; not in listings.
     pub sha256: Option<Sha256>,
     crc32c: Option<Crc32c>,
     upload: Option<String>,
+}
+
+impl Object {
+    /// This version of the object, whatever becomes of its key.
+    pub fn id(&self) -> ObjectId<'_> {
+        self.key.at(self.version.as_deref())
+    }
 }
 
 /// A page of a listing, by key.
@@ -82,7 +92,8 @@ pub struct Put {
     pub sha256: Option<Sha256>,
 }
 
-/// What keeps an object from being deleted or replaced.
+/// What keeps a version of an object from being deleted. A put over it makes another version, and this one is there under
+/// its own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hold {
     /// Until it is taken off.
@@ -102,14 +113,19 @@ pub enum Retention {
 
 type Body = BoxStream<'static, Result<bytes::Bytes, Error>>;
 
-/// What is kept with an object.
-#[derive(Deserialize, Serialize)]
+/// What is stored beside the content of an object.
+#[derive(Clone, Deserialize, Serialize)]
 struct Attributes {
     content_type: Option<String>,
     sha256: Option<Sha256>,
-    /// Of one put, and no other.
+    /// Unique per put: lets a retry recognise its own object.
     upload: String,
 }
+
+/// The metadata that carries the SHA-256, in hexadecimal.
+const SHA256: &str = "sha256";
+/// The metadata that carries [`Attributes::upload`].
+const UPLOAD: &str = "pilotlight-upload";
 
 impl Attributes {
     fn of(put: &Put) -> Result<Self, Error> {
@@ -222,12 +238,13 @@ impl Storage {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn head(&self, key: &Key) -> Result<Object, Error> {
-        let backend = self.backend().await?;
-        retry(self.0.settings.timeout, || backend.head(key)).await
+    pub async fn head(&self, object: impl Into<ObjectId<'_>>) -> Result<Object, Error> {
+        let (backend, object) = (self.backend().await?, object.into());
+        retry(self.0.settings.timeout, || backend.head(object)).await
     }
 
     /// A page of the objects below `under`, or of all: of `limit` objects at most, after the page whose `next` is given.
+    /// Objects that others have put are listed under the names they have, also those that are not valid keys here.
     ///
     /// # Errors
     /// `BucketNotFound`, where the store says so.
@@ -236,55 +253,59 @@ impl Storage {
         let limit = limit.clamp(1, 1000);
         let listed = retry(self.0.settings.timeout, || backend.list(under, page, limit)).await;
         let mut page = listed?;
-        let own = format!("{}/", key::RESERVED);
-        page.objects.retain(|object| !object.key.as_str().starts_with(&own));
+        let reserved = format!("{}/", key::RESERVED);
+        page.objects
+            .retain(|object| !object.key.as_str().starts_with(&reserved));
         Ok(page)
     }
 
-    /// Deletes the object, if it is there.
+    /// Deletes the object, if it is there. In a bucket that keeps versions, the current version goes for good, and on S3
+    /// whatever it had replaced, version by version: no delete marker hides what is still there.
     ///
     /// # Errors
-    /// `Forbidden` where a hold keeps it.
-    pub async fn delete(&self, key: &Key) -> Result<(), Error> {
-        let backend = self.backend().await?;
-        match retry(self.0.settings.timeout, || backend.delete(key)).await {
+    /// `Forbidden` where a hold keeps a version, which is then the current one.
+    pub async fn delete(&self, object: impl Into<ObjectId<'_>>) -> Result<(), Error> {
+        let (backend, object) = (self.backend().await?, object.into());
+        match retry(self.0.settings.timeout, || backend.delete(object)).await {
             Err(error) if error.kind == Kind::NotFound => Ok(()),
             deleted => deleted,
         }
     }
 
-    /// Puts a legal hold on the object, or takes it off.
+    /// Puts a legal hold on a version of the object, or takes it off.
     ///
     /// # Errors
     /// `Unsupported` but on S3, in a bucket with Object Lock: GCS has holds in its JSON API alone, and files have none.
-    pub async fn set_legal_hold(&self, key: &Key, on: bool) -> Result<(), Error> {
-        let backend = self.backend().await?;
+    pub async fn set_legal_hold(&self, object: impl Into<ObjectId<'_>>, on: bool) -> Result<(), Error> {
+        let (backend, object) = (self.backend().await?, object.into());
         let bucket = backend.object_lock()?;
-        retry(self.0.settings.timeout, || bucket.set_legal_hold(key, on)).await
+        retry(self.0.settings.timeout, || bucket.set_legal_hold(object, on)).await
     }
 
-    /// Keeps the object until a time, which can be made later and not earlier.
+    /// Retains a version of the object until a time, which can be made later and not earlier.
     ///
     /// # Errors
     /// As [`Storage::set_legal_hold`].
-    pub async fn set_retention(&self, key: &Key, retention: Retention) -> Result<(), Error> {
-        let backend = self.backend().await?;
+    pub async fn set_retention(&self, object: impl Into<ObjectId<'_>>, retention: Retention) -> Result<(), Error> {
+        let (backend, object) = (self.backend().await?, object.into());
         let bucket = backend.object_lock()?;
-        retry(self.0.settings.timeout, || bucket.set_retention(key, retention)).await
+        retry(self.0.settings.timeout, || bucket.set_retention(object, retention)).await
     }
 
-    /// What keeps the object.
+    /// What holds a version of the object.
     ///
     /// # Errors
     /// As [`Storage::set_legal_hold`].
-    pub async fn hold(&self, key: &Key) -> Result<Hold, Error> {
-        let backend = self.backend().await?;
+    pub async fn hold(&self, object: impl Into<ObjectId<'_>>) -> Result<Hold, Error> {
+        let (backend, object) = (self.backend().await?, object.into());
         let bucket = backend.object_lock()?;
-        retry(self.0.settings.timeout, || bucket.hold(key)).await
+        retry(self.0.settings.timeout, || bucket.hold(object)).await
     }
 
     async fn backend(&self) -> Result<Arc<Backend>, Error> {
         let connect = || async { Backend::connect(&self.0.settings).await.map(Arc::new) };
-        self.0.backend.get_or_try_init(connect).await.cloned()
+        // The SDK may ask a metadata server for the region.
+        let connected = timeout(self.0.settings.timeout, self.0.backend.get_or_try_init(connect)).await;
+        connected.map_err(|_| Kind::Timeout)?.cloned()
     }
 }

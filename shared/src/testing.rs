@@ -3,6 +3,7 @@
 mod binary;
 mod client;
 pub mod contract;
+mod endless;
 mod events;
 #[cfg(feature = "testing-storage")]
 pub mod gcs;
@@ -15,6 +16,7 @@ pub mod s3;
 
 pub use binary::{Function, Server, signal};
 pub use client::{Client, Exchange};
+pub use endless::Endless;
 pub use events::EventShape;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, execute, migrate, scalar};

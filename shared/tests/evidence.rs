@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "evidence/bounds.rs"]
+mod bounds;
 #[path = "evidence/conformance.rs"]
 mod conformance;
 #[path = "evidence/gcs.rs"]

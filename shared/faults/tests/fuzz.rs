@@ -88,6 +88,7 @@ proptest! {
                 prop_assert!(text.split('/').all(|segment| !matches!(segment, "" | "." | "..")));
             }
             Err(InvalidKey::Length) => prop_assert!(text.is_empty() || text.len() > 1024),
+            Err(InvalidKey::Blank) => prop_assert!(text.trim().is_empty()),
             Err(InvalidKey::Control) => prop_assert!(text.chars().any(char::is_control)),
             Err(InvalidKey::EmptySegment) => {
                 prop_assert!(text.starts_with('/') || text.ends_with('/') || text.contains("//"));
@@ -102,7 +103,7 @@ proptest! {
         values in hash_map(prop_oneof![
             Just("HEALTH_TIMEOUT"), Just("HEALTH_CACHE"), Just("SSE_MAX_AGE"), Just("SSE_HEARTBEAT_INTERVAL"),
             Just("DATABASE_URL"), Just("DATABASE_MAX_CONNECTIONS"), Just("STORAGE_URL"), Just("GCS_BUCKET"),
-            Just("S3_BUCKET"), Just("STORAGE_TIMEOUT"), Just("MIGRATE_LOCK_TIMEOUT"), Just("MIGRATE_WAIT"),
+            Just("S3_BUCKET"), Just("AWS_ENDPOINT_URL_S3"), Just("STORAGE_EMULATOR_HOST"), Just("STORAGE_TIMEOUT"), Just("MIGRATE_LOCK_TIMEOUT"), Just("MIGRATE_WAIT"),
         ], prop_oneof![
             hostile(),
             hostile().prop_map(|rest| format!("postgresql://{rest}")),

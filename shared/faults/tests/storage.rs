@@ -10,7 +10,7 @@ mod proxy;
 use probed::Probed;
 use proxy::Proxy;
 use shared::testing::{
-    Client,
+    Client, Endless,
     gcs::{Fault, GcsEmulator},
     loopback,
     s3::{self, S3Server},
@@ -36,6 +36,19 @@ fn with_key(bucket: &str, url: &str, access_key: &str, secret: &str) -> Probed {
         ("AWS_ACCESS_KEY_ID", access_key),
         ("AWS_SECRET_ACCESS_KEY", secret),
     ])
+}
+
+/// The log comes through a pipe, maybe after the answer.
+async fn logs(server: &Probed, text: &str) {
+    let start = Instant::now();
+    while !server.log().contains(text) {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "no {text} in {}",
+            server.log()
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
@@ -116,7 +129,74 @@ async fn an_s3_port_that_is_closed_or_silent_is_unreachable_or_a_timeout() {
 }
 
 #[tokio::test]
-async fn s3_without_credentials_is_auth_failed() {
+async fn a_url_that_no_request_could_have_is_misconfigured_and_named_in_the_log() {
+    for key in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+        for url in [
+            "127.0.0.1:9",
+            "\"http://127.0.0.1:9\"",
+            "http://127.0.0.1:9 hostile-key",
+        ] {
+            let settings = [("S3_BUCKET", "evidence"), ("AWS_REGION", "eu-west-1"), (key, url)];
+            let server = Probed::storage(&settings);
+            server.fails("misconfigured").await;
+            logs(&server, key).await;
+        }
+    }
+    for key in ["STORAGE_EMULATOR_HOST", "GCE_METADATA_HOST"] {
+        for host in ["hostile key", "\"hostile-key\"", "hostile-key:99999"] {
+            let server = Probed::storage(&[("GCS_BUCKET", "evidence"), (key, host)]);
+            server.fails("misconfigured").await;
+            logs(&server, key).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_url_is_as_good_as_none() {
+    let running = S3Server::start("evidence").await;
+    let server = Probed::storage(&[
+        ("S3_BUCKET", "evidence"),
+        ("AWS_ENDPOINT_URL_S3", ""),
+        ("AWS_ENDPOINT_URL", &running.url),
+        ("AWS_REGION", ""),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY),
+    ]);
+    server.recovers().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends_takes_no_memory() {
+    for (status, reason) in [(403, "forbidden"), (503, "unreachable"), (404, "error")] {
+        let head = format!("HTTP/1.1 {status} Bad\r\nContent-Length: 9000000000000000000\r\n");
+        let endless = Endless::start(&head, "<Error><Message>hostile-key").await;
+        for server in [
+            on_gcs("evidence", &endless.url),
+            on_s3("evidence", &endless.url, s3::SECRET_KEY),
+        ] {
+            let memory = server.resident_kib();
+            for _ in 0..5 {
+                match reason {
+                    // A key that is missing is no fault.
+                    "error" => assert_eq!(server.probe().await.status, 200, "{}", server.log()),
+                    reason => server.fails(reason).await,
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert!(endless.taken() > 64 << 10);
+            let grown = server.resident_kib().saturating_sub(memory);
+            assert!(grown < 8 << 10, "{status}: {grown} KiB");
+            if status != 404 {
+                logs(&server, reason).await;
+            }
+            assert!(server.log().lines().all(|line| line.len() < 4 << 10));
+        }
+    }
+}
+
+#[tokio::test]
+async fn s3_without_credentials_is_auth_failed_and_a_profile_without_a_url_misconfigured() {
     let server = Probed::storage(&[
         ("S3_BUCKET", "evidence"),
         ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"),
@@ -125,6 +205,16 @@ async fn s3_without_credentials_is_auth_failed() {
         ("HOME", "/nonexistent"),
     ]);
     server.fails("auth_failed").await;
+    // A profile is the SDK's to read.
+    let mut profile = tempfile::NamedTempFile::new().unwrap();
+    writeln!(profile, "[default]\nendpoint_url = 127.0.0.1:9\nregion = eu-west-1").unwrap();
+    let server = Probed::storage(&[
+        ("S3_BUCKET", "evidence"),
+        ("AWS_CONFIG_FILE", profile.path().to_str().unwrap()),
+        ("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", s3::SECRET_KEY),
+    ]);
+    server.fails("misconfigured").await;
 }
 
 #[tokio::test]

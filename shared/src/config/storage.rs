@@ -1,6 +1,9 @@
 //! Where the evidence files are, and how to reach them.
 
+mod address;
+
 use super::{Env, Unusable, misconfigured};
+use address::{emulator, metadata_host, region, url};
 use std::time::Duration;
 
 /// Where the evidence files are. Not `Debug`: it holds a secret.
@@ -8,7 +11,7 @@ use std::time::Duration;
 pub struct Storage {
     /// The bucket and its backend.
     pub location: Result<Location, Unusable>,
-    /// `STORAGE_EMULATOR_HOST`: a GCS emulator instead of the real service.
+    /// `STORAGE_EMULATOR_HOST`: the URL of a GCS emulator instead of the real service, without a slash at its end.
     pub gcs_emulator: Option<String>,
     /// `GOOGLE_APPLICATION_CREDENTIALS`: the path of a service account's key; the metadata server otherwise.
     pub gcs_credentials: Option<String>,
@@ -21,24 +24,30 @@ pub struct Storage {
 }
 
 /// How to reach S3. What is not here, the SDK finds by its own chain: profiles, roles of containers and instances.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct S3 {
-    /// `AWS_ENDPOINT_URL_S3`: a server of one's own.
+    /// `AWS_ENDPOINT_URL_S3`, or `AWS_ENDPOINT_URL`: a server of one's own.
     pub endpoint: Option<String>,
-    /// `AWS_REGION`
+    /// `AWS_REGION`, or `AWS_DEFAULT_REGION`.
     pub region: Option<String>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
     pub credentials: Option<(String, String, Option<String>)>,
 }
 
 impl S3 {
-    fn from_env(env: &Env) -> Self {
+    fn from_env(env: &Env) -> Result<Self, Unusable> {
+        let endpoint = url("AWS_ENDPOINT_URL_S3", env.text("AWS_ENDPOINT_URL_S3"))?;
+        let general = url("AWS_ENDPOINT_URL", env.text("AWS_ENDPOINT_URL"));
+        let name = region("AWS_REGION", env.text("AWS_REGION"))?;
+        let default = region("AWS_DEFAULT_REGION", env.text("AWS_DEFAULT_REGION"));
+        let trimmed = |text: String| text.trim().to_owned();
         let key = env.text("AWS_ACCESS_KEY_ID").zip(env.text("AWS_SECRET_ACCESS_KEY"));
-        Self {
-            endpoint: env.text("AWS_ENDPOINT_URL_S3"),
-            region: env.text("AWS_REGION"),
-            credentials: key.map(|(id, secret)| (id, secret, env.text("AWS_SESSION_TOKEN"))),
-        }
+        let token = env.text("AWS_SESSION_TOKEN").map(trimmed);
+        Ok(Self {
+            endpoint: endpoint.map_or(general, |endpoint| Ok(Some(endpoint)))?,
+            region: name.map_or(default, |name| Ok(Some(name)))?,
+            credentials: key.map(|(id, secret)| (trimmed(id), trimmed(secret), token)),
+        })
     }
 }
 
@@ -56,33 +65,47 @@ pub enum Location {
 }
 
 impl Storage {
-    /// Reads one of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET`, and where GCS is. More than one of the three is an
-    /// error, because no order between them would be obvious.
+    /// Reads one of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET`, and how to reach what it names.
     pub fn from_env(env: &Env) -> Self {
-        let named = [
-            env.text("STORAGE_URL").map(|url| location(url.trim())),
-            env.text("GCS_BUCKET")
-                .map(|bucket| bucket_name("GCS_BUCKET", bucket.trim()).map(Location::Gcs)),
-            env.text("S3_BUCKET")
-                .map(|bucket| bucket_name("S3_BUCKET", bucket.trim()).map(Location::S3)),
-        ];
-        let mut named = named.into_iter().flatten();
-        let location = match (named.next(), named.next()) {
-            (None, _) => Err(Unusable::NotConfigured),
-            (Some(location), None) => location,
-            (Some(_), Some(_)) => Err(misconfigured(
-                "STORAGE_URL",
-                "the only one set of STORAGE_URL, GCS_BUCKET and S3_BUCKET",
-            )),
-        };
+        let mut location = bucket(env);
+        let gcs_emulator = emulator(env);
+        let s3 = S3::from_env(env);
+        // What is wrong about one cloud does not matter to a bucket in another.
+        let metadata = metadata_host(env);
+        match (&location, gcs_emulator.as_ref().and(metadata.as_ref()), &s3) {
+            (Ok(Location::Gcs(_)), Err(wrong), _) | (Ok(Location::S3(_)), _, Err(wrong)) => {
+                location = Err(wrong.clone())
+            }
+            _ => {}
+        }
         Self {
             location,
-            gcs_emulator: env.text("STORAGE_EMULATOR_HOST"),
+            gcs_emulator: gcs_emulator.unwrap_or_default(),
             gcs_credentials: env.text("GOOGLE_APPLICATION_CREDENTIALS"),
-            gcs_metadata_host: env.text("GCE_METADATA_HOST").is_some(),
-            s3: S3::from_env(env),
+            gcs_metadata_host: metadata.is_ok_and(|host| host.is_some()),
+            s3: s3.unwrap_or_default(),
             timeout: env.duration("STORAGE_TIMEOUT", Duration::from_secs(30)),
         }
+    }
+}
+
+/// More than one of the three is an error, because no order between them would be obvious.
+fn bucket(env: &Env) -> Result<Location, Unusable> {
+    let named = [
+        env.text("STORAGE_URL").map(|url| location(url.trim())),
+        env.text("GCS_BUCKET")
+            .map(|bucket| bucket_name("GCS_BUCKET", bucket.trim()).map(Location::Gcs)),
+        env.text("S3_BUCKET")
+            .map(|bucket| bucket_name("S3_BUCKET", bucket.trim()).map(Location::S3)),
+    ];
+    let mut named = named.into_iter().flatten();
+    match (named.next(), named.next()) {
+        (None, _) => Err(Unusable::NotConfigured),
+        (Some(location), None) => location,
+        (Some(_), Some(_)) => Err(misconfigured(
+            "STORAGE_URL",
+            "the only one set of STORAGE_URL, GCS_BUCKET and S3_BUCKET",
+        )),
     }
 }
 

@@ -2,7 +2,8 @@
 //! that a binary carries the requests that it makes and no others.
 
 use super::{
-    Attributes, Body, Error, Key, Kind, Object, Page, Presigned, SENTINEL_KEY, SignPut, gcs, local, retry::retry, s3,
+    Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, Presigned, SENTINEL_KEY, SignPut, folder, gcs, memory,
+    retry::retry, s3,
 };
 use crate::config::{self, Location, Unusable};
 use bytes::Bytes;
@@ -11,7 +12,20 @@ use std::{ops::Range, time::Duration};
 pub enum Backend {
     Gcs(gcs::Bucket),
     S3(s3::Bucket),
-    Local(local::Bucket),
+    Folder(folder::Bucket),
+    Memory(memory::Bucket),
+}
+
+/// One request, over whichever backend there is.
+macro_rules! on {
+    ($backend:expr, $bucket:ident => $request:expr) => {
+        match $backend {
+            Backend::Gcs($bucket) => $request.await,
+            Backend::S3($bucket) => $request.await,
+            Backend::Folder($bucket) => $request.await,
+            Backend::Memory($bucket) => $request.await,
+        }
+    };
 }
 
 impl Backend {
@@ -21,8 +35,8 @@ impl Backend {
             Err(Unusable::Misconfigured(setting)) => Err(Error::new(Kind::Misconfigured, setting.to_string())),
             Ok(Location::Gcs(name)) => gcs::Bucket::new(name, settings).map(Self::Gcs),
             Ok(Location::S3(name)) => Ok(Self::S3(s3::Bucket::new(name, settings).await)),
-            Ok(Location::Folder(path)) => Ok(Self::Local(local::Bucket::new(Some(path.into())))),
-            Ok(Location::Memory) => Ok(Self::Local(local::Bucket::new(None))),
+            Ok(Location::Folder(path)) => Ok(Self::Folder(folder::Bucket::new(path.into()))),
+            Ok(Location::Memory) => Ok(Self::Memory(memory::Bucket::default())),
         }
     }
 
@@ -30,9 +44,10 @@ impl Backend {
     pub async fn probe(&self) -> Result<(), Error> {
         let sentinel = Key::listed(SENTINEL_KEY);
         let read = match self {
-            Self::Gcs(bucket) => bucket.get(&sentinel, Some(0..1), None).await.map(drop),
-            Self::S3(bucket) => bucket.get(&sentinel, Some(0..1), None).await.map(drop),
-            Self::Local(bucket) => bucket.probe().await,
+            Self::Gcs(bucket) => bucket.get((&sentinel).into(), Some(0..1), None).await.map(drop),
+            Self::S3(bucket) => bucket.get((&sentinel).into(), Some(0..1), None).await.map(drop),
+            Self::Folder(bucket) => bucket.probe().await,
+            Self::Memory(_) => Ok(()),
         };
         match read {
             Err(error) if matches!(error.kind, Kind::NotFound | Kind::InvalidRange) => Ok(()),
@@ -40,33 +55,32 @@ impl Backend {
         }
     }
 
-    pub async fn put(&self, key: &Key, content: Bytes, given: &Attributes, overwrite: bool) -> Result<(), Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.put(key, content, given, overwrite).await,
-            Self::S3(bucket) => bucket.put(key, content, given, overwrite).await,
-            Self::Local(bucket) => bucket.put(key, content, given, overwrite).await,
-        }
+    /// The version that was written.
+    pub async fn put(
+        &self,
+        key: &Key,
+        content: Bytes,
+        attributes: &Attributes,
+        overwrite: bool,
+    ) -> Result<Option<String>, Error> {
+        on!(self, bucket => bucket.put(key, content, attributes, overwrite))
     }
 
     /// `etag`: of the one content that will do.
-    pub async fn get(&self, key: &Key, range: Option<Range<u64>>, etag: Option<&str>) -> Result<(Object, Body), Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.get(key, range, etag).await,
-            Self::S3(bucket) => bucket.get(key, range, etag).await,
-            Self::Local(bucket) => bucket.get(key, range, etag).await,
-        }
+    pub async fn get(
+        &self,
+        object: ObjectId<'_>,
+        range: Option<Range<u64>>,
+        etag: Option<&str>,
+    ) -> Result<(Object, Body), Error> {
+        on!(self, bucket => bucket.get(object, range, etag))
     }
 
     /// The answer to HEAD has no body, and does not tell a missing key from a missing bucket: a read does.
-    pub async fn head(&self, key: &Key) -> Result<Object, Error> {
-        let headed = match self {
-            Self::Gcs(bucket) => bucket.head(key).await,
-            Self::S3(bucket) => bucket.head(key).await,
-            Self::Local(bucket) => bucket.head(key).await,
-        };
-        match headed {
+    pub async fn head(&self, object: ObjectId<'_>) -> Result<Object, Error> {
+        match on!(self, bucket => bucket.head(object)) {
             Err(error) if error.kind == Kind::NotFound => {
-                let read = self.get(key, Some(0..1), None).await;
+                let read = self.get(object, Some(0..1), None).await;
                 Err(read.err().unwrap_or(error))
             }
             headed => headed,
@@ -74,97 +88,102 @@ impl Backend {
     }
 
     pub async fn list(&self, under: Option<&Key>, page: Option<&str>, limit: usize) -> Result<Page, Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.list(under, page, limit).await,
-            Self::S3(bucket) => bucket.list(under, page, limit).await,
-            Self::Local(bucket) => bucket.list(under, page, limit).await,
+        on!(self, bucket => bucket.list(under, page, limit))
+    }
+
+    /// By version, which a hold on it refuses; without one, S3 and GCS hide the object under a marker, held or not. What
+    /// an S3 version has replaced is current again after it, and goes too; what is put meanwhile is younger, and stays.
+    pub async fn delete(&self, object: ObjectId<'_>) -> Result<(), Error> {
+        if object.version.is_some() {
+            return self.delete_version(object).await;
+        }
+        let mut current = self.head(object).await?;
+        let newest = current.modified;
+        loop {
+            self.delete_version(current.id()).await?;
+            if !matches!(self, Self::S3(_)) || current.version.is_none() {
+                return Ok(());
+            }
+            current = match self.head(object).await {
+                Ok(same) if same.version == current.version => {
+                    return Err(Error::new(
+                        Kind::Unreachable,
+                        "a version that was deleted is still there",
+                    ));
+                }
+                Ok(older) if older.modified <= newest => older,
+                Err(error) if error.kind != Kind::NotFound => return Err(error),
+                _ => return Ok(()),
+            }
         }
     }
 
-    pub async fn delete(&self, key: &Key) -> Result<(), Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.delete(key).await,
-            Self::S3(bucket) => bucket.delete(key).await,
-            Self::Local(bucket) => bucket.delete(key).await,
-        }
+    async fn delete_version(&self, object: ObjectId<'_>) -> Result<(), Error> {
+        on!(self, bucket => bucket.delete(object))
     }
 
-    /// All attempts of it: on S3 a copy is many requests, each with a deadline of its own.
+    /// All attempts of it: on S3 a copy is many requests, each with a deadline of its own. The version that was written.
+    /// `version` is the one that was asked for, of which `from` was found; S3 wants another right of those who name one.
     pub async fn copy(
         &self,
         deadline: Duration,
-        from: &Object,
+        (from, version): (&Object, Option<&str>),
         to: &Key,
-        given: &Attributes,
+        attributes: &Attributes,
         overwrite: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         match self {
-            Self::Gcs(bucket) => retry(deadline, || bucket.copy(&from.key, to, given, overwrite)).await,
-            Self::S3(bucket) => bucket.copy(from, to, given, overwrite).await,
-            Self::Local(bucket) => bucket.copy(&from.key, to, given, overwrite).await,
+            Self::Gcs(bucket) => retry(deadline, || bucket.copy(from, to, attributes, overwrite)).await,
+            Self::S3(bucket) => bucket.copy((from, version), to, attributes, overwrite).await,
+            Self::Folder(bucket) => bucket.copy(from, to, attributes, overwrite).await,
+            Self::Memory(bucket) => bucket.copy(from, to, attributes, overwrite).await,
         }
     }
 
     /// Begins a multipart upload; its id.
     pub async fn begin(&self, key: &Key) -> Result<String, Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.begin(key).await,
-            Self::S3(bucket) => bucket.begin(key).await,
-            Self::Local(bucket) => bucket.begin(key).await,
-        }
+        on!(self, bucket => bucket.begin(key))
     }
 
     /// How many parts may be under way at once.
     pub fn parts_in_flight(&self) -> usize {
         match self {
             Self::Gcs(_) | Self::S3(_) => 3,
-            Self::Local(_) => 1,
+            Self::Folder(_) | Self::Memory(_) => 1,
         }
     }
 
     /// Uploads a part, counted from 0; what `complete` wants to see of it.
     pub async fn part(&self, key: &Key, upload: &str, number: usize, content: Bytes) -> Result<String, Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.part(key, upload, number, content).await,
-            Self::S3(bucket) => bucket.part(key, upload, number, content).await,
-            Self::Local(bucket) => bucket.part(upload, content).await,
-        }
+        on!(self, bucket => bucket.part(key, upload, number, content))
     }
 
     pub async fn complete(&self, key: &Key, upload: &str, parts: &[String]) -> Result<(), Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.complete(key, upload, parts).await,
-            Self::S3(bucket) => bucket.complete(key, upload, parts).await,
-            Self::Local(bucket) => bucket.complete(upload).await,
-        }
+        on!(self, bucket => bucket.complete(key, upload, parts))
     }
 
     pub async fn abort(&self, key: &Key, upload: &str) -> Result<(), Error> {
-        match self {
-            Self::Gcs(bucket) => bucket.abort(key, upload).await,
-            Self::S3(bucket) => bucket.abort(key, upload).await,
-            Self::Local(bucket) => bucket.abort(upload).await,
-        }
+        on!(self, bucket => bucket.abort(key, upload))
     }
 
     pub async fn sign_get(
         &self,
-        key: &Key,
+        object: ObjectId<'_>,
         lifetime: Duration,
         disposition: Option<String>,
     ) -> Result<Presigned, Error> {
         match self {
-            Self::Gcs(bucket) => bucket.sign_get(key, lifetime, disposition).await,
-            Self::S3(bucket) => bucket.sign_get(key, lifetime, disposition).await,
-            Self::Local(_) => Err(Error::new(Kind::Unsupported, NO_URLS)),
+            Self::Gcs(bucket) => bucket.sign_get(object, lifetime, disposition).await,
+            Self::S3(bucket) => bucket.sign_get(object, lifetime, disposition).await,
+            Self::Folder(_) | Self::Memory(_) => Err(Error::new(Kind::Unsupported, NO_URLS)),
         }
     }
 
-    pub async fn sign_put(&self, key: &Key, put: &SignPut, given: &Attributes) -> Result<Presigned, Error> {
+    pub async fn sign_put(&self, key: &Key, put: &SignPut, attributes: &Attributes) -> Result<Presigned, Error> {
         match self {
-            Self::Gcs(bucket) => bucket.sign_put(key, put, given).await,
-            Self::S3(bucket) => bucket.sign_put(key, put, given).await,
-            Self::Local(_) => Err(Error::new(Kind::Unsupported, NO_URLS)),
+            Self::Gcs(bucket) => bucket.sign_put(key, put, attributes).await,
+            Self::S3(bucket) => bucket.sign_put(key, put, attributes).await,
+            Self::Folder(_) | Self::Memory(_) => Err(Error::new(Kind::Unsupported, NO_URLS)),
         }
     }
 
@@ -175,7 +194,9 @@ impl Backend {
                 Kind::Unsupported,
                 "GCS has object holds in its JSON API alone: set them there, or use S3 with Object Lock",
             )),
-            Self::Local(_) => Err(Error::new(Kind::Unsupported, "object holds need S3 with Object Lock")),
+            Self::Folder(_) | Self::Memory(_) => {
+                Err(Error::new(Kind::Unsupported, "object holds need S3 with Object Lock"))
+            }
         }
     }
 }

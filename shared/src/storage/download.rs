@@ -1,10 +1,17 @@
 //! Getting: a stream that goes on after an interruption, and ends well only where its checksum is right.
 
-use super::{Body, Crc32c, Digest, Error, Key, Kind, Object, Storage, retry::retry};
+use super::{Body, Crc32c, Digest, Error, Kind, Object, ObjectId, Storage, retry::retry};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
-use std::{ops::Range, sync::Arc};
-use tokio::time::timeout;
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
+use std::{ops::Range, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+
+/// What must arrive in `STORAGE_TIMEOUT` of waiting, or the read has failed: a store that sends less, or a byte for each
+/// request, makes no progress.
+const PROGRESS: u64 = 64 << 10;
 
 impl Storage {
     /// The object, and its content or a range of it as a stream. A range may end after the object's end.
@@ -13,74 +20,118 @@ impl Storage {
     /// that does not match ends with `Corrupt`. Do not act on content before its end.
     ///
     /// # Errors
-    /// `NotFound`; `InvalidRange` where the range is empty or begins after the end. In the stream: `Corrupt`, and
-    /// `PreconditionFailed` where the object was replaced while an interruption was being mended.
+    /// `NotFound`; `InvalidRange` where the range is empty or begins after the end. In the stream: `Corrupt`;
+    /// `PreconditionFailed` where the object was replaced while an interruption was being mended; `Unreachable` or `Timeout`
+    /// where less than 64 KiB arrive in `STORAGE_TIMEOUT` of waiting, however often the store answers.
     pub async fn get(
         &self,
-        key: &Key,
+        object: impl Into<ObjectId<'_>>,
         range: Option<Range<u64>>,
-    ) -> Result<(Object, impl Stream<Item = Result<Bytes, Error>> + Send + use<>), Error> {
+    ) -> Result<(Object, BoxStream<'static, Result<Bytes, Error>>), Error> {
         if range.as_ref().is_some_and(Range::is_empty) {
             return Err(Kind::InvalidRange.into());
         }
-        let backend = self.backend().await?;
-        let (object, body) = retry(self.0.settings.timeout, || backend.get(key, range.clone(), None)).await?;
+        let (backend, id) = (self.backend().await?, object.into());
+        let (object, body) = retry(self.0.settings.timeout, || backend.get(id, range.clone(), None)).await?;
+        let version = id.version.map(str::to_owned);
         let whole = 0..object.size;
         let wanted = range.map_or(whole.clone(), |range| range.start..range.end.min(object.size));
         let reading = Reading {
             storage: self.clone(),
             digest: (wanted == whole).then(Digest::default),
             object: Arc::new(object.clone()),
+            version,
             wanted,
             body,
+            arrived: 0,
+            waited: Duration::ZERO,
+            pause: Duration::ZERO,
         };
-        Ok((object, stream::try_unfold(reading, Reading::next)))
+        Ok((object, stream::try_unfold(reading, Reading::next).boxed()))
     }
 }
 
 struct Reading {
     storage: Storage,
     object: Arc<Object>,
+    /// As it was asked for: S3 wants another right of those who name one.
+    version: Option<String>,
     /// What is still to come.
     wanted: Range<u64>,
     body: Body,
     /// Of a whole object.
     digest: Option<Digest>,
+    /// Bytes since the last progress, and how long they were waited for.
+    arrived: u64,
+    waited: Duration,
+    /// Before the next request for the rest.
+    pause: Duration,
 }
 
 impl Reading {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, Error> {
         let chunk = loop {
-            let deadline = self.storage.0.settings.timeout;
-            let chunk = timeout(deadline / 2, self.body.next()).await;
-            match chunk.unwrap_or_else(|_| Some(Err(Kind::Timeout.into()))) {
+            match self.chunk().await {
                 Some(Ok(chunk)) if chunk.is_empty() => {}
                 Some(Ok(chunk)) => break chunk,
                 None if self.wanted.is_empty() => return self.verified().map(|()| None),
                 // A body that ends early is an interruption too.
-                None => self.reopen().await?,
-                Some(Err(error)) if error.is_transient() && !self.wanted.is_empty() => self.reopen().await?,
+                None => {
+                    self.reopen(Error::new(Kind::Unreachable, "the body ends early"))
+                        .await?;
+                }
+                Some(Err(error)) if error.is_transient() && !self.wanted.is_empty() => self.reopen(error).await?,
                 Some(Err(error)) => return Err(error),
             }
         };
-        if chunk.len() as u64 > self.wanted.end - self.wanted.start {
-            return Err(Kind::Corrupt.into());
-        }
-        self.wanted.start += chunk.len() as u64;
-        if let Some(digest) = &mut self.digest {
-            digest.update(&chunk);
-        }
+        self.accept(&chunk)?;
         Ok(Some((chunk, self)))
     }
 
+    async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
+        let deadline = self.storage.0.settings.timeout;
+        if self.waited >= deadline {
+            return Some(Err(Kind::Timeout.into()));
+        }
+        let start = Instant::now();
+        let chunk = timeout(deadline / 2, self.body.next()).await;
+        self.waited += start.elapsed();
+        chunk.unwrap_or_else(|_| Some(Err(Kind::Timeout.into())))
+    }
+
+    fn accept(&mut self, chunk: &Bytes) -> Result<(), Error> {
+        let length = chunk.len() as u64;
+        if length > self.wanted.end - self.wanted.start {
+            return Err(Kind::Corrupt.into());
+        }
+        self.wanted.start += length;
+        self.arrived += length;
+        if self.arrived >= PROGRESS {
+            (self.arrived, self.waited, self.pause) = Default::default();
+        }
+        if let Some(digest) = &mut self.digest {
+            digest.update(chunk);
+        }
+        Ok(())
+    }
+
     /// The rest of the same object, and of no other that has its name by now.
-    async fn reopen(&mut self) -> Result<(), Error> {
+    async fn reopen(&mut self, interruption: Error) -> Result<(), Error> {
+        let left = self.storage.0.settings.timeout.saturating_sub(self.waited);
+        if left <= self.pause {
+            return Err(interruption);
+        }
+        let start = Instant::now();
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(2));
         let backend = self.storage.backend().await?;
-        let etag = self.object.etag.as_deref();
-        let (object, body) = retry(self.storage.0.settings.timeout, || {
-            backend.get(&self.object.key, Some(self.wanted.clone()), etag)
-        })
-        .await?;
+        let (id, etag) = (self.object.key.at(self.version.as_deref()), self.object.etag.as_deref());
+        let reopened = retry(left, || backend.get(id, Some(self.wanted.clone()), etag)).await;
+        self.waited += start.elapsed();
+        let (object, body) = reopened.map_err(|error| match error.kind {
+            Kind::NotFound => Error::new(Kind::PreconditionFailed, error),
+            _ => error,
+        })?;
         if object.etag != self.object.etag || object.size != self.object.size {
             return Err(Kind::PreconditionFailed.into());
         }

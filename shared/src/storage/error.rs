@@ -66,9 +66,11 @@ impl Error {
         matches!(self.kind, Kind::Throttled | Kind::Timeout | Kind::Unreachable)
     }
 
-    /// This error and what caused it, for a log.
+    /// This error and what caused it, for a log: at most 2,000 bytes, because a store may have written some of it.
     pub fn chain(&self) -> String {
-        causes(self).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        let mut chain = causes(self).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        chain.truncate(chain.floor_char_boundary(2000));
+        chain
     }
 }
 

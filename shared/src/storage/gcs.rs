@@ -1,39 +1,38 @@
 //! Google Cloud Storage through `object_store`.
 
 mod connector;
+mod emulator;
+mod failure;
+mod listing;
 mod sign;
+mod step;
 
-use super::{
-    Attributes, Body, Error, Key, Kind, Object, Page, http,
-    objects::{self, SHA256, UPLOAD, attributes, body, described, options, path},
-};
+use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, UPLOAD, http};
 use crate::config;
 use bytes::Bytes;
-use connector::{Connector, call};
-use futures_util::{StreamExt, stream};
+use connector::{Answered, Connector, Extra, call, call_with};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use hyper::{HeaderMap, header::HeaderValue};
 use object_store::{
-    CopyMode, CopyOptions, ObjectStore, PutMode, PutOptions, RetryConfig, StaticCredentialProvider,
+    Attribute, CopyMode, CopyOptions, GetOptions, GetRange, GetResult, ObjectStore, PutMode, PutOptions, RetryConfig,
+    StaticCredentialProvider,
     gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder},
     list::{PaginatedListOptions, PaginatedListStore},
     multipart::{MultipartStore, PartId},
     path::Path,
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::{ops::Range, sync::Arc};
 
 pub struct Bucket(GoogleCloudStorage);
 
 impl Bucket {
     pub fn new(name: &str, settings: &config::Storage) -> Result<Self, Error> {
-        let emulator = settings.gcs_emulator.as_ref().map(|host| {
-            let scheme = if host.contains("://") { "" } else { "http://" };
-            format!("{scheme}{host}")
-        });
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(name)
             .with_http_connector(Connector {
                 client: http::Client::new(),
-                emulator: emulator.clone(),
+                emulator: settings.gcs_emulator.clone(),
             })
             .with_retry(RetryConfig {
                 max_retries: 0,
@@ -42,8 +41,10 @@ impl Bucket {
         if let Some(path) = &settings.gcs_credentials {
             builder = builder.with_application_credentials(path);
         }
-        if let Some(url) = &emulator {
-            builder = builder.with_base_url(url);
+        if let Some(url) = &settings.gcs_emulator {
+            builder = builder
+                .with_base_url(url)
+                .with_crypto_provider(Arc::new(emulator::Crypto::new(url)));
             // An emulator takes anybody, unless a key or a metadata server is there to be tried.
             if settings.gcs_credentials.is_none() && !settings.gcs_metadata_host {
                 let bearer = GcpCredential {
@@ -56,28 +57,49 @@ impl Bucket {
         built.map_err(|error| Error::new(Kind::Misconfigured, error))
     }
 
-    pub async fn put(&self, key: &Key, content: Bytes, given: &Attributes, overwrite: bool) -> Result<(), Error> {
+    pub async fn put(
+        &self,
+        key: &Key,
+        content: Bytes,
+        attributes: &Attributes,
+        overwrite: bool,
+    ) -> Result<Option<String>, Error> {
         let options = PutOptions {
             mode: if overwrite { PutMode::Overwrite } else { PutMode::Create },
-            attributes: attributes(given),
+            attributes: store_attributes(attributes),
             ..PutOptions::default()
         };
-        let key = path(key)?;
-        call(self.0.put_opts(&key, content.into(), options)).await.map(drop)
+        let put = call(self.0.put_opts(&path(key)?, content.into(), options)).await?;
+        Ok(put.version)
     }
 
-    pub async fn get(&self, key: &Key, range: Option<Range<u64>>, etag: Option<&str>) -> Result<(Object, Body), Error> {
-        let path = path(key)?;
-        let result = call(self.0.get_opts(&path, options(range, etag))).await?;
-        Ok((described(key, &result), body(result)))
+    pub async fn get(
+        &self,
+        object: ObjectId<'_>,
+        range: Option<Range<u64>>,
+        etag: Option<&str>,
+    ) -> Result<(Object, Body), Error> {
+        let options = GetOptions {
+            range: range.map(GetRange::Bounded),
+            if_match: etag.map(str::to_owned),
+            version: object.version.map(str::to_owned),
+            ..GetOptions::default()
+        };
+        let result = call(self.0.get_opts(&path(object.key)?, options)).await?;
+        let found = described(object.key, &result);
+        let body = result.into_stream();
+        let body = body.map_err(|error| failure::failure(error, &Answered::default()));
+        Ok((found, body.boxed()))
     }
 
-    pub async fn head(&self, key: &Key) -> Result<Object, Error> {
-        let path = path(key)?;
-        let mut head = options(None, None);
-        head.head = true;
-        let result = call(self.0.get_opts(&path, head)).await?;
-        Ok(described(key, &result))
+    pub async fn head(&self, object: ObjectId<'_>) -> Result<Object, Error> {
+        let options = GetOptions {
+            head: true,
+            version: object.version.map(str::to_owned),
+            ..GetOptions::default()
+        };
+        let result = call(self.0.get_opts(&path(object.key)?, options)).await?;
+        Ok(described(object.key, &result))
     }
 
     pub async fn list(&self, under: Option<&Key>, page: Option<&str>, limit: usize) -> Result<Page, Error> {
@@ -87,40 +109,55 @@ impl Bucket {
             page_token: page.map(str::to_owned),
             ..PaginatedListOptions::default()
         };
-        let listed = call(self.0.list_paginated(prefix.as_deref(), options)).await?;
-        let objects = listed.result.objects.iter();
-        Ok(Page {
-            objects: objects
-                .map(|meta| objects::object(&Key::listed(meta.location.as_ref()), meta))
-                .collect(),
-            next: listed.page_token,
-        })
+        let listed = self.0.list_paginated(prefix.as_deref(), options);
+        let (_, answered) = call_with(Extra::default(), listed).await?;
+        listing::parse(&answered.listing)
     }
 
-    pub async fn delete(&self, key: &Key) -> Result<(), Error> {
-        let path = path(key)?;
-        let mut deleted = self.0.delete_stream(stream::iter([Ok(path)]).boxed());
+    pub async fn delete(&self, object: ObjectId<'_>) -> Result<(), Error> {
+        let extra = Extra {
+            generation: object.version.map(str::to_owned),
+            ..Extra::default()
+        };
+        let mut deleted = self.0.delete_stream(stream::iter([Ok(path(object.key)?)]).boxed());
         let deleted = async { deleted.next().await.unwrap_or_else(|| Ok(Path::default())) };
-        call(deleted).await.map(drop)
+        call_with(extra, deleted).await.map(drop)
     }
 
-    /// With attributes of its own, which `object_store` has no words for.
-    pub async fn copy(&self, from: &Key, to: &Key, given: &Attributes, overwrite: bool) -> Result<(), Error> {
+    /// With attributes of its own, and of the generation that they belong to: `object_store` has words for neither.
+    pub async fn copy(
+        &self,
+        from: &Object,
+        to: &Key,
+        attributes: &Attributes,
+        overwrite: bool,
+    ) -> Result<Option<String>, Error> {
         let mode = if overwrite {
             CopyMode::Overwrite
         } else {
             CopyMode::Create
         };
-        let mut headers = metadata(given);
-        headers.insert("x-goog-metadata-directive", HeaderValue::from_static("REPLACE"));
-        let (from, to) = (path(from)?, path(to)?);
-        let copied = self.0.copy_opts(&from, &to, CopyOptions::new().with_mode(mode));
-        connector::copy(headers, copied).await
+        let mut copy_headers = metadata(attributes);
+        copy_headers.insert("x-goog-metadata-directive", HeaderValue::from_static("REPLACE"));
+        if let Some(generation) = &from.version {
+            copy_headers.insert("x-goog-copy-source-generation", text(generation.clone()));
+        }
+        let extra = Extra {
+            copy_headers,
+            ..Extra::default()
+        };
+        let (source, to) = (path(&from.key)?, path(to)?);
+        let copied = self.0.copy_opts(&source, &to, CopyOptions::new().with_mode(mode));
+        match call_with(extra, copied).await {
+            Ok(((), answered)) => Ok(answered.generation),
+            // The source was there a moment ago.
+            Err(error) if error.kind == Kind::NotFound => Err(Error::new(Kind::PreconditionFailed, error)),
+            Err(error) => Err(error),
+        }
     }
 
     pub async fn begin(&self, key: &Key) -> Result<String, Error> {
-        let path = path(key)?;
-        call(self.0.create_multipart(&path)).await
+        call(self.0.create_multipart(&path(key)?)).await
     }
 
     pub async fn part(&self, key: &Key, upload: &str, number: usize, content: Bytes) -> Result<String, Error> {
@@ -134,9 +171,8 @@ impl Bucket {
         let parts = parts.iter().map(|part| PartId {
             content_id: part.clone(),
         });
-        call(self.0.complete_multipart(&path, &upload, parts.collect()))
-            .await
-            .map(drop)
+        let completed = self.0.complete_multipart(&path, &upload, parts.collect());
+        call(completed).await.map(drop)
     }
 
     pub async fn abort(&self, key: &Key, upload: &str) -> Result<(), Error> {
@@ -145,20 +181,54 @@ impl Bucket {
     }
 }
 
+/// Percent-encoded to one segment: a path of `object_store` may not hold every name that an object may have, such as
+/// `a//b` and `a/`. The connector takes off the encoding that comes on top.
+fn path(key: &Key) -> Result<Path, Error> {
+    let encoded = utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC).to_string();
+    Path::parse(encoded).map_err(|error| Error::new(Kind::Other, error))
+}
+
+fn store_attributes(attributes: &Attributes) -> object_store::Attributes {
+    let mut stored = object_store::Attributes::new();
+    stored.insert(Attribute::Metadata(UPLOAD.into()), attributes.upload.clone().into());
+    if let Some(sha256) = attributes.sha256 {
+        stored.insert(Attribute::Metadata(SHA256.into()), sha256.to_string().into());
+    }
+    if let Some(content_type) = &attributes.content_type {
+        stored.insert(Attribute::ContentType, content_type.clone().into());
+    }
+    stored
+}
+
+fn described(key: &Key, result: &GetResult) -> Object {
+    let attribute = |name: Attribute| result.attributes.get(&name).map(|value| value.to_string());
+    Object {
+        key: key.clone(),
+        version: result.meta.version.clone(),
+        size: result.meta.size,
+        etag: result.meta.e_tag.clone(),
+        modified: result.meta.last_modified.into(),
+        content_type: attribute(Attribute::ContentType),
+        sha256: attribute(Attribute::Metadata(SHA256.into())).and_then(|text| text.parse().ok()),
+        upload: attribute(Attribute::Metadata(UPLOAD.into())),
+        crc32c: result.extensions.get::<Crc32c>().copied(),
+    }
+}
+
 /// As GCS takes attributes: <https://cloud.google.com/storage/docs/xml-api/reference-headers>.
-fn metadata(given: &Attributes) -> HeaderMap {
-    let sha256 = given.sha256.map(|sha256| (SHA256, sha256.to_string()));
-    let kept = [(UPLOAD, given.upload.clone())].into_iter().chain(sha256);
-    let mut headers: HeaderMap = kept
+fn metadata(attributes: &Attributes) -> HeaderMap {
+    let sha256 = attributes.sha256.map(|sha256| (SHA256, sha256.to_string()));
+    let stored = [(UPLOAD, attributes.upload.clone())].into_iter().chain(sha256);
+    let mut headers: HeaderMap = stored
         .filter_map(|(name, value)| Some((format!("x-goog-meta-{name}").parse().ok()?, text(value))))
         .collect();
-    if let Some(content_type) = &given.content_type {
+    if let Some(content_type) = &attributes.content_type {
         headers.insert(hyper::header::CONTENT_TYPE, text(content_type.clone()));
     }
     headers
 }
 
-/// Content types are checked before they come here; the rest is our own.
+/// Content types are checked before they come here; the rest is numbers and identifiers.
 fn text(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

@@ -10,12 +10,30 @@ pub(super) const RESERVED: &str = ".pilotlight";
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key(String);
 
-/// Why a text is no key.
+/// An object: the current one of a key, or one version of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ObjectId<'a> {
+    /// Its name.
+    pub key: &'a Key,
+    /// S3's version id, GCS's generation; `None`: the current one.
+    pub version: Option<&'a str>,
+}
+
+impl<'a> From<&'a Key> for ObjectId<'a> {
+    fn from(key: &'a Key) -> Self {
+        key.at(None)
+    }
+}
+
+/// Why a string is not a valid key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidKey {
     /// Nothing, or more than 1,024 bytes.
     #[error("a key has 1 to 1,024 bytes")]
     Length,
+    /// White space alone, which the SDK of S3 takes for no key at all.
+    #[error("a key has more than white space")]
+    Blank,
     /// `/a`, `a/`, `a//b`.
     #[error("a key has no empty segment, and is not absolute")]
     EmptySegment,
@@ -46,6 +64,11 @@ impl Key {
         Self(name.to_owned())
     }
 
+    /// One version of the object, as [`Stored::version`](super::Stored::version) names it; `None`: the current one.
+    pub fn at<'a>(&'a self, version: Option<&'a str>) -> ObjectId<'a> {
+        ObjectId { key: self, version }
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,6 +81,9 @@ impl FromStr for Key {
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         if text.is_empty() || text.len() > 1024 {
             return Err(InvalidKey::Length);
+        }
+        if text.trim().is_empty() {
+            return Err(InvalidKey::Blank);
         }
         if text.chars().any(char::is_control) {
             return Err(InvalidKey::Control);
@@ -92,6 +118,8 @@ mod tests {
             ("", InvalidKey::Length),
             (&"a".repeat(1025), InvalidKey::Length),
             (&"ä".repeat(513), InvalidKey::Length),
+            (" ", InvalidKey::Blank),
+            ("\u{a0}\u{3000}", InvalidKey::Blank),
             ("/etc/passwd", InvalidKey::EmptySegment),
             ("a//b", InvalidKey::EmptySegment),
             ("a/", InvalidKey::EmptySegment),

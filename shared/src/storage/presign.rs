@@ -1,6 +1,6 @@
 //! Signed URLs: a client's direct way to one object, for a while.
 
-use super::{Attributes, Crc32c, Error, Key, Kind, Put, Sha256, Storage, disposition::attachment};
+use super::{Attributes, Crc32c, Error, Key, Kind, ObjectId, Put, Sha256, Storage, disposition::attachment};
 use std::time::Duration;
 
 /// The longest that both stores take: 7 days.
@@ -42,13 +42,14 @@ impl Storage {
     /// exist.
     pub async fn presign_get(
         &self,
-        key: &Key,
+        object: impl Into<ObjectId<'_>>,
         lifetime: Duration,
         file_name: Option<&str>,
     ) -> Result<Presigned, Error> {
         bounded(lifetime)?;
         let backend = self.backend().await?;
-        backend.sign_get(key, lifetime, file_name.map(attachment)).await
+        let disposition = file_name.map(attachment);
+        backend.sign_get(object.into(), lifetime, disposition).await
     }
 
     /// A URL to upload the object to, create-only unless told otherwise.

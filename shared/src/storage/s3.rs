@@ -3,29 +3,30 @@
 mod failure;
 mod lock;
 mod multipart;
+mod object;
 mod sign;
 
-use super::{
-    Attributes, Body, Error, Key, Kind, Object, Page, http,
-    objects::{SHA256, UPLOAD},
-};
+use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, http};
 use crate::config;
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 use aws_sdk_s3::{
     Client,
     config::{Credentials, Region},
-    primitives::{ByteStream, DateTime},
+    operation::head_object::HeadObjectOutput,
+    primitives::ByteStream,
     types::ChecksumMode,
 };
-use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::{
+    http::{SharedHttpConnector, http_client_fn},
+    orchestrator::HttpResponse,
+};
 use bytes::Bytes;
 use failure::{already_exists, failure};
 use futures_util::{StreamExt, stream};
-use std::{
-    collections::HashMap,
-    ops::Range,
-    time::{Duration, SystemTime},
-};
+use object::{ObjectHeaders, metadata, time, whole};
+use std::{ops::Range, time::Duration};
+
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 
 pub struct Bucket {
     client: Client,
@@ -55,6 +56,12 @@ impl Bucket {
         if let Some(endpoint) = endpoint {
             // A server of one's own rarely has a name for each bucket.
             config = config.endpoint_url(endpoint).force_path_style(true);
+        } else if ENDPOINTS
+            .iter()
+            .any(|name| std::env::var(name).is_ok_and(|url| url.trim().is_empty()))
+        {
+            // The SDK reads the environment too, and takes an empty variable for a URL.
+            config.set_endpoint_url(None);
         }
         Self {
             client: Client::from_conf(config.build()),
@@ -63,40 +70,82 @@ impl Bucket {
         }
     }
 
-    pub async fn put(&self, key: &Key, content: Bytes, given: &Attributes, overwrite: bool) -> Result<(), Error> {
+    pub async fn put(
+        &self,
+        key: &Key,
+        content: Bytes,
+        attributes: &Attributes,
+        overwrite: bool,
+    ) -> Result<Option<String>, Error> {
+        if !overwrite {
+            self.refuse_deleted(key).await?;
+        }
         let put = self
             .client
             .put_object()
             .bucket(&self.name)
             .key(key.as_str())
-            .set_content_type(given.content_type.clone())
-            .set_metadata(Some(metadata(given)))
-            .set_checksum_sha256(given.sha256.map(|sha256| sha256.base64()))
+            .set_content_type(attributes.content_type.clone())
+            .set_metadata(Some(metadata(attributes)))
+            .set_checksum_sha256(attributes.sha256.map(|sha256| sha256.base64()))
             .set_if_none_match((!overwrite).then(|| "*".to_owned()))
             .body(ByteStream::from(content));
-        put.send().await.map(drop).map_err(already_exists)
+        let output = put.send().await.map_err(already_exists)?;
+        Ok(output.version_id)
     }
 
-    pub async fn get(&self, key: &Key, range: Option<Range<u64>>, etag: Option<&str>) -> Result<(Object, Body), Error> {
-        let is_whole = range.is_none();
+    /// A delete marker satisfies `If-None-Match: *`, and what it hides is still there: a put would take the place of an
+    /// object that a hold keeps. Who may not read does not learn of it.
+    async fn refuse_deleted(&self, key: &Key) -> Result<(), Error> {
+        let head = self.client.head_object().bucket(&self.name).key(key.as_str());
+        let Err(error) = head.send().await else {
+            return Ok(());
+        };
+        let headers = error.raw_response().map(HttpResponse::headers);
+        if headers.and_then(|headers| headers.get("x-amz-delete-marker")) == Some("true") {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                "its versions are behind a delete marker",
+            ));
+        }
+        let error = failure(error);
+        if error.is_transient() { Err(error) } else { Ok(()) }
+    }
+
+    pub async fn get(
+        &self,
+        object: ObjectId<'_>,
+        range: Option<Range<u64>>,
+        etag: Option<&str>,
+    ) -> Result<(Object, Body), Error> {
+        addressable(object)?;
+        let (is_whole, start) = (range.is_none(), range.as_ref().map_or(0, |range| range.start));
         let get = self
             .client
             .get_object()
             .bucket(&self.name)
-            .key(key.as_str())
+            .key(object.key.as_str())
+            .set_version_id(object.version.map(str::to_owned))
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1))))
             .set_if_match(etag.map(str::to_owned))
             // Checksums are those of the whole object.
             .set_checksum_mode(is_whole.then_some(ChecksumMode::Enabled));
         let output = get.send().await.map_err(failure)?;
-        let told = Told {
+        if !output
+            .content_range()
+            .is_none_or(|range| range.starts_with(&format!("bytes {start}-")))
+        {
+            return Err(Error::new(Kind::Corrupt, "another range than was asked for"));
+        }
+        let headers = ObjectHeaders {
+            version: output.version_id(),
             size: output.content_range().and_then(whole).or(output.content_length()),
             etag: output.e_tag(),
             modified: output.last_modified(),
             content_type: output.content_type(),
             metadata: output.metadata(),
         };
-        let object = told.object(key.clone());
+        let object = headers.object(object.key.clone());
         let chunks = stream::try_unfold(output.body, |mut body| async {
             match body.next().await.transpose() {
                 Ok(chunk) => Ok(chunk.map(|chunk| (chunk, body))),
@@ -114,17 +163,28 @@ impl Bucket {
         Ok((object, chunks.boxed()))
     }
 
-    pub async fn head(&self, key: &Key) -> Result<Object, Error> {
-        let head = self.client.head_object().bucket(&self.name).key(key.as_str());
-        let output = head.send().await.map_err(failure)?;
-        let told = Told {
+    pub async fn head(&self, object: ObjectId<'_>) -> Result<Object, Error> {
+        let output = self.head_object(object).await?;
+        let headers = ObjectHeaders {
+            version: output.version_id(),
             size: output.content_length(),
             etag: output.e_tag(),
             modified: output.last_modified(),
             content_type: output.content_type(),
             metadata: output.metadata(),
         };
-        Ok(told.object(key.clone()))
+        Ok(headers.object(object.key.clone()))
+    }
+
+    async fn head_object(&self, object: ObjectId<'_>) -> Result<HeadObjectOutput, Error> {
+        addressable(object)?;
+        let head = self
+            .client
+            .head_object()
+            .bucket(&self.name)
+            .key(object.key.as_str())
+            .set_version_id(object.version.map(str::to_owned));
+        head.send().await.map_err(failure)
     }
 
     pub async fn list(&self, under: Option<&Key>, page: Option<&str>, limit: usize) -> Result<Page, Error> {
@@ -137,14 +197,15 @@ impl Bucket {
             .max_keys(i32::try_from(limit).unwrap_or(i32::MAX));
         let output = list.send().await.map_err(failure)?;
         let objects = output.contents().iter().map(|listed| {
-            let told = Told {
+            let headers = ObjectHeaders {
+                version: None,
                 size: listed.size(),
                 etag: listed.e_tag(),
                 modified: listed.last_modified(),
                 content_type: None,
                 metadata: None,
             };
-            told.object(Key::listed(listed.key().unwrap_or_default()))
+            headers.object(Key::listed(listed.key().unwrap_or_default()))
         });
         Ok(Page {
             objects: objects.collect(),
@@ -152,51 +213,25 @@ impl Bucket {
         })
     }
 
-    pub async fn delete(&self, key: &Key) -> Result<(), Error> {
-        let delete = self.client.delete_object().bucket(&self.name).key(key.as_str());
+    pub async fn delete(&self, object: ObjectId<'_>) -> Result<(), Error> {
+        addressable(object)?;
+        let delete = self
+            .client
+            .delete_object()
+            .bucket(&self.name)
+            .key(object.key.as_str())
+            .set_version_id(object.version.map(str::to_owned));
         delete.send().await.map(drop).map_err(failure)
     }
 }
 
-fn metadata(given: &Attributes) -> HashMap<String, String> {
-    let sha256 = given.sha256.map(|sha256| (SHA256.to_owned(), sha256.to_string()));
-    sha256
-        .into_iter()
-        .chain([(UPLOAD.to_owned(), given.upload.clone())])
-        .collect()
-}
-
-/// What an answer tells of an object.
-struct Told<'a> {
-    size: Option<i64>,
-    etag: Option<&'a str>,
-    modified: Option<&'a DateTime>,
-    content_type: Option<&'a str>,
-    metadata: Option<&'a HashMap<String, String>>,
-}
-
-impl Told<'_> {
-    fn object(self, key: Key) -> Object {
-        let kept = |name| self.metadata.and_then(|all| all.get(name));
-        Object {
-            key,
-            size: self.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-            etag: self.etag.map(str::to_owned),
-            modified: time(self.modified),
-            content_type: self.content_type.map(str::to_owned),
-            sha256: kept(SHA256).and_then(|text| text.parse().ok()),
-            crc32c: None,
-            upload: kept(UPLOAD).cloned(),
-        }
+/// Others can put objects that the SDK has no request for.
+fn addressable(object: ObjectId<'_>) -> Result<(), Error> {
+    match object.key.as_str().trim() {
+        "" => Err(Error::new(
+            Kind::Unsupported,
+            "the SDK takes no key of white space alone",
+        )),
+        _ => Ok(()),
     }
-}
-
-/// The size of the whole, from `bytes 0-0/123`.
-fn whole(content_range: &str) -> Option<i64> {
-    content_range.rsplit('/').next()?.parse().ok()
-}
-
-fn time(time: Option<&DateTime>) -> SystemTime {
-    let time = time.and_then(|time| SystemTime::try_from(*time).ok());
-    time.unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -3,12 +3,12 @@
 mod parts;
 mod staged;
 
-use super::{Attributes, Crc32c, Error, Key, Kind, Put, Storage, retry::retry};
+use super::{Attributes, Crc32c, Error, Key, Kind, Object, ObjectId, Put, Storage, retry::retry};
 use bytes::Bytes;
 use futures_util::Stream;
-pub use parts::Stored;
-use parts::{PART, Parts};
-use staged::{Staged, Staging};
+use parts::Parts;
+pub use parts::{PART, Stored};
+use staged::{Progress, Staged, Staging};
 use std::{collections::BTreeMap, pin::pin, sync::Arc};
 use tokio::task::JoinSet;
 
@@ -57,14 +57,15 @@ impl Storage {
         let staging = Key::own(&format!("uploads/{}", attributes.upload));
         let deadline = self.0.settings.timeout;
         let id = retry(deadline, || backend.begin(&staging)).await?;
-        let staged = Staged(Some(Staging {
+        let mut staged = Staged(Some(Staging {
             backend: Arc::clone(&backend),
             key: staging,
             id,
             deadline,
+            progress: Progress::Parts,
         }));
-        let stored = self.put_parts(&staged, first, parts, key, put, attributes).await;
-        staged.remove(stored.is_ok()).await;
+        let stored = self.put_parts(&mut staged, first, parts, key, put, attributes).await;
+        staged.remove().await;
         stored
     }
 
@@ -74,7 +75,7 @@ impl Storage {
         content: Bytes,
         put: &Put,
         mut attributes: Attributes,
-        (stored, _): (Stored, Crc32c),
+        (mut stored, _): (Stored, Crc32c),
     ) -> Result<Stored, Error> {
         attributes.sha256 = Some(stored.sha256);
         let backend = self.backend().await?;
@@ -82,13 +83,13 @@ impl Storage {
             backend.put(key, content.clone(), &attributes, put.overwrite)
         })
         .await;
-        self.own(done, key, &attributes).await?;
+        stored.version = self.accept_own_put(done, key, &attributes).await?;
         Ok(stored)
     }
 
     async fn put_parts<E, S>(
         &self,
-        staged: &Staged,
+        staged: &mut Staged,
         first: Bytes,
         mut parts: Parts<S>,
         key: &Key,
@@ -99,47 +100,33 @@ impl Storage {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Staging {
-            backend,
-            key: staging,
-            id,
-            deadline,
-        } = staged.get();
-        // Tasks of their own: they go on while the source is waited for.
-        let mut uploads = JoinSet::new();
-        let mut done = BTreeMap::new();
-        let mut next = Some(first);
-        for number in 0.. {
-            let Some(part) = next else { break };
-            if uploads.len() >= backend.parts_in_flight() {
-                done.extend(uploaded(&mut uploads).await?);
-            }
-            uploads.spawn(upload(staged.get().clone(), number, part));
-            next = parts.next().await?;
-        }
-        while !uploads.is_empty() {
-            done.extend(uploaded(&mut uploads).await?);
-        }
-        let done: Vec<String> = done.into_values().collect();
-        let (stored, crc32c) = parts.finish(put.sha256)?;
-        let completed = retry(*deadline, || backend.complete(staging, id, &done)).await;
-        // An answer that was lost makes a second attempt find nothing to complete.
-        let object = retry(*deadline, || backend.head(staging)).await;
-        let object = object.map_err(|error| completed.err().unwrap_or(error))?;
-        if object.size != stored.size || object.crc32c.is_some_and(|kept| kept != crc32c) {
+        let done = upload_parts(staged.get(), first, &mut parts).await?;
+        let (mut stored, crc32c) = parts.finish(put.sha256)?;
+        let object = complete(staged.get(), &done).await?;
+        if object.size != stored.size || object.crc32c.is_some_and(|found| found != crc32c) {
             return Err(Kind::Corrupt.into());
         }
         attributes.sha256 = Some(stored.sha256);
-        let copied = backend.copy(*deadline, &object, key, &attributes, put.overwrite).await;
-        self.own(copied, key, &attributes).await?;
+        let Staging { backend, deadline, .. } = staged.get();
+        let copied = backend
+            .copy(*deadline, (&object, None), key, &attributes, put.overwrite)
+            .await;
+        stored.version = self.accept_own_put(copied, key, &attributes).await?;
         Ok(stored)
     }
 
-    /// Copies an object with its attributes.
+    /// Copies an object with its attributes; the version of the copy. What is copied is what the attributes belong to,
+    /// or nothing.
     ///
     /// # Errors
-    /// `AlreadyExists` unless `overwrite`.
-    pub async fn copy(&self, from: &Key, to: &Key, overwrite: bool) -> Result<(), Error> {
+    /// `AlreadyExists` unless `overwrite`; `PreconditionFailed` where the object was replaced meanwhile.
+    pub async fn copy(
+        &self,
+        from: impl Into<ObjectId<'_>>,
+        to: &Key,
+        overwrite: bool,
+    ) -> Result<Option<String>, Error> {
+        let from = from.into();
         let object = self.head(from).await?;
         let attributes = Attributes {
             content_type: object.content_type.clone(),
@@ -148,25 +135,74 @@ impl Storage {
         };
         let backend = self.backend().await?;
         let copied = backend
-            .copy(self.0.settings.timeout, &object, to, &attributes, overwrite)
+            .copy(
+                self.0.settings.timeout,
+                (&object, from.version),
+                to,
+                &attributes,
+                overwrite,
+            )
             .await;
-        self.own(copied, to, &attributes).await
+        self.accept_own_put(copied, to, &attributes).await
     }
 
     /// A create-only put that was repeated, because its first answer was lost, finds its own object.
-    async fn own(&self, done: Result<(), Error>, key: &Key, attributes: &Attributes) -> Result<(), Error> {
+    async fn accept_own_put(
+        &self,
+        done: Result<Option<String>, Error>,
+        key: &Key,
+        attributes: &Attributes,
+    ) -> Result<Option<String>, Error> {
         match done {
-            Err(error) if matches!(error.kind, Kind::AlreadyExists | Kind::NotFound) => {
-                let found = self.head(key).await.ok().and_then(|object| object.upload);
-                if found.as_deref() == Some(&attributes.upload) {
-                    Ok(())
-                } else {
-                    Err(error)
-                }
-            }
+            Err(error) if matches!(error.kind, Kind::AlreadyExists | Kind::NotFound) => match self.head(key).await {
+                Ok(found) if found.upload.as_ref() == Some(&attributes.upload) => Ok(found.version),
+                _ => Err(error),
+            },
             done => done,
         }
     }
+}
+
+/// All parts; what `complete` wants to see of each.
+async fn upload_parts<E, S>(staging: &Staging, first: Bytes, parts: &mut Parts<S>) -> Result<Vec<String>, Error>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // Tasks of their own: they go on while the source is waited for.
+    let mut uploads = JoinSet::new();
+    let mut done = BTreeMap::new();
+    let mut next = Some(first);
+    for number in 0.. {
+        let Some(part) = next else { break };
+        if uploads.len() >= staging.backend.parts_in_flight() {
+            done.extend(uploaded(&mut uploads).await?);
+        }
+        uploads.spawn(upload(staging.clone(), number, part));
+        next = parts.next().await?;
+    }
+    while !uploads.is_empty() {
+        done.extend(uploaded(&mut uploads).await?);
+    }
+    Ok(done.into_values().collect())
+}
+
+/// The object that the parts have become.
+async fn complete(staging: &mut Staging, parts: &[String]) -> Result<Object, Error> {
+    staging.progress = Progress::Completing;
+    let Staging {
+        backend,
+        key,
+        id,
+        deadline,
+        ..
+    } = staging;
+    let completed = retry(*deadline, || backend.complete(key, id, parts)).await;
+    // An answer that was lost makes a second attempt find nothing to complete.
+    let object = retry(*deadline, || backend.head((&*key).into())).await;
+    let object = object.map_err(|error| completed.err().unwrap_or(error))?;
+    staging.progress = Progress::Completed(object.version.clone());
+    Ok(object)
 }
 
 async fn upload(staging: Staging, number: usize, part: Bytes) -> Result<(usize, String), Error> {

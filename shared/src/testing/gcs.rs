@@ -61,6 +61,7 @@ struct State {
     auth: Auth,
     always: Option<Fault>,
     next: VecDeque<Fault>,
+    requests: usize,
     objects: Objects,
 }
 
@@ -74,6 +75,7 @@ impl GcsEmulator {
             auth: Auth::Anybody,
             always: None,
             next: VecDeque::new(),
+            requests: 0,
             objects: Objects::default(),
         }));
         let (listener, url) = loopback().await;
@@ -96,9 +98,29 @@ impl GcsEmulator {
         self.lock().next = faults.iter().copied().collect();
     }
 
-    /// Every key in the bucket, and the number of uploads that nobody ended and that have parts.
+    /// Every key in the bucket, once for each version, and the number of uploads that nobody ended and that have parts.
     pub fn contents(&self) -> (Vec<String>, usize) {
         self.lock().objects.contents()
+    }
+
+    /// How many requests have come.
+    pub fn requests(&self) -> usize {
+        self.lock().requests
+    }
+
+    /// Turns Object Versioning on.
+    pub fn keep_versions(&self) {
+        self.lock().objects.versioned = true;
+    }
+
+    /// Puts an object hold on a key.
+    pub fn hold(&self, key: &str) {
+        self.lock().objects.held.insert(key.to_owned());
+    }
+
+    /// Puts an object as somebody else would, under any name.
+    pub fn put(&self, key: &str, content: &'static str) {
+        self.lock().objects.store(key, content.into(), hyper::HeaderMap::new());
     }
 
     /// Flips a bit of an object where it lies.
@@ -132,6 +154,7 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Result<Answer> {
     let fault = {
         let mut state = state.lock().expect("no handler panics");
+        state.requests += 1;
         state.next.pop_front().or(state.always)
     };
     let (parts, body) = request.into_parts();

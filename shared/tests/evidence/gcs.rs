@@ -1,14 +1,14 @@
 //! GCS, on the emulator.
 
 use crate::{
-    conformance::{conforms, decides_races},
+    conformance::{conforms, decides_races, takes_every_key},
     world::{LARGE, World, bound, content, key, read, storage},
 };
 use bytes::Bytes;
 use shared::{
     storage::{Crc32c, Kind, Put, Retention, Sha256, SignPut, Storage},
     testing::{
-        Client,
+        Client, Endless,
         gcs::{Auth, CLOSED_BUCKET, Fault, GcsEmulator, key_file},
     },
 };
@@ -49,6 +49,7 @@ fn leftovers(emulator: &GcsEmulator) -> Vec<String> {
 
 conforms!(world());
 decides_races!(world());
+takes_every_key!(world());
 
 /// Faults that pass.
 const PASSING: [Fault; 6] = [
@@ -89,7 +90,10 @@ async fn every_operation_gets_over_every_fault_that_passes_at_every_request_it_m
                     .put(&key(&format!("{name}/put")), small, &Put::default())
                     .await
                     .map(drop),
-                "copy" => storage.copy(&name, &key(&format!("{name}/copy")), false).await,
+                "copy" => storage
+                    .copy(&name, &key(&format!("{name}/copy")), false)
+                    .await
+                    .map(drop),
                 "get" => read(&storage, name.as_str(), None).await.map(drop),
                 "head" => storage.head(&name).await.map(drop),
                 "list" => storage.list(None, None, 10).await.map(drop),
@@ -167,6 +171,119 @@ async fn a_body_that_breaks_is_continued_and_one_that_always_breaks_is_unreachab
     // Each continuation gets half of what is left, and then nothing does.
     emulator.next(&[Fault::Truncated, Fault::Status(403)]);
     assert_eq!(read(&storage, "a", None).await.unwrap_err().kind, Kind::Forbidden);
+}
+
+#[tokio::test]
+async fn a_read_that_makes_no_progress_ends_however_often_the_store_answers() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[("STORAGE_TIMEOUT", "2s")]);
+    storage.put(&key("a"), content(1 << 20), &Put::default()).await.unwrap();
+    emulator.always(Some(Fault::Truncated));
+    let (start, before) = (Instant::now(), emulator.requests());
+    assert_eq!(read(&storage, "a", None).await.unwrap_err().kind, Kind::Unreachable);
+    let requests = emulator.requests() - before;
+    assert!((5..25).contains(&requests), "{requests} requests");
+    assert!(start.elapsed() < Duration::from_millis(2500), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn objects_of_others_are_listed_and_deleted_under_the_names_they_have() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[]);
+    let foreign = [
+        "/abs", "b//c", "uploads/", "x/../y", ".", "..", "./z", "//", " a", "a ", "%2F", "a\rb",
+    ];
+    let valid = ["abs", "b/c", "uploads", "y", "z", "a", "/".trim_start_matches('/')];
+    let valid: Vec<&str> = valid.into_iter().filter(|name| !name.is_empty()).collect();
+    for name in foreign.iter().chain(&valid) {
+        emulator.put(name, "of others");
+    }
+    let listed = storage.list(None, None, 1000).await.unwrap().objects;
+    assert_eq!(listed.len(), foreign.len() + valid.len());
+    for object in &listed {
+        let name = object.key.as_str();
+        if foreign.contains(&name) {
+            assert_eq!(storage.head(&object.key).await.unwrap().size, 9, "{name}");
+            let copy = key(&format!("copies/{}", name.len()));
+            storage.copy(&object.key, &copy, true).await.unwrap();
+            storage.delete(&copy).await.unwrap();
+            storage.delete(&object.key).await.unwrap();
+            // A browser would open the URL of another object.
+            let signed = storage.presign_get(&object.key, MINUTE, None).await;
+            assert!(signed.is_err(), "{name}");
+        }
+    }
+    let mut left = emulator.contents().0;
+    left.sort();
+    let mut expected = valid.clone();
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+}
+
+#[tokio::test]
+async fn a_copy_is_of_what_its_attributes_belong_to_though_the_source_is_replaced_meanwhile() {
+    for versioned in [false, true] {
+        let emulator = GcsEmulator::start("evidence").await;
+        if versioned {
+            emulator.keep_versions();
+        }
+        let storage = on(&emulator, &[("STORAGE_TIMEOUT", "2s")]);
+        let (from, to) = (key("from"), key("to"));
+        storage.put(&from, content(1000), &Put::default()).await.unwrap();
+        // The first attempt at the copy waits for half of the deadline, and meanwhile the source is replaced.
+        emulator.next(&[Fault::None, Fault::Silence]);
+        let replace = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            emulator.put("from", "of others");
+        };
+        let (copied, ()) = tokio::join!(storage.copy(&from, &to, false), replace);
+        assert_eq!(read(&storage, "from", None).await.unwrap(), "of others");
+        if versioned {
+            let version = copied.unwrap();
+            let copy = storage.head(&to).await.unwrap();
+            assert_eq!((copy.sha256, copy.version), (Some(Sha256::of(&content(1000))), version));
+            assert_eq!(read(&storage, "to", None).await.unwrap(), content(1000));
+        } else {
+            assert_eq!(copied.unwrap_err().kind, Kind::PreconditionFailed);
+            assert_eq!(storage.head(&to).await.unwrap_err().kind, Kind::NotFound);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_keeps_versions_keeps_no_second_copy_of_an_upload_and_nothing_that_was_deleted() {
+    let emulator = GcsEmulator::start("evidence").await;
+    emulator.keep_versions();
+    let storage = on(&emulator, &[]);
+    for (fault, requests) in [(Fault::None, 9), (Fault::LostAnswer, 10)] {
+        // The ninth request is the one that deletes the staged object.
+        emulator.next(&[vec![Fault::None; 8], vec![fault]].concat());
+        let before = emulator.requests();
+        storage.put(&key("a"), content(LARGE), &Put::default()).await.unwrap();
+        assert_eq!(emulator.requests() - before, requests, "{fault:?}");
+        assert_eq!(emulator.contents(), (vec!["a".to_owned()], 0), "{fault:?}");
+        storage.delete(&key("a")).await.unwrap();
+        assert_eq!(emulator.contents(), (Vec::new(), 0), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_is_not_deleted_and_not_hidden() {
+    let emulator = GcsEmulator::start("evidence").await;
+    emulator.keep_versions();
+    let storage = on(&emulator, &[]);
+    let name = key("held");
+    let stored = storage.put(&name, content(10), &Put::default()).await.unwrap();
+    emulator.hold("held");
+    assert_eq!(storage.delete(&name).await.unwrap_err().kind, Kind::Forbidden);
+    let again = storage.put(&name, Bytes::from("x"), &Put::default()).await;
+    assert_eq!(again.unwrap_err().kind, Kind::AlreadyExists);
+    assert_eq!(read(&storage, "held", None).await.unwrap(), content(10));
+    // Somebody else puts another object in its place: the one that was put is there under its version.
+    emulator.put("held", "forged");
+    assert_eq!(read(&storage, "held", None).await.unwrap(), "forged");
+    let (object, _) = storage.get(name.at(stored.version.as_deref()), None).await.unwrap();
+    assert_eq!(object.sha256, Some(stored.sha256));
 }
 
 #[tokio::test]
@@ -353,6 +470,44 @@ async fn a_workload_identity_signs_in_and_signs_urls_without_a_key() {
         (200, content(1000)),
         "{}",
         answer.text()
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_never_ends_is_no_token() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let metadata = Endless::start(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
+        "{\"access_token\": \"",
+    )
+    .await;
+    let start = Instant::now();
+    let listed = evidence(&emulator, metadata.url.trim_start_matches("http://"), &["list"]).await;
+    let said = String::from_utf8_lossy(&listed.stderr);
+    assert!(said.contains("credentials are not accepted"), "{said}");
+    assert!(metadata.taken() < 64 << 20);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn the_example_lists_to_the_last_page() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let names: Vec<String> = (0..2100).map(|number| format!("{number:04}\n")).collect();
+    for name in &names {
+        emulator.put(name.trim(), "x");
+    }
+    // Pages of nothing but what is on its way.
+    for number in 0..1100 {
+        emulator.put(&format!(".pilotlight/uploads/{number}"), "x");
+    }
+    emulator.serve_only(Auth::Metadata);
+    let metadata = emulator.url.trim_start_matches("http://").to_owned();
+    let listed = evidence(&emulator, &metadata, &["list"]).await;
+    assert_eq!(
+        String::from_utf8_lossy(&listed.stdout),
+        names.concat(),
+        "{:?}",
+        listed.stderr
     );
 }
 

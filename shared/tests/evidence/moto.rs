@@ -23,23 +23,30 @@ impl Moto {
             .spawn()
             .expect("moto_server is on the PATH");
         wait_for_port(port);
-        request(port, "PUT", "/evidence", "x-amz-bucket-object-lock-enabled: true\r\n");
+        let (made, answer) = request(port, "PUT", "/evidence", "x-amz-bucket-object-lock-enabled: true\r\n");
+        assert_eq!(made, 200, "{answer}");
         Self { process, port }
     }
 }
 
-/// The uploads in parts that nobody has ended, and the objects on their way.
+/// The uploads in parts that nobody has ended, and the objects on their way, in every version and with every marker.
 pub fn leftovers(port: u16) -> Vec<String> {
-    let uploads = request(port, "GET", "/evidence?uploads", "");
-    let staged = request(port, "GET", "/evidence?list-type=2&prefix=.pilotlight/", "");
-    let names = [uploads, staged].map(|xml| {
-        let keys = xml.split("<Key>").skip(1).filter_map(|rest| rest.split('<').next());
-        keys.map(str::to_owned).collect::<Vec<_>>()
-    });
-    names.concat()
+    let uploads = request(port, "GET", "/evidence?uploads", "").1;
+    [keys(&uploads), versions(port, ".pilotlight/")].concat()
 }
 
-fn request(port: u16, method: &str, target: &str, headers: &str) -> String {
+/// The keys below a prefix, once for each version and each delete marker.
+pub fn versions(port: u16, prefix: &str) -> Vec<String> {
+    keys(&request(port, "GET", &format!("/evidence?versions&prefix={prefix}"), "").1)
+}
+
+fn keys(xml: &str) -> Vec<String> {
+    let keys = xml.split("<Key>").skip(1).filter_map(|rest| rest.split('<').next());
+    keys.map(str::to_owned).collect()
+}
+
+/// A request as somebody else makes it, and its status and answer.
+pub fn request(port: u16, method: &str, target: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request = format!(
         "{method} {target} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nAuthorization: AWS4-HMAC-SHA256 \
@@ -48,11 +55,8 @@ fn request(port: u16, method: &str, target: &str, headers: &str) -> String {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(
-        answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.0 200"),
-        "{answer}"
-    );
-    answer
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("{answer}")), answer)
 }
 
 impl Drop for Moto {

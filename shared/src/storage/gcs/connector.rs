@@ -1,27 +1,52 @@
-//! What `object_store` has no words for, on the wire below it: checksums, attributes of a copy, the status of an answer.
+//! What `object_store` has no words for, on the wire below it: checksums, generations, the attributes of a copy, names that
+//! are no paths, and the status and code of an answer.
 
-use super::text;
-use crate::storage::{Crc32c, Error, http, objects::failure};
+use super::{failure::failure, listing, step::Step, text};
+use crate::storage::{
+    Crc32c, Error,
+    http::{self, Expect},
+};
+use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{HeaderMap, Method, StatusCode, header::HeaderName};
+use hyper::{HeaderMap, Method, StatusCode, Uri, header::HeaderName, header::HeaderValue};
 use object_store::{
     ClientOptions,
-    client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpRequestBody, HttpResponse, HttpService},
+    client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse,
+        HttpResponseBody, HttpService,
+    },
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU16, Ordering},
-};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-goog-copy-source");
-const IAM: &str = "iamcredentials.googleapis.com";
 
-/// What one call to `object_store` tells the connector below it, and learns from it.
+/// What the requests of one call have beyond what `object_store` says.
+#[derive(Default)]
+pub struct Extra {
+    /// Of a request that copies.
+    pub copy_headers: HeaderMap,
+    /// Of a request that deletes.
+    pub generation: Option<String>,
+}
+
+/// What the last request of a call was, and what came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    pub step: Step,
+    pub status: Option<StatusCode>,
+    /// Of an error: <https://cloud.google.com/storage/docs/xml-api/reference-status>.
+    pub code: Option<String>,
+    pub generation: Option<String>,
+    /// XML
+    pub listing: String,
+}
+
+#[derive(Default)]
 struct Call {
-    /// Of the request that copies.
-    copy_headers: HeaderMap,
-    status: AtomicU16,
+    extra: Extra,
+    answered: Mutex<Answered>,
 }
 
 tokio::task_local! {
@@ -30,25 +55,26 @@ tokio::task_local! {
 
 /// Drives one call.
 pub async fn call<T>(future: impl Future<Output = object_store::Result<T>>) -> Result<T, Error> {
-    copy(HeaderMap::new(), future).await
+    call_with(Extra::default(), future).await.map(|(result, _)| result)
 }
 
-/// Drives a copy, with more headers than `object_store` gives it.
-pub async fn copy<T>(
-    copy_headers: HeaderMap,
+/// Drives one call, with more than `object_store` gives it; tells more than `object_store` does.
+pub async fn call_with<T>(
+    extra: Extra,
     future: impl Future<Output = object_store::Result<T>>,
-) -> Result<T, Error> {
+) -> Result<(T, Answered), Error> {
     let call = Arc::new(Call {
-        copy_headers,
-        status: AtomicU16::new(0),
+        extra,
+        answered: Mutex::default(),
     });
-    CALL.scope(Arc::clone(&call), future).await.map_err(|error| {
-        let status = StatusCode::from_u16(call.status.load(Ordering::Relaxed));
-        failure(error, status.ok())
-    })
+    let result = CALL.scope(Arc::clone(&call), future).await;
+    let answered = call.answered.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match result {
+        Ok(result) => Ok((result, answered)),
+        Err(error) => Err(failure(error, &answered)),
+    }
 }
 
-/// Adds what `object_store` leaves out: the checksum of what is sent, which GCS holds it to, and of what is received.
 #[derive(Clone, Debug)]
 pub struct Connector {
     pub client: http::Client,
@@ -65,32 +91,112 @@ impl HttpConnector for Connector {
 #[async_trait::async_trait]
 impl HttpService for Connector {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if let Some(emulator) = &self.emulator
-            && request.uri().host() == Some(IAM)
-        {
-            let path = request.uri().path().to_owned();
-            if let Ok(uri) = format!("{emulator}{path}").parse() {
-                *request.uri_mut() = uri;
-            }
+        let call = CALL.try_with(Arc::clone).unwrap_or_default();
+        let step = Step::of(&request);
+        call.record(Answered {
+            step,
+            ..Answered::default()
+        });
+        match step {
+            Step::Object => self.complete(&mut request, &call.extra).await,
+            Step::Sign => self.redirect(&mut request),
+            Step::List | Step::Token => {}
         }
-        let call = CALL.try_with(Arc::clone).ok();
-        if request.headers().contains_key(COPY_SOURCE) {
-            let headers = call.as_ref().map(|call| call.copy_headers.clone());
-            request.headers_mut().extend(headers.unwrap_or_default());
+        let is_content = step == Step::Object && request.method() == Method::GET;
+        let expect = if is_content { Expect::Content } else { Expect::Text };
+        let response = self.client.send(request, expect).await.map_err(|error| {
+            let kind = if error.is_connect() {
+                HttpErrorKind::Connect
+            } else {
+                HttpErrorKind::Interrupted
+            };
+            HttpError::new(kind, error)
+        })?;
+        call.read(step, response).await
+    }
+}
+
+impl Connector {
+    /// Adds the checksum of what is sent, which GCS holds it to, and what the call says beyond `object_store`.
+    async fn complete(&self, request: &mut HttpRequest, extra: &Extra) {
+        // An upload that is aborted has a query, and no generation yet.
+        let generation = extra
+            .generation
+            .as_deref()
+            .filter(|_| request.method() == Method::DELETE);
+        let query = match (generation, request.uri().query()) {
+            (Some(generation), None) => format!("?generation={}", utf8_percent_encode(generation, NON_ALPHANUMERIC)),
+            (_, query) => query.map(|query| format!("?{query}")).unwrap_or_default(),
+        };
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = format!("{}{query}", decoded(request.uri().path())).parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        if let Some(source) = request.headers().get(COPY_SOURCE) {
+            let source = decoded(source.to_str().unwrap_or_default());
+            request.headers_mut().insert(COPY_SOURCE, text(source));
+            request.headers_mut().extend(extra.copy_headers.clone());
         } else if request.method() == Method::PUT {
             let crc32c = crc32c_of(request.body().clone()).await;
             let hash = text(format!("crc32c={}", crc32c.base64()));
             request.headers_mut().insert(HASH, hash);
         }
-        let mut response = self.client.call(request).await?;
-        if let Some(call) = call {
-            call.status.store(response.status().as_u16(), Ordering::Relaxed);
-        }
-        if let Some(crc32c) = crc32c_in(response.headers()) {
-            response.extensions_mut().insert(crc32c);
-        }
-        Ok(response)
     }
+
+    fn redirect(&self, request: &mut HttpRequest) {
+        let path = request.uri().path();
+        let uri: Option<Uri> = self
+            .emulator
+            .as_ref()
+            .and_then(|emulator| format!("{emulator}{path}").parse().ok());
+        if let Some(uri) = uri {
+            *request.uri_mut() = uri;
+        }
+    }
+}
+
+impl Call {
+    fn record(&self, answered: Answered) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = answered;
+    }
+
+    /// Reads what `object_store` would not tell, and of a listing what it would refuse to.
+    async fn read(&self, step: Step, response: hyper::Response<http::Bounded>) -> Result<HttpResponse, HttpError> {
+        let (mut parts, body) = response.into_parts();
+        let body = HttpResponseBody::new(body.map_err(|error| HttpError::new_boxed(HttpErrorKind::Interrupted, error)));
+        let header = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        let mut answered = Answered {
+            step,
+            status: Some(parts.status),
+            generation: parts.headers.get("x-goog-generation").and_then(header),
+            ..Answered::default()
+        };
+        // What is known, in case that the body breaks.
+        self.record(answered.clone());
+        if let Some(crc32c) = crc32c_in(&parts.headers) {
+            parts.extensions.insert(crc32c);
+        }
+        let body = match step {
+            _ if !parts.status.is_success() => {
+                let text = body.bytes().await?;
+                answered.code = listing::error_code(&String::from_utf8_lossy(&text));
+                Bytes::from(String::from_utf8_lossy(&text).into_owned()).into()
+            }
+            Step::List => {
+                answered.listing = String::from_utf8_lossy(&body.bytes().await?).into_owned();
+                HttpResponseBody::from("<ListBucketResult/>".to_owned())
+            }
+            Step::Token | Step::Sign | Step::Object => body,
+        };
+        self.record(answered);
+        Ok(HttpResponse::from_parts(parts, body))
+    }
+}
+
+/// Once: [`path`](super::path) has encoded a name before `object_store` did.
+fn decoded(encoded: &str) -> String {
+    encoded.replace("%25", "%")
 }
 
 /// The body is in memory, and a clone of it shares that.

@@ -5,7 +5,7 @@ use super::{
     connector::{HASH, call},
     metadata, text,
 };
-use crate::storage::{Attributes, Error, Key, Kind, Presigned, SignPut};
+use crate::storage::{Attributes, Error, Key, Kind, ObjectId, Presigned, SignPut};
 use hyper::{Method, header::HeaderValue};
 use object_store::{
     path::Path,
@@ -23,18 +23,19 @@ const UNRESERVED: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').r
 impl Bucket {
     pub async fn sign_get(
         &self,
-        key: &Key,
+        object: ObjectId<'_>,
         lifetime: Duration,
         disposition: Option<String>,
     ) -> Result<Presigned, Error> {
-        let query = disposition.map(|value| ("response-content-disposition", value));
-        let options = SignedUrlOptions::new().with_query(query);
-        self.sign(Method::GET, key, lifetime, options).await
+        let generation = object.version.map(|version| ("generation", version.to_owned()));
+        let disposition = disposition.map(|value| ("response-content-disposition", value));
+        let options = SignedUrlOptions::new().with_query(generation.into_iter().chain(disposition));
+        self.sign(Method::GET, object.key, lifetime, options).await
     }
 
     /// The length and the CRC32C are held by GCS; the SHA-256 is kept with the object, and held at every read.
-    pub async fn sign_put(&self, key: &Key, put: &SignPut, given: &Attributes) -> Result<Presigned, Error> {
-        let mut headers = metadata(given);
+    pub async fn sign_put(&self, key: &Key, put: &SignPut, attributes: &Attributes) -> Result<Presigned, Error> {
+        let mut headers = metadata(attributes);
         let length = put.length.to_string();
         headers.insert("x-goog-content-length-range", text(format!("{length},{length}")));
         if let Some(crc32c) = put.crc32c {
@@ -55,7 +56,9 @@ impl Bucket {
         lifetime: Duration,
         options: SignedUrlOptions,
     ) -> Result<Presigned, Error> {
-        // As it will stand in the URL: a `?` in a key is no query.
+        // A URL is normalised by whoever opens it: `a/../b` would be another object.
+        key.as_str().parse::<Key>()?;
+        // As it will stand in the URL: a `?` in a key is not a query.
         let encoded: Vec<String> = key
             .as_str()
             .split('/')

@@ -1,6 +1,7 @@
 //! Where errors of the SDK meet the closed set.
 
-use crate::storage::{Error, Kind};
+use crate::storage::{Error, Kind, error::causes};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
@@ -62,8 +63,11 @@ where
         },
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Kind::Timeout,
         SdkError::DispatchFailure(failure) if failure.is_io() => Kind::Unreachable,
-        // The request never left: the credential chain came to its end.
-        SdkError::DispatchFailure(_) => Kind::Unauthenticated,
+        // The request never left: the credential chain came to its end, or there is no URL to send it to.
+        SdkError::DispatchFailure(_) if causes(&error).any(|cause| cause.is::<CredentialsError>()) => {
+            Kind::Unauthenticated
+        }
+        SdkError::DispatchFailure(_) => Kind::Misconfigured,
         SdkError::TimeoutError(_) => Kind::Timeout,
         SdkError::ConstructionFailure(_) => Kind::Misconfigured,
         SdkError::ResponseError(_) => Kind::Unreachable,

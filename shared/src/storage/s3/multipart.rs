@@ -17,29 +17,48 @@ const COPIES_IN_FLIGHT: usize = 4;
 impl Bucket {
     /// As a multipart upload whose parts S3 takes from the source: of any size, and create-only where every server that
     /// knows create-only at all takes it, which is not so for `CopyObject`. Each of its requests has a deadline of its own.
-    pub async fn copy(&self, from: &Object, to: &Key, given: &Attributes, overwrite: bool) -> Result<(), Error> {
+    pub async fn copy(
+        &self,
+        (from, version): (&Object, Option<&str>),
+        to: &Key,
+        attributes: &Attributes,
+        overwrite: bool,
+    ) -> Result<Option<String>, Error> {
         if from.size == 0 {
-            return retry(self.deadline, || self.put(to, Bytes::new(), given, overwrite)).await;
+            return retry(self.deadline, || self.put(to, Bytes::new(), attributes, overwrite)).await;
+        }
+        if !overwrite {
+            retry(self.deadline, || self.refuse_deleted(to)).await?;
         }
         let create = self
             .client
             .create_multipart_upload()
             .bucket(&self.name)
             .key(to.as_str())
-            .set_content_type(given.content_type.clone())
-            .set_metadata(Some(metadata(given)));
+            .set_content_type(attributes.content_type.clone())
+            .set_metadata(Some(metadata(attributes)));
         let created = retry(self.deadline, || create.clone().send().map_err(failure)).await?;
         let upload = created.upload_id().unwrap_or_default();
-        let copied = self.copy_parts(from, to, upload, overwrite).await;
+        let copied = self.copy_parts((from, version), to, upload, overwrite).await;
         if copied.is_err() {
             let _ = retry(self.deadline, || self.abort(to, upload)).await;
         }
         copied
     }
 
-    async fn copy_parts(&self, from: &Object, to: &Key, upload: &str, overwrite: bool) -> Result<(), Error> {
-        let source = utf8_percent_encode(from.key.as_str(), NON_ALPHANUMERIC);
-        let source = format!("{}/{source}", self.name);
+    /// Of the content that `from` has, whatever its key is given meanwhile.
+    async fn copy_parts(
+        &self,
+        (from, version): (&Object, Option<&str>),
+        to: &Key,
+        upload: &str,
+        overwrite: bool,
+    ) -> Result<Option<String>, Error> {
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let mut source = format!("{}/{}", self.name, encoded(from.key.as_str()));
+        if let Some(version) = version {
+            source += &format!("?versionId={}", encoded(version));
+        }
         let starts = (0..from.size).step_by(COPIED_AT_ONCE as usize).zip(1..);
         let parts = starts.map(|(start, number)| {
             let end = (start + COPIED_AT_ONCE).min(from.size) - 1;
@@ -51,6 +70,7 @@ impl Bucket {
                 .upload_id(upload)
                 .part_number(number)
                 .copy_source(&source)
+                .set_copy_source_if_match(from.etag.clone())
                 .copy_source_range(format!("bytes={start}-{end}"));
             async move {
                 let copied = retry(self.deadline, || copy.clone().send().map_err(failure)).await?;
@@ -104,7 +124,7 @@ impl Bucket {
                 .checksum_crc32_c(crc32c)
                 .build()
         });
-        self.complete_with(key, upload, parts.collect(), true).await
+        self.complete_with(key, upload, parts.collect(), true).await.map(drop)
     }
 
     async fn complete_with(
@@ -113,7 +133,7 @@ impl Bucket {
         upload: &str,
         parts: Vec<CompletedPart>,
         overwrite: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<String>, Error> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let complete = self
             .client
@@ -123,7 +143,8 @@ impl Bucket {
             .upload_id(upload)
             .multipart_upload(parts)
             .set_if_none_match((!overwrite).then(|| "*".to_owned()));
-        complete.send().await.map(drop).map_err(already_exists)
+        let output = complete.send().await.map_err(already_exists)?;
+        Ok(output.version_id)
     }
 
     pub async fn abort(&self, key: &Key, upload: &str) -> Result<(), Error> {

@@ -1,14 +1,14 @@
 //! Signed URLs, as the SDK signs them: with no request.
 
 use super::{Bucket, failure, metadata};
-use crate::storage::{Attributes, Error, Key, Kind, Presigned, SignPut};
+use crate::storage::{Attributes, Error, Key, Kind, ObjectId, Presigned, SignPut};
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use std::time::Duration;
 
 impl Bucket {
     pub async fn sign_get(
         &self,
-        key: &Key,
+        object: ObjectId<'_>,
         lifetime: Duration,
         disposition: Option<String>,
     ) -> Result<Presigned, Error> {
@@ -16,26 +16,27 @@ impl Bucket {
             .client
             .get_object()
             .bucket(&self.name)
-            .key(key.as_str())
+            .key(object.key.as_str())
+            .set_version_id(object.version.map(str::to_owned))
             .set_response_content_disposition(disposition);
         get.presigned(expires(lifetime)?).await.map(presigned).map_err(failure)
     }
 
-    pub async fn sign_put(&self, key: &Key, put: &SignPut, given: &Attributes) -> Result<Presigned, Error> {
+    pub async fn sign_put(&self, key: &Key, put: &SignPut, attributes: &Attributes) -> Result<Presigned, Error> {
         let length = i64::try_from(put.length).map_err(|error| Error::new(Kind::Other, error))?;
         let request = self
             .client
             .put_object()
             .bucket(&self.name)
             .key(key.as_str())
-            .set_content_type(given.content_type.clone())
+            .set_content_type(attributes.content_type.clone())
             .content_length(length)
-            .set_metadata(Some(metadata(given)))
-            .set_checksum_sha256(given.sha256.map(|sha256| sha256.base64()))
+            .set_metadata(Some(metadata(attributes)))
+            .set_checksum_sha256(attributes.sha256.map(|sha256| sha256.base64()))
             // S3 takes one checksum.
             .set_checksum_crc32_c(
                 put.crc32c
-                    .filter(|_| given.sha256.is_none())
+                    .filter(|_| attributes.sha256.is_none())
                     .map(|crc32c| crc32c.base64()),
             )
             .set_if_none_match((!put.overwrite).then(|| "*".to_owned()));

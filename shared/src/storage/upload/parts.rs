@@ -8,12 +8,15 @@ use futures_util::{Stream, StreamExt};
 pub const PART: usize = 8 << 20;
 
 /// What was stored.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Stored {
     /// In bytes.
     pub size: u64,
     /// Of the content.
     pub sha256: Sha256,
+    /// Names this content whatever the key is given later: read it by [`Key::at`](crate::storage::Key::at). `None` in an
+    /// S3 bucket without versions.
+    pub version: Option<String>,
 }
 
 /// A stream cut into parts of one size, and its checksums.
@@ -75,6 +78,7 @@ where
         let stored = Stored {
             size: self.size,
             sha256,
+            version: None,
         };
         Ok((stored, crc32c))
     }

@@ -1,6 +1,6 @@
 //! An upload on its way: a multipart upload under a key of our own, which goes when its handle goes.
 
-use crate::storage::{Key, Kind, backend::Backend, retry::retry};
+use crate::storage::{Error, Key, Kind, backend::Backend, retry::retry};
 use std::{sync::Arc, time::Duration};
 
 /// What an upload leaves in the bucket until it is removed, which dropping it begins.
@@ -12,43 +12,56 @@ pub struct Staging {
     pub key: Key,
     pub id: String,
     pub deadline: Duration,
+    pub progress: Progress,
+}
+
+/// What there is to remove.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// Parts, and no object.
+    Parts,
+    /// Parts, or the object that they have become.
+    Completing,
+    /// An object of this version.
+    Completed(Option<String>),
 }
 
 impl Staging {
-    /// The object that the parts have become, and the parts, unless it is known that they have.
-    async fn remove(self, whole: bool) {
-        let Self {
-            backend,
-            key,
-            id,
-            deadline,
-        } = self;
-        let aborted = if whole {
-            Ok(())
-        } else {
-            retry(deadline, || backend.abort(&key, &id)).await
-        };
-        let deleted = retry(deadline, || backend.delete(&key)).await;
-        for error in [aborted, deleted].into_iter().filter_map(Result::err) {
-            if error.kind != Kind::NotFound {
-                tracing::warn!(
-                    key = key.as_str(),
-                    cause = error.chain(),
-                    "an upload's parts were left behind"
-                );
+    async fn remove(self) {
+        let version = match &self.progress {
+            Progress::Completed(version) => version.as_deref(),
+            Progress::Parts | Progress::Completing => {
+                self.removed(retry(self.deadline, || self.backend.abort(&self.key, &self.id)).await);
+                None
             }
+        };
+        if !matches!(self.progress, Progress::Parts) {
+            // Its version too, or a bucket that keeps versions keeps every upload twice.
+            let object = self.key.at(version);
+            self.removed(retry(self.deadline, || self.backend.delete(object)).await);
+        }
+    }
+
+    fn removed(&self, removed: Result<(), Error>) {
+        match removed {
+            Err(error) if error.kind != Kind::NotFound => tracing::warn!(
+                key = self.key.as_str(),
+                cause = error.chain(),
+                "an upload's parts were left behind"
+            ),
+            _ => {}
         }
     }
 }
 
 impl Staged {
-    pub fn get(&self) -> &Staging {
-        self.0.as_ref().expect("it is taken at its end")
+    pub fn get(&mut self) -> &mut Staging {
+        self.0.as_mut().expect("it is taken at its end")
     }
 
-    pub async fn remove(mut self, whole: bool) {
+    pub async fn remove(mut self) {
         if let Some(staging) = self.0.clone() {
-            staging.remove(whole).await;
+            staging.remove().await;
             self.0 = None;
         }
     }
@@ -59,7 +72,7 @@ impl Drop for Staged {
         if let Some(staging) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(staging.remove(false));
+            runtime.spawn(staging.remove());
         }
     }
 }

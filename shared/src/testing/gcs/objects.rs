@@ -12,13 +12,18 @@ use hyper::{
     http::request::Parts,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::SystemTime,
 };
 
 #[derive(Default)]
 pub struct Objects {
     objects: BTreeMap<String, Object>,
+    /// Object Versioning is on: a delete without a generation, and a put, only make the live version noncurrent.
+    pub versioned: bool,
+    noncurrent: Vec<(String, Object)>,
+    /// Under an object hold, which keeps a version from being deleted.
+    pub held: HashSet<String>,
     pub uploads: HashMap<String, Upload>,
     pub generation: u64,
 }
@@ -37,7 +42,8 @@ pub type Outcome = Result<Answer, Refusal>;
 impl Objects {
     pub fn contents(&self) -> (Vec<String>, usize) {
         let begun = self.uploads.values().filter(|upload| !upload.parts.is_empty());
-        (self.objects.keys().cloned().collect(), begun.count())
+        let noncurrent = self.noncurrent.iter().map(|(key, _)| key);
+        (self.objects.keys().chain(noncurrent).cloned().collect(), begun.count())
     }
 
     pub fn rot(&mut self, key: &str) {
@@ -48,16 +54,17 @@ impl Objects {
     pub fn answer(&mut self, request: &Parts, key: &str, body: &Bytes) -> Outcome {
         let headers = &request.headers;
         let upload = parameter(request, "uploadId");
+        let generation = parameter(request, "generation");
         match (&request.method, upload) {
             (&Method::GET, _) if key.is_empty() => self.list(request),
-            (&Method::GET, None) => self.get(headers, key),
-            (&Method::HEAD, None) => self.get(headers, key).map(|answer| answer.map(|_| empty())),
+            (&Method::GET, None) => self.get(headers, key, generation),
+            (&Method::HEAD, None) => self.get(headers, key, generation).map(|answer| answer.map(|_| empty())),
             (&Method::DELETE, Some(id)) => self
                 .uploads
                 .remove(&id)
                 .map(|_| no_content())
                 .ok_or_else(no_such_upload),
-            (&Method::DELETE, None) => self.objects.remove(key).map(|_| no_content()).ok_or_else(no_such_key),
+            (&Method::DELETE, None) => self.delete(key, generation),
             (&Method::POST, Some(id)) => self.complete(&id, &String::from_utf8_lossy(body)),
             (&Method::POST, None) => Ok(self.begin(headers, key)),
             (&Method::PUT, Some(id)) => self.part(request, &id, body),
@@ -76,7 +83,9 @@ impl Objects {
     fn copy(&mut self, headers: &HeaderMap, key: &str) -> Outcome {
         let source = headers["x-goog-copy-source"].to_str().unwrap_or_default();
         let source = decoded(source.split_once('/').unwrap_or_default().1);
-        let source = self.objects.get(&source).cloned().ok_or_else(no_such_key)?;
+        let generation = headers.get("x-goog-copy-source-generation");
+        let generation = generation.map(|value| value.to_str().unwrap_or_default().to_owned());
+        let source = self.find(&source, generation).cloned().ok_or_else(no_such_key)?;
         self.check_generation(headers, key)?;
         let replaced = headers
             .get("x-goog-metadata-directive")
@@ -96,12 +105,43 @@ impl Objects {
         };
         let mut answer = response(StatusCode::OK, "");
         *answer.headers_mut() = object.headers();
-        self.objects.insert(key.to_owned(), object);
+        let replaced = self.objects.insert(key.to_owned(), object);
+        self.retire(key, replaced);
         answer
     }
 
-    fn get(&self, headers: &HeaderMap, key: &str) -> Outcome {
-        let object = self.objects.get(key).ok_or_else(no_such_key)?;
+    fn delete(&mut self, key: &str, generation: Option<String>) -> Outcome {
+        let object = self.find(key, generation.clone()).ok_or_else(no_such_key)?;
+        let (doomed, is_final) = (object.generation, generation.is_some() || !self.versioned);
+        if is_final && self.held.contains(key) {
+            return Err(refusal(StatusCode::FORBIDDEN, "ObjectUnderActiveHold"));
+        }
+        self.noncurrent.retain(|(_, object)| object.generation != doomed);
+        if self.objects.get(key).is_some_and(|object| object.generation == doomed) {
+            let deleted = self.objects.remove(key);
+            self.retire(key, deleted.filter(|_| !is_final));
+        }
+        Ok(no_content())
+    }
+
+    fn retire(&mut self, key: &str, object: Option<Object>) {
+        let retired = object.filter(|_| self.versioned);
+        self.noncurrent.extend(retired.map(|object| (key.to_owned(), object)));
+    }
+
+    fn find(&self, key: &str, generation: Option<String>) -> Option<&Object> {
+        let noncurrent = self.noncurrent.iter().filter(|(name, _)| name == key);
+        match generation {
+            None => self.objects.get(key),
+            Some(generation) => noncurrent
+                .map(|(_, object)| object)
+                .chain(self.objects.get(key))
+                .find(|object| object.generation.to_string() == generation),
+        }
+    }
+
+    fn get(&self, headers: &HeaderMap, key: &str, generation: Option<String>) -> Outcome {
+        let object = self.find(key, generation).ok_or_else(no_such_key)?;
         if headers.get(header::IF_MATCH).is_some_and(|etag| *etag != object.etag()) {
             return Err(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
         }

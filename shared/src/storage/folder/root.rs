@@ -1,0 +1,116 @@
+//! What a folder of objects has in it: objects, and what is on its way.
+
+use super::{file, name, tree::Folder};
+use crate::storage::{Attributes, Error, Key, Kind, Object, ObjectId, Put};
+use rustix::fs::OFlags;
+use std::{fs::File, io, path::PathBuf};
+
+const OBJECTS: [&str; 1] = ["objects"];
+const UPLOADS: [&str; 2] = [".pilotlight", "uploads"];
+
+/// The folder that a setting names.
+pub struct Root(pub PathBuf);
+
+impl Root {
+    fn open(&self) -> Result<Folder, Error> {
+        Folder::open(&self.0).map_err(|error| {
+            let kind = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Kind::BucketNotFound,
+                io::ErrorKind::PermissionDenied => Kind::Forbidden,
+                _ => Kind::Other,
+            };
+            Error::new(kind, error)
+        })
+    }
+
+    /// A folder of something else, or of objects as they once were, would be read as an empty one.
+    pub fn check(&self) -> Result<(), Error> {
+        let (folders, files) = self.open()?.entries()?;
+        let foreign = |name: &&String| !name.starts_with('.') && !OBJECTS.contains(&name.as_str());
+        let had_attributes = self.open()?.descend(&[UPLOADS[0], "attributes"]).is_ok();
+        if had_attributes || folders.iter().chain(&files).any(|name| foreign(&name)) {
+            let expected = "the folder of a bucket has `objects` in it, and nothing else: name an empty one";
+            return Err(Error::new(Kind::Misconfigured, expected));
+        }
+        Ok(())
+    }
+
+    pub fn objects(&self) -> Result<Folder, Error> {
+        Ok(self.open()?.descend(&OBJECTS)?)
+    }
+
+    pub fn uploads(&self) -> Result<Folder, Error> {
+        Ok(self.open()?.make(&UPLOADS)?)
+    }
+
+    pub fn find(&self, id: ObjectId<'_>) -> Result<(Object, File), Error> {
+        let (folders, name) = name::names(id.key);
+        let file = self.objects()?.descend(&folders)?.read(&name)?;
+        let (size, attributes) = file::unseal(&file)?;
+        let object = Object::local(id.key, size, file.metadata()?.modified()?, &attributes);
+        if object.is(id) {
+            Ok((object, file))
+        } else {
+            Err(Kind::NotFound.into())
+        }
+    }
+
+    /// For a listing, which a file that is broken does not break; `None` where it has gone meanwhile.
+    pub fn listed(&self, key: &Key) -> Result<Option<Object>, Error> {
+        match self.find(key.into()) {
+            Ok((object, _)) => Ok(Some(object)),
+            Err(error) if error.kind == Kind::NotFound => Ok(None),
+            Err(error) if error.kind == Kind::Corrupt => {
+                let (folders, name) = name::names(key);
+                let meta = self.objects()?.descend(&folders)?.read(&name)?.metadata()?;
+                let attributes = Attributes::of(&Put::default())?;
+                Ok(Some(Object::local(key, meta.len(), meta.modified()?, &attributes)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a file aside, and gives it its name when it is whole.
+    pub fn put(
+        &self,
+        key: &Key,
+        attributes: &Attributes,
+        overwrite: bool,
+        write: impl FnOnce(&File) -> io::Result<u64>,
+    ) -> Result<Option<String>, Error> {
+        let uploads = self.uploads()?;
+        // An attempt that was given up may still be writing.
+        let aside = format!("{}-{:x}", attributes.upload, fastrand::u64(..));
+        let file = uploads.write(&aside, OFlags::CREATE | OFlags::EXCL)?;
+        let put = write(&file)
+            .map_err(Error::from)
+            .and_then(|size| file::seal(&file, size, attributes))
+            .and_then(|()| self.publish(&aside, key, overwrite));
+        if put.is_err() {
+            let _ = uploads.remove(&aside);
+        }
+        put.map(|()| Some(attributes.upload.clone()))
+    }
+
+    pub fn publish(&self, upload: &str, key: &Key, overwrite: bool) -> Result<(), Error> {
+        let (folders, name) = name::names(key);
+        let folder = self.open()?.make(&OBJECTS)?.make(&folders)?;
+        Ok(self.uploads()?.publish(upload, &folder, &name, overwrite)?)
+    }
+
+    pub fn keys(&self) -> Result<Vec<Key>, Error> {
+        let (mut keys, mut open) = (Vec::new(), vec![Vec::new()]);
+        while let Some(path) = open.pop() {
+            let entries = self
+                .objects()
+                .and_then(|objects| Ok(objects.descend(&path)?.entries()?));
+            let (folders, files) = match entries {
+                Err(error) if error.kind == Kind::NotFound => continue,
+                entries => entries?,
+            };
+            keys.extend(files.iter().filter_map(|name| name::key(&path, name)));
+            open.extend(folders.into_iter().map(|name| [&path[..], &[name]].concat()));
+        }
+        Ok(keys)
+    }
+}
