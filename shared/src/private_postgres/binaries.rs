@@ -195,7 +195,7 @@ mod tests {
 
     /// `fetch-apt.sh` with commands in place of apt-get and dpkg, of which one may fail.
     fn fetched(failing: &str) -> (bool, String) {
-        let folder = std::env::temp_dir().join(format!("pilotlight-fetch-{failing}-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("pilotlight-apt-{}", std::process::id()));
         fs::create_dir(&folder).expect("the folder is new");
         let stub = format!(
             "apt-get() {{ case \"$*\" in *{failing}*) return 1 ;; *simulate*) echo 'Inst postgresql-15 (15 x)' ;; *download*) \
