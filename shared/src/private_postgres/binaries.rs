@@ -1,6 +1,10 @@
 //! Where the programs of Postgres are: on this machine, or fetched once into the home.
 
-use super::{Error, home::Home, users::Users};
+use super::{
+    Error,
+    home::{Home, make_ours},
+    users::Users,
+};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -67,7 +71,7 @@ impl Binaries {
             if new.exists() {
                 fs::remove_dir_all(&new).map_err(io)?;
             }
-            fs::create_dir(&new).map_err(io)?;
+            make_ours(&new)?;
             for (name, text) in [
                 ("package.json", include_str!("package.json")),
                 ("package-lock.json", include_str!("package-lock.json")),

@@ -103,7 +103,7 @@ impl Home {
 }
 
 /// Makes a folder that only we can write to, or checks that the one that is there is such a folder.
-fn make_ours(path: &Path) -> Result<(), Error> {
+pub fn make_ours(path: &Path) -> Result<(), Error> {
     if create(path, 0o755)? {
         // Whatever the umask.
         let permissions = fs::set_permissions(path, Permissions::from_mode(0o755));
