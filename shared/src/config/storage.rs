@@ -1,6 +1,6 @@
 //! Where the evidence files are, and how to reach them.
 
-use super::{Env, Unusable, misconfigured};
+use super::{DURATION, Env, Unusable, misconfigured, parse_duration};
 use std::time::Duration;
 
 /// Where the evidence files are. Not `Debug`: it holds a secret.
@@ -55,6 +55,8 @@ pub enum Location {
     Memory,
 }
 
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 impl Storage {
     /// Reads one of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET`, and where GCS is. More than one of the three is an
     /// error, because no order between them would be obvious.
@@ -75,13 +77,18 @@ impl Storage {
                 "the only one set of STORAGE_URL, GCS_BUCKET and S3_BUCKET",
             )),
         };
+        let timeout = match env.text("STORAGE_TIMEOUT") {
+            None => Some(TIMEOUT),
+            Some(text) => parse_duration(text.trim()),
+        };
+        let timed = timeout.ok_or_else(|| misconfigured("STORAGE_TIMEOUT", DURATION));
         Self {
-            location,
+            location: timed.and(location),
             gcs_emulator: env.text("STORAGE_EMULATOR_HOST"),
             gcs_credentials: env.text("GOOGLE_APPLICATION_CREDENTIALS"),
             gcs_metadata_host: env.text("GCE_METADATA_HOST").is_some(),
             s3: S3::from_env(env),
-            timeout: env.duration("STORAGE_TIMEOUT", Duration::from_secs(30)),
+            timeout: timeout.unwrap_or(TIMEOUT),
         }
     }
 }
