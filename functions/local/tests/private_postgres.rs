@@ -74,7 +74,7 @@ async fn the_server_outlives_whoever_started_it_and_ends_with_its_last_user() {
 async fn whoever_comes_while_the_last_one_goes_has_a_server() {
     let checkout = Checkout::new("comings");
     let mut last = checkout.start();
-    for round in 0..12 {
+    for round in 0..8 {
         let name = ["KILL", "TERM"][round % 2];
         let pid = last.pid();
         let leaving = tokio::task::spawn_blocking(move || {
@@ -95,7 +95,7 @@ async fn whoever_comes_while_the_last_one_goes_has_a_server() {
 #[tokio::test]
 async fn a_first_start_that_is_killed_at_any_moment_leaves_nothing_and_the_next_one_works() {
     let mut during_initdb = 0;
-    for delay in (0..16).map(|step| step * 60) {
+    for delay in (0..10).map(|step| step * 90) {
         let checkout = Checkout::new(&format!("killed-{delay}"));
         let mut killed = checkout.local().start_run(&[]);
         sleep(Duration::from_millis(delay));

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2086,SC2103,SC2164 # run by `sh -eu`, and $missing is a list
 # Fetches PostgreSQL into the current folder and touches nothing else of the machine. No root needed.
 # apt holds what it fetches to the distribution's signature.
 root=$PWD

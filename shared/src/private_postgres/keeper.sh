@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Supervisor of one server, in a process group of its own, as the user of the server and in the server's folder. Standard input
 # is a FIFO or a pipe: it ends with the last process that uses the server, however that ends, and the server is stopped then.
 # What initdb says goes to standard error.
