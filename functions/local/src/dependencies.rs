@@ -52,7 +52,7 @@ impl Dependencies {
         if self.database.dsn.as_ref().err() == Some(&Unusable::NotConfigured) {
             let options = Options {
                 home: Some(self.folder.join("postgres")),
-                store: self.folder.join("postgres"),
+                store: self.folder.join("programs"),
                 durable: true,
                 tcp_port: None,
                 settings: Vec::new(),

@@ -1,7 +1,11 @@
 //! `local doctor`: reads the deployment files and the environment, and names what is unsafe and why.
 
+mod cloud_run;
 mod deployment;
-mod shapes;
+mod evaluate;
+mod lambda;
+mod lifecycle;
+mod settings;
 
 use deployment::{Deployment, Function, Platform};
 use shared::config::{self, Env};
@@ -19,6 +23,8 @@ struct Rule {
 struct Limits {
     /// `max_connections` of the server.
     connections: u64,
+    /// How many functions an account of Lambda runs at once, where they reserve none of it.
+    concurrency: u64,
     /// `SSE_MAX_AGE`, where a function does not set it.
     max_age: Duration,
 }
@@ -27,6 +33,8 @@ struct Limits {
 const RESERVED_CONNECTIONS: u64 = 3;
 
 const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
+
+const UNCLEAR: &str = "what the doctor does not know may be unsafe in any of these ways, and is not looked at";
 
 const RULES: [Rule; 6] = [
     Rule {
@@ -61,14 +69,14 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
         connections: env.parse("POSTGRES_MAX_CONNECTIONS", 100, "a number of connections", |text| {
             text.parse().ok()
         }),
+        // What a new account has.
+        concurrency: env.parse("LAMBDA_CONCURRENCY", 10, "a number of concurrent executions", |text| {
+            text.parse().ok()
+        }),
         max_age: config::Stream::from_env(env).max_age,
     };
     let deployment = Deployment::read(root, env);
-    let mut findings: Vec<String> = deployment
-        .unreadable
-        .iter()
-        .map(|file| format!("{file}: cannot be read as what its name says"))
-        .collect();
+    let mut findings: Vec<String> = Vec::new();
     if deployment.functions.is_empty() {
         findings.push(format!(
             "{}: holds no template.yaml and no functions/*/service.yaml",
@@ -97,7 +105,9 @@ fn examine(deployment: &Deployment, limits: Limits) -> Vec<String> {
         let why = rule.why;
         places.into_iter().map(move |place| format!("{place}\n    {why}"))
     };
-    RULES.iter().flat_map(broken).collect()
+    let unclear = deployment.unclear.iter();
+    let unclear = unclear.map(|place| format!("{place}\n    {UNCLEAR}"));
+    RULES.iter().flat_map(broken).chain(unclear).collect()
 }
 
 fn deletes_evidence(deployment: &Deployment, _: Limits) -> Vec<String> {
@@ -134,15 +144,21 @@ fn tells_everybody_of_the_database(deployment: &Deployment, _: Limits) -> Vec<St
 fn opens_too_many_connections(deployment: &Deployment, limits: Limits) -> Vec<String> {
     let mut places = Vec::new();
     let mut sums: BTreeMap<Platform, u64> = BTreeMap::new();
+    // Functions of Lambda that reserve nothing share what the account has.
+    let mut shared = 0;
     for function in &deployment.functions {
         if !function.settings.contains_key("DATABASE_URL") {
             continue;
         }
-        match function.instances {
-            Some(instances) => *sums.entry(function.platform).or_default() += instances * function.pool(),
-            None => places.push(format!("{}: any number of instances, each with a pool", function.place)),
+        match (function.instances, function.platform) {
+            (Some(instances), platform) => *sums.entry(platform).or_default() += instances * function.pool(),
+            (None, Platform::Lambda) => shared = function.pool().max(shared),
+            (None, Platform::CloudRun) => {
+                places.push(format!("{}: any number of instances, each with a pool", function.place));
+            }
         }
     }
+    *sums.entry(Platform::Lambda).or_default() += shared * limits.concurrency;
     let free = limits.connections.saturating_sub(RESERVED_CONNECTIONS);
     let exceeding = sums.into_iter().filter(|(_, sum)| *sum > free);
     places.extend(exceeding.map(|(platform, sum)| {
@@ -168,18 +184,13 @@ fn cuts_streams(deployment: &Deployment, limits: Limits) -> Vec<String> {
 }
 
 fn shows_secrets(deployment: &Deployment, _: Limits) -> Vec<String> {
-    const SECRETS: [&str; 4] = [
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "DATABASE_URL",
-        "OTEL_EXPORTER_OTLP_HEADERS",
-    ];
-    let mut places = Vec::new();
-    for function in &deployment.functions {
-        let shown = SECRETS.iter().filter(|key| function.setting(key).is_some());
-        places.extend(shown.map(|key| format!("{}: {key} stands there in plain text", function.place)));
-    }
-    places
+    let functions = deployment.functions.iter();
+    let shown = |function: &Function| {
+        let place = function.place.clone();
+        let secrets = function.secrets.clone().into_iter();
+        secrets.map(move |key| format!("{place}: {key} stands there in plain text"))
+    };
+    functions.flat_map(shown).collect()
 }
 
 impl Function {

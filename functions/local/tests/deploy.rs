@@ -1,151 +1,278 @@
-//! The scripts that deploy, against clouds that fail at every step: production is what it was, or all of it is new.
+//! The scripts that deploy, against clouds that fail and people who interrupt at every step: what served before serves, or all
+//! of it is new.
 
 #![allow(clippy::unwrap_used)]
 
 #[path = "fixture/checkout.rs"]
 mod checkout;
+#[path = "fixture/cloud.rs"]
+mod cloud;
 #[path = "fixture/newcomer.rs"]
 mod newcomer;
 
 use axum::{Router, http::header, routing::get};
 use checkout::checkout;
+use cloud::{Cloud, DEAD, Script};
 use newcomer::{Checkout, started};
-use shared::testing::loopback;
+use shared::testing::{Server, loopback, signal};
 use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
     process::{Command, Output},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
-use tempfile::TempDir;
 
-const DEAD: &str = "http://127.0.0.1:1";
-
-/// A cloud in which everything runs as "old".
-struct Cloud {
-    state: TempDir,
-    url: String,
-    candidate: String,
-}
-
-impl Cloud {
-    fn new(url: &str, candidate: &str, names: &[&str]) -> Self {
-        let state = tempfile::tempdir().unwrap();
-        for name in names {
-            fs::write(state.path().join(name), "old\n").unwrap();
-        }
-        let (url, candidate) = (url.to_owned(), candidate.to_owned());
-        Self { state, url, candidate }
-    }
-
-    fn deploy(&self, script: &str, fail_at: usize) -> Output {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/deploy");
-        let path = format!("{}:{}", tests.display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new(checkout().join(".github/deploy").join(script));
-        command
-            .env("PATH", path)
-            .env("STATE", self.state.path())
-            .env("FAIL_AT", fail_at.to_string());
-        command.env("URL", &self.url).env("CANDIDATE_URL", &self.candidate);
-        for (key, value) in [
-            ("PROJECT", "project"),
-            ("REGION", "europe-west1"),
-            ("IMAGES", "images"),
-            ("TAG", "tag"),
-            ("CLOUDSQL", "project:region:instance"),
-            ("BUCKET", "bucket"),
-            ("CORS_ORIGINS", ""),
-            ("STACK", "pilotlight"),
-            ("AWS_REGION", "eu-central-1"),
-        ] {
-            command.env(key, value);
-        }
-        command.output().unwrap()
-    }
-
-    fn calls(&self) -> usize {
-        fs::read_to_string(self.state.path().join("calls"))
-            .unwrap()
-            .lines()
-            .count()
-    }
-
-    /// What serves, in one word where all of it is the same.
-    fn production(&self, names: &[&str]) -> BTreeSet<String> {
-        let read = |name: &&str| {
-            fs::read_to_string(self.state.path().join(name))
-                .unwrap()
-                .trim()
-                .to_owned()
-        };
-        names.iter().map(read).collect()
-    }
-}
-
-/// Deploys once whole, then with each call failing, then with a candidate that is not healthy.
-fn production_is_old_or_new(script: &str, names: &[&str]) {
-    let checkout = Checkout::new(script);
-    // A pulse that the smoke test need not wait for.
-    let live = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "600ms"));
-    let cloud = Cloud::new(&live.url, &live.url, names);
-    let whole = cloud.deploy(script, 0);
-    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
-    assert_eq!(cloud.production(names), BTreeSet::from(["new".to_owned()]));
-    let calls = cloud.calls();
-    assert!(calls > 10, "{calls}");
-    std::thread::scope(|threads| {
-        for first in 1..=4 {
-            let url = &live.url;
-            threads.spawn(move || {
-                for fail_at in (first..=calls).step_by(4) {
-                    let cloud = Cloud::new(url, url, names);
-                    let failed = cloud.deploy(script, fail_at);
-                    let told = String::from_utf8_lossy(&failed.stderr);
-                    assert!(
-                        !failed.status.success(),
-                        "call {fail_at} failed, and nobody noticed: {told}"
-                    );
-                    assert_eq!(
-                        cloud.production(names),
-                        BTreeSet::from(["old".to_owned()]),
-                        "at call {fail_at}: {told}"
-                    );
-                }
-            });
-        }
-    });
-    let cloud = Cloud::new(&live.url, DEAD, names);
-    assert!(!cloud.deploy(script, 0).status.success());
-    assert_eq!(
-        cloud.production(names),
-        BTreeSet::from(["old".to_owned()]),
-        "no smoke test of the candidate"
-    );
-    let cloud = Cloud::new(DEAD, &live.url, names);
-    assert!(!cloud.deploy(script, 0).status.success());
-    assert_eq!(
-        cloud.production(names),
-        BTreeSet::from(["old".to_owned()]),
-        "no smoke test after the shift"
-    );
-}
-
-#[test]
-#[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
-fn a_deployment_to_cloud_run_that_fails_anywhere_leaves_every_service_as_it_was() {
-    let services = [
+const CLOUD_RUN: Script = Script {
+    name: "cloud-run",
+    serves: &[
         "pilotlight-health",
         "pilotlight-health-db",
         "pilotlight-health-storage",
         "pilotlight-sse",
-    ];
-    production_is_old_or_new("cloud-run", &services);
+    ],
+};
+const LAMBDA: Script = Script {
+    name: "lambda",
+    serves: &["pilotlight"],
+};
+
+/// What a smoke test finds healthy, with a pulse that it need not wait for.
+fn healthy(name: &str) -> (Checkout, Server) {
+    let checkout = Checkout::new(name);
+    let server = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "600ms"));
+    (checkout, server)
+}
+
+fn message(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The calls of a deployment, and how many of them come before its rollback where what serves is not healthy.
+fn calls(script: Script, url: &str) -> (usize, usize) {
+    let (whole, refused) = (Cloud::new(script, url), Cloud::new(script, url).with("URL", DEAD));
+    let run = whole.run(&[]);
+    assert!(run.status.success(), "{}", message(&run));
+    whole.assert_serves("new", "after a deployment");
+    assert!(!refused.run(&[]).status.success());
+    refused.assert_serves("old", "after a smoke test that failed");
+    let (whole, refused) = (whole.calls(), refused.calls());
+    let forward = whole
+        .iter()
+        .zip(&refused)
+        .take_while(|(one, other)| one == other)
+        .count();
+    assert!(forward > 10 && refused.len() > forward, "{refused:#?}");
+    (forward, refused.len())
+}
+
+/// Runs `test` once for each call, some at a time.
+fn each(calls: impl Iterator<Item = usize>, test: impl Fn(usize) + Sync) {
+    let calls: Vec<usize> = calls.collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                while let Some(call) = calls.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    test(*call);
+                }
+            });
+        }
+    });
+}
+
+fn every_call_that_fails_is_noticed(script: Script) {
+    let (_checkout, live) = healthy(&format!("{}-calls", script.name));
+    let whole = Cloud::new(script, &live.url);
+    assert!(whole.run(&[]).status.success());
+    each(1..=whole.calls().len(), |call| {
+        let cloud = Cloud::new(script, &live.url).with("FAIL_AT", call.to_string());
+        let run = cloud.run(&[]);
+        let context = format!("call {call} failed: {}", message(&run));
+        assert!(!run.status.success(), "{context}");
+        assert!(context.contains(&format!("call {call} fails")), "{context}");
+        cloud.assert_serves("old", &context);
+    });
+    let cloud = Cloud::new(script, &live.url).with("CANDIDATE_URL", DEAD);
+    assert!(!cloud.run(&[]).status.success());
+    cloud.assert_serves("old", "no smoke test of the candidate");
+}
+
+fn a_rollback_goes_on_where_a_call_of_it_fails(script: Script) {
+    let (_checkout, live) = healthy(&format!("{}-rollback", script.name));
+    let (forward, all) = calls(script, &live.url);
+    each(forward + 1..=all, |call| {
+        let cloud = Cloud::new(script, &live.url).with("URL", DEAD);
+        let cloud = cloud.with("FAIL_AT", call.to_string());
+        let run = cloud.run(&[]);
+        let told = message(&run);
+        assert!(
+            !run.status.success() && told.contains(&format!("call {call} fails")),
+            "{told}"
+        );
+        let named: Vec<&str> = told
+            .lines()
+            .filter_map(|line| line.strip_prefix("not rolled back: "))
+            .collect();
+        assert_eq!(named.len(), 1, "{told}");
+        for name in script.serves.iter().filter(|name| !named.contains(name)) {
+            assert_eq!(cloud.serves(name), "old", "{name}: {told}");
+        }
+        let refused = cloud.run(&[]);
+        assert!(
+            message(&refused).contains("roll-back takes it back"),
+            "{}",
+            message(&refused)
+        );
+        let again = cloud.run(&["roll-back"]);
+        assert!(again.status.success(), "{}", message(&again));
+        cloud.assert_serves("old", &told);
+    });
+}
+
+fn every_signal_takes_a_deployment_back(script: Script) {
+    let (_checkout, live) = healthy(&format!("{}-signals", script.name));
+    let (forward, all) = calls(script, &live.url);
+    each(1..=forward, |call| {
+        let (name, number) = [("HUP", 1), ("INT", 2), ("QUIT", 3), ("TERM", 15)][call % 4];
+        let cloud = Cloud::new(script, &live.url).with("PAUSE_AT", call.to_string());
+        let run = cloud.start();
+        signal(run.id(), name);
+        let run = run.wait_with_output().unwrap();
+        let context = format!("SIG{name} at call {call}: {}", message(&run));
+        assert_eq!(run.status.code(), Some(128 + number), "{context}");
+        assert!(context.contains(&format!("stopped by SIG{name}")), "{context}");
+        cloud.assert_serves("old", &context);
+    });
+    // Those that come while it is being taken back, when nobody reads its messages any more.
+    each(forward + 1..=all, |call| {
+        let cloud = Cloud::new(script, &live.url).with("URL", DEAD);
+        let cloud = cloud.with("PAUSE_AT", call.to_string());
+        let mut run = cloud.start();
+        drop((run.stdout.take(), run.stderr.take()));
+        for name in ["INT", "TERM", "HUP"] {
+            signal(run.id(), name);
+        }
+        assert_eq!(run.wait().unwrap().code(), Some(1), "at call {call}");
+        cloud.assert_serves("old", &format!("signals at call {call}"));
+    });
+}
+
+/// The process group of the deployment that a script runs.
+fn deployment(script: u32) -> u32 {
+    let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+    children.trim().parse().unwrap()
+}
+
+fn what_a_killed_deployment_left_is_taken_back(script: Script) {
+    let (_checkout, live) = healthy(&format!("{}-killed", script.name));
+    let (forward, _) = calls(script, &live.url);
+    each(1..=forward, |call| {
+        let cloud = Cloud::new(script, &live.url).with("PAUSE_AT", call.to_string());
+        let mut run = cloud.start();
+        let group = format!("-{}", deployment(run.id()));
+        run.kill().unwrap();
+        assert!(
+            Command::new("kill")
+                .args(["-KILL", "--", &group])
+                .status()
+                .unwrap()
+                .success()
+        );
+        run.wait().unwrap();
+        let taken_back = cloud.run(&["roll-back"]);
+        assert!(taken_back.status.success(), "{}", message(&taken_back));
+        cloud.assert_serves("old", &format!("killed at call {call}"));
+    });
+    let nothing = Cloud::new(script, &live.url);
+    assert!(nothing.run(&["roll-back"]).status.success());
+    nothing.assert_serves("old", "nothing was deployed");
+}
+
+fn what_is_new_serves_after_its_smoke_test_or_goes(script: Script) {
+    let (_checkout, live) = healthy(&format!("{}-new", script.name));
+    let whole = Cloud::empty(script, &live.url);
+    let run = whole.run(&[]);
+    assert!(run.status.success(), "{}", message(&run));
+    whole.assert_serves("new", "a first deployment");
+    each(1..=whole.calls().len(), |call| {
+        let cloud = Cloud::empty(script, &live.url).with("FAIL_AT", call.to_string());
+        let run = cloud.run(&[]);
+        assert!(!run.status.success());
+        cloud.assert_serves("nothing", &format!("call {call}: {}", message(&run)));
+    });
+    let unhealthy = Cloud::empty(script, &live.url).with("CANDIDATE_URL", DEAD);
+    let run = unhealthy.run(&[]);
+    assert!(!run.status.success());
+    unhealthy.assert_serves("nothing", &message(&run));
+    let made = |call: &String| call.contains("--stack-name pilotlight ") && call.starts_with("sam");
+    assert!(
+        !unhealthy.calls().iter().any(made),
+        "it took traffic before its smoke test"
+    );
+}
+
+macro_rules! in_both_clouds {
+    ($($test:ident => $cloud_run:ident, $lambda:ident;)*) => {$(
+        #[test]
+        #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
+        fn $cloud_run() {
+            $test(CLOUD_RUN);
+        }
+
+        #[test]
+        #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
+        fn $lambda() {
+            $test(LAMBDA);
+        }
+    )*};
+}
+
+in_both_clouds! {
+    every_call_that_fails_is_noticed =>
+        a_deployment_to_cloud_run_that_fails_anywhere_leaves_every_service_as_it_was,
+        a_deployment_to_lambda_that_fails_anywhere_leaves_the_stack_as_it_was;
+    a_rollback_goes_on_where_a_call_of_it_fails =>
+        a_rollback_on_cloud_run_tries_every_service_and_names_those_that_fail,
+        a_rollback_on_lambda_names_what_fails_and_can_be_repeated;
+    every_signal_takes_a_deployment_back =>
+        a_signal_at_any_moment_of_a_deployment_to_cloud_run_takes_it_back,
+        a_signal_at_any_moment_of_a_deployment_to_lambda_takes_it_back;
+    what_a_killed_deployment_left_is_taken_back =>
+        what_a_killed_deployment_left_on_cloud_run_is_taken_back,
+        what_a_killed_deployment_left_on_lambda_is_taken_back;
+    what_is_new_serves_after_its_smoke_test_or_goes =>
+        a_new_service_on_cloud_run_is_smoked_before_it_serves_and_goes_where_that_fails,
+        a_new_stack_on_lambda_is_smoked_before_it_serves_and_goes_where_that_fails;
 }
 
 #[test]
 #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
-fn a_deployment_to_lambda_that_fails_anywhere_leaves_the_stack_as_it_was() {
-    production_is_old_or_new("lambda", &["pilotlight"]);
+fn an_output_that_the_template_has_not_is_named() {
+    let cloud = Cloud::new(LAMBDA, DEAD).with("MISSING", "MigrateFunction");
+    let run = cloud.run(&[]);
+    assert!(
+        message(&run).contains("template.yaml has no output MigrateFunction"),
+        "{}",
+        message(&run)
+    );
+    cloud.assert_serves("old", "an output is missing");
+}
+
+#[test]
+#[ignore = "needs curl, envsubst, jq and aws-sam-cli; .ci/run installs them"]
+fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
+    const READ: &str = "import json, sys; from samcli.cli.types import CfnParameterOverridesType as Type; \
+                        print(json.dumps(Type().convert(['file://' + sys.argv[1]], None, None)))";
+    let cloud = Cloud::new(LAMBDA, DEAD);
+    let build = cloud.run(&["build"]);
+    assert!(build.status.success(), "{}", message(&build));
+    let read = Command::new("python3")
+        .args(["-c", READ])
+        .arg(cloud.file("built.yaml"))
+        .output()
+        .unwrap();
+    let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap_or_else(|_| panic!("{}", message(&read)));
+    assert_eq!(read["CorsOrigins"], cloud::CORS_ORIGINS);
+    assert_eq!(read["Architecture"], "x86_64");
 }
 
 #[tokio::test]

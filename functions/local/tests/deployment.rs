@@ -39,12 +39,17 @@ fn deployed() -> impl Iterator<Item = String> {
     functions().into_iter().filter(|name| name != "local")
 }
 
-/// The block of a function in `template.yaml`, whose name is the folder's in CamelCase.
-fn block(function: &str) -> String {
-    let name: String = function
+/// The name of a function in `template.yaml`.
+fn camel_case(function: &str) -> String {
+    function
         .split('-')
         .map(|word| word[..1].to_uppercase() + &word[1..])
-        .collect();
+        .collect()
+}
+
+/// The block of a function in `template.yaml`.
+fn block(function: &str) -> String {
+    let name = camel_case(function);
     let template = text("template.yaml");
     let from = template.split(&format!("\n  {name}:\n")).nth(1);
     let from = from.unwrap_or_else(|| panic!("template.yaml has no block {name} for functions/{function}"));
@@ -64,6 +69,20 @@ fn every_function_has_a_block_in_the_template_that_builds_its_own_binary() {
                 "the block of {function} has no {line:?}:\n{block}"
             );
         }
+    }
+}
+
+/// `.github/deploy/lambda` asks for them.
+#[test]
+fn the_template_has_the_outputs_that_a_deployment_reads() {
+    let template = text("template.yaml");
+    let outputs = template.split("\nOutputs:\n").nth(1).unwrap();
+    let urls = services().into_keys().map(|function| camel_case(function) + "Url");
+    for output in urls.chain(["MigrateFunction".to_owned(), "CallersPolicy".to_owned()]) {
+        assert!(
+            outputs.contains(&format!("  {output}: ")),
+            "template.yaml has no output {output}"
+        );
     }
 }
 

@@ -151,3 +151,14 @@ fn a_setting_it_cannot_live_with_ends_it_with_78() {
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn a_bad_setting_of_the_bucket_is_reported_by_its_health_and_keeps_nothing_from_starting() {
+    let checkout = Checkout::new("bucket");
+    let server = started(&checkout.local().with("STORAGE_TIMEOUT", "abc"));
+    let answer = Client::http1().get(&format!("{}/health/storage", server.url)).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["reason"]),
+        (503, &"misconfigured".into())
+    );
+}

@@ -7,7 +7,7 @@ use std::{fs::File, io::Write, path::PathBuf, time::Duration};
 
 /// `local` on a disk of its own, which no other process sees.
 fn on_disk(megabytes: u32) -> Function {
-    let mount = format!("mount -t tmpfs -o size={megabytes}m,mode=0777 tmpfs /mnt && exec \"$0\"");
+    let mount = format!("mount -t tmpfs -o size={megabytes}m,mode=0755 tmpfs /mnt && exec \"$0\"");
     Function::new(env!("CARGO_BIN_EXE_faults-local"))
         .with("CARGO_MANIFEST_DIR", "/mnt/functions/local")
         .with("PORT", "0")

@@ -2,7 +2,7 @@
 
 mod address;
 
-use super::{Env, Unusable, misconfigured};
+use super::{DURATION, Env, Unusable, misconfigured, parse_duration};
 use address::{emulator, metadata_host, region, url};
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub enum Location {
     Memory,
 }
 
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 impl Storage {
     /// Reads one of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET`, and how to reach what it names.
     pub fn from_env(env: &Env) -> Self {
@@ -78,13 +80,18 @@ impl Storage {
             }
             _ => {}
         }
+        let timeout = match env.text("STORAGE_TIMEOUT") {
+            None => Some(TIMEOUT),
+            Some(text) => parse_duration(text.trim()),
+        };
+        let timed = timeout.ok_or_else(|| misconfigured("STORAGE_TIMEOUT", DURATION));
         Self {
-            location,
+            location: timed.and(location),
             gcs_emulator: gcs_emulator.unwrap_or_default(),
             gcs_credentials: env.text("GOOGLE_APPLICATION_CREDENTIALS"),
             gcs_metadata_host: metadata.is_ok_and(|host| host.is_some()),
             s3: s3.unwrap_or_default(),
-            timeout: env.duration("STORAGE_TIMEOUT", Duration::from_secs(30)),
+            timeout: timeout.unwrap_or(TIMEOUT),
         }
     }
 }

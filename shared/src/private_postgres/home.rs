@@ -1,22 +1,25 @@
-//! The folder of a private Postgres, and the user it runs as: not root, and able to reach its folder.
+//! The folders of a private Postgres, and the user it runs as: not root, and able to reach its folder.
 
 use super::Error;
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, Metadata, Permissions},
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     io,
     os::unix::{
-        fs::{DirBuilderExt, MetadataExt, chown},
+        fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown},
         process::CommandExt,
     },
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// A folder that exists, belongs to the user of the server, and is closed to everybody else.
+/// A folder that belongs to the user of the server and is closed to everybody else, and one in which that user can change
+/// nothing. Where we are root, root opens, writes and executes nothing but what stands in the second one.
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
+    /// `None` for a server that nobody can find, and so nobody joins.
+    control: Option<PathBuf>,
     user: Option<User>,
 }
 
@@ -28,58 +31,51 @@ struct User {
 }
 
 impl Home {
-    /// Makes the folder, or takes the one that is there; a new one of our own where `wanted` is `None`.
+    /// Makes the folders, or takes those that are there; a new one where `wanted` is `None`.
     pub fn prepare(wanted: Option<&Path>) -> Result<Self, Error> {
         let user = user()?;
-        let path = match wanted {
-            None => temporary("/tmp", RandomState::new().hash_one(())),
+        let (path, control) = match wanted {
+            None => (temporary("/tmp", RandomState::new().hash_one(())), None),
             Some(wanted) => {
-                let wanted = std::path::absolute(wanted).map_err(|error| Error::Io(wanted.to_owned(), error))?;
-                if reachable(&wanted, user) {
-                    wanted
-                } else {
-                    // A closed folder on the way, such as /root.
-                    let mut hash = DefaultHasher::new();
-                    wanted.hash(&mut hash);
-                    temporary("/var/tmp", hash.finish())
-                }
+                let path = place(wanted, user)?;
+                let mut control = path.as_os_str().to_owned();
+                control.push("-control");
+                (path, Some(PathBuf::from(control)))
             }
         };
-        let home = Self { path, user };
+        if let Some(control) = &control {
+            make_ours(control)?;
+        }
+        let home = Self { path, control, user };
         home.make(&home.path)?;
         Ok(home)
     }
 
-    /// The home that a data folder stands in.
-    pub fn of(data: &Path) -> Self {
-        Self {
-            path: data.parent().unwrap_or(data).to_owned(),
-            user: user().ok().flatten(),
-        }
+    /// A folder for programs: everybody can execute them, and only we can change them.
+    pub fn programs(wanted: &Path) -> Result<PathBuf, Error> {
+        let path = place(wanted, user()?)?;
+        make_ours(&path)?;
+        Ok(path)
     }
 
-    /// Where it is.
+    /// Where the server's files are.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Waits until nobody else holds the lock; it ends with the file.
-    pub fn lock(&self, name: &str) -> Result<File, Error> {
-        let path = self.path.join(name);
-        let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
-        lock.map_err(|error| Error::Io(path, error))
+    /// Where ours are, for a server that can be joined.
+    pub fn control(&self) -> Option<&Path> {
+        self.control.as_deref()
     }
 
-    /// The folder of the server's socket: a short path, because a socket's may have 107 bytes (103 on macOS).
+    /// The folder of the server's socket: a short path, because a socket's may have 107 bytes (103 on macOS). Inside of the
+    /// server's folder, the server's user makes it.
     pub fn sockets(&self) -> Result<PathBuf, Error> {
         let inside = self.path.join("run");
-        let path = if inside.as_os_str().len() + "/.s.PGSQL.65535".len() <= 103 {
-            inside
-        } else {
-            let mut hash = DefaultHasher::new();
-            self.path.hash(&mut hash);
-            temporary("/tmp", hash.finish())
-        };
+        if inside.as_os_str().len() + "/.s.PGSQL.65535".len() <= 103 {
+            return Ok(inside);
+        }
+        let path = temporary("/tmp", hash(&self.path));
         self.make(&path)?;
         Ok(path)
     }
@@ -92,34 +88,88 @@ impl Home {
         }
     }
 
-    /// Makes a folder for the owner alone, or checks that the one that is there is such a folder.
+    /// Makes a folder for the server's user alone, or checks that the one that is there is such a folder.
     fn make(&self, path: &Path) -> Result<(), Error> {
-        let io = |error| Error::Io(path.to_owned(), error);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(io)?;
+        if create(path, 0o700)? {
+            let User { uid, gid } = match self.user {
+                Some(user) => user,
+                None => return Ok(()),
+            };
+            return lchown(path, Some(uid), Some(gid)).map_err(|error| Error::Io(path.to_owned(), error));
         }
-        match DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => match self.user {
-                Some(User { uid, gid }) => chown(path, Some(uid), Some(gid)).map_err(io),
-                None => Ok(()),
-            },
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let found = fs::symlink_metadata(path).map_err(io)?;
-                let own = || rustix::process::geteuid().as_raw();
-                let owner = self.user.map_or_else(own, |user| user.uid);
-                if found.is_dir() && found.uid() == owner && found.mode() & 0o077 == 0 {
-                    Ok(())
-                } else {
-                    Err(Error::NotOurs(path.to_owned()))
-                }
-            }
-            Err(error) => Err(io(error)),
-        }
+        let owner = self.user.map_or_else(effective_uid, |user| user.uid);
+        check(path, |found| found.uid() == owner && found.mode() & 0o077 == 0)
     }
+}
+
+/// Makes a folder that only we can write to, or checks that the one that is there is such a folder.
+pub fn make_ours(path: &Path) -> Result<(), Error> {
+    if create(path, 0o755)? {
+        // Whatever the umask.
+        let permissions = fs::set_permissions(path, Permissions::from_mode(0o755));
+        return permissions.map_err(|error| Error::Io(path.to_owned(), error));
+    }
+    check(path, |found| {
+        found.uid() == effective_uid() && found.mode() & 0o022 == 0
+    })
+}
+
+/// Whether the folder is new.
+fn create(path: &Path, mode: u32) -> Result<bool, Error> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(Error::Io(path.to_owned(), error)),
+    }
+}
+
+fn check(path: &Path, accepted: impl FnOnce(&Metadata) -> bool) -> Result<(), Error> {
+    let found = fs::symlink_metadata(path).map_err(|error| Error::Io(path.to_owned(), error))?;
+    if found.is_dir() && accepted(&found) {
+        Ok(())
+    } else {
+        Err(Error::NotOurs(path.to_owned()))
+    }
+}
+
+/// Where a folder can stand: where it is wanted, or in `/var/tmp`, where the server's user cannot walk down to the wanted place
+/// (a closed folder on the way, such as `/root`), or could put another folder in its place.
+fn place(wanted: &Path, user: Option<User>) -> Result<PathBuf, Error> {
+    let io = |error| Error::Io(wanted.to_owned(), error);
+    let wanted = std::path::absolute(wanted).map_err(io)?;
+    let parent = wanted.parent().unwrap_or(&wanted);
+    fs::create_dir_all(parent).map_err(io)?;
+    let parent = fs::canonicalize(parent).map_err(io)?;
+    let suits = |user| parent.ancestors().all(|folder| suits(folder, user));
+    Ok(match user {
+        Some(user) if !suits(user) => temporary("/var/tmp", hash(&wanted)),
+        _ => wanted,
+    })
+}
+
+/// Whether a user can walk through a folder, and can replace nothing in it that is another's.
+fn suits(folder: &Path, user: User) -> bool {
+    const STICKY: u32 = 0o1000;
+    fs::metadata(folder).is_ok_and(|folder| {
+        let mode = folder.mode();
+        let writable = (folder.gid() == user.gid && mode & 0o020 != 0) || mode & 0o002 != 0;
+        mode & 0o001 != 0 && folder.uid() != user.uid && (!writable || mode & STICKY != 0)
+    })
 }
 
 fn temporary(parent: &str, name: u64) -> PathBuf {
     Path::new(parent).join(format!("pilotlight-{name:016x}"))
+}
+
+fn hash(path: &Path) -> u64 {
+    let mut hash = DefaultHasher::new();
+    path.hash(&mut hash);
+    hash.finish()
+}
+
+/// The user id of this process.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// The user for the server: ourselves, or for root `postgres`, else `nobody`.
@@ -141,13 +191,4 @@ fn user() -> Result<Option<User>, Error> {
         .or_else(|| find("nobody"))
         .map(Some)
         .ok_or(Error::NoUser)
-}
-
-/// Whether a user other than us could walk down to the folder.
-fn reachable(path: &Path, user: Option<User>) -> bool {
-    user.is_none()
-        || path.ancestors().skip(1).all(|folder| match fs::metadata(folder) {
-            Ok(metadata) => metadata.mode() & 0o001 != 0,
-            Err(_) => true,
-        })
 }

@@ -30,7 +30,7 @@ impl Postgres {
         let options = Options {
             home: None,
             // The one of `local`.
-            store: concat!(env!("CARGO_MANIFEST_DIR"), "/../.local/postgres").into(),
+            store: concat!(env!("CARGO_MANIFEST_DIR"), "/../.local/programs").into(),
             durable: false,
             tcp_port: Some(free_port()),
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),

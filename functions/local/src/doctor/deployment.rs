@@ -1,6 +1,10 @@
-//! What the deployment files say, as far as the doctor asks.
+//! What the deployment files say, as far as the doctor asks, and what of them the doctor does not understand.
 
-use super::shapes::{knative, lifecycle, plain, serverless};
+use super::{
+    cloud_run,
+    evaluate::{plain, text},
+    lambda, lifecycle,
+};
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use shared::config::Env;
@@ -11,11 +15,12 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 pub struct Deployment {
     pub functions: Vec<Function>,
     pub lifecycles: Vec<Lifecycle>,
-    /// Files that say nothing, because they cannot be read.
-    pub unreadable: Vec<String>,
+    /// Files, and parts of files, that the doctor does not understand: they may be unsafe.
+    pub unclear: Vec<String>,
 }
 
 /// A function, service or job as one file deploys it.
+#[derive(Default)]
 pub struct Function {
     /// The file, and the name in it.
     pub place: String,
@@ -32,12 +37,15 @@ pub struct Function {
     pub instances: Option<u64>,
     /// The variables; None for a value that is somewhere else, such as a secret.
     pub settings: BTreeMap<String, Option<String>>,
+    /// Variables that hold a secret in plain text.
+    pub secrets: Vec<String>,
 }
 
 /// What decides how many connections an instance may open.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Platform {
     /// One request at a time, one connection.
+    #[default]
     Lambda,
     CloudRun,
 }
@@ -53,78 +61,133 @@ impl Deployment {
     /// `envsubst` would put into a manifest is taken from `env`.
     pub fn read(root: &Path, env: &Env) -> Self {
         let mut deployment = Self::default();
-        deployment.file(root, "template.yaml", env);
-        let folders = fs::read_dir(root.join("functions")).into_iter().flatten().flatten();
-        let mut files: Vec<String> = folders
-            .filter_map(|folder| folder.file_name().into_string().ok())
-            .flat_map(|name| {
-                ["service.yaml", "job.yaml", "lifecycle-gcs.json", "lifecycle-s3.json"]
-                    .map(|file| format!("functions/{name}/{file}"))
-            })
-            .collect();
-        files.sort();
-        for file in files {
-            deployment.file(root, &file, env);
+        let functions = names(&root.join("functions"));
+        let folders = functions.iter().map(|function| format!("functions/{function}/"));
+        for folder in std::iter::once(String::new()).chain(folders) {
+            for name in names(&root.join(&folder)) {
+                let file = format!("{folder}{name}");
+                match kind(&folder, &name) {
+                    Kind::Deployment => deployment.file(root, &file, env),
+                    Kind::Unknown => deployment.not_understood(&file, "the file"),
+                    Kind::Other => {}
+                }
+            }
         }
         deployment
     }
 
     fn file(&mut self, root: &Path, file: &str, env: &Env) {
-        let Ok(text) = fs::read_to_string(root.join(file)) else {
-            return;
-        };
-        if self.add(file, &text, env).is_none() {
-            self.unreadable.push(file.to_owned());
+        let text = fs::read_to_string(root.join(file)).ok();
+        if text.and_then(|text| self.add(file, &text, env)).is_none() {
+            self.not_understood(file, "the file");
         }
     }
 
     /// Adds what one file says; None where it is not what its name promises.
     pub fn add(&mut self, file: &str, text: &str, env: &Env) -> Option<()> {
         if file.ends_with(".json") {
-            let rules = serde_json::from_str(text).ok()?;
-            let deletes = lifecycle(&rules);
-            let place = file.to_owned();
-            self.lifecycles.push(Lifecycle { place, deletes });
+            let rules: Value = serde_json::from_str(text).ok()?;
+            rules.is_object().then_some(())?;
+            lifecycle::add(self, file, rules.get("lifecycle").unwrap_or(&rules));
             return Some(());
         }
-        let substituted = envsubst(text, env);
-        let document = Yaml::load_from_str(&substituted).ok()?;
-        let document = plain(document.first()?);
-        match document["kind"].as_str() {
-            Some("Service" | "Job") => self.functions.push(knative(file, &document)),
-            None if document["Resources"].is_object() => self.template(file, &document),
-            _ => return None,
+        // A template goes to its cloud as it is.
+        let is_template = file.ends_with("template.yaml");
+        let substituted = if is_template {
+            text.to_owned()
+        } else {
+            envsubst(text, env)
+        };
+        let documents = Yaml::load_from_str(&substituted).ok()?;
+        let documents: Vec<Value> = documents
+            .iter()
+            .map(plain)
+            .filter(|document| !document.is_null())
+            .collect();
+        documents.first()?;
+        for document in documents {
+            match document["kind"].as_str() {
+                Some("Service" | "Job") => cloud_run::add(self, file, &document),
+                None if document["Resources"].is_object() => lambda::add(self, file, &document),
+                _ => return None,
+            }
         }
         Some(())
     }
 
-    fn template(&mut self, file: &str, template: &Value) {
-        for (name, resource) in template["Resources"].as_object().into_iter().flatten() {
-            let (place, properties) = (format!("{file}, {name}"), &resource["Properties"]);
-            match resource["Type"].as_str() {
-                Some("AWS::Serverless::Function") => self.functions.push(serverless(place, name, properties, template)),
-                Some("AWS::S3::Bucket") => self.lifecycles.push(Lifecycle {
-                    place,
-                    deletes: lifecycle(&properties["LifecycleConfiguration"]),
-                }),
-                _ => {}
+    /// Names a part of a file that may be unsafe, because nobody looked at it.
+    pub fn not_understood(&mut self, place: &str, part: &str) {
+        self.unclear.push(format!("{place}: {part} is not understood"));
+    }
+
+    /// Names what is not in `keys`.
+    pub fn known(&mut self, place: &str, value: &Value, keys: &[&str]) {
+        match value {
+            Value::Object(members) => {
+                let unknown = members.keys().filter(|key| !keys.contains(&key.as_str()));
+                unknown.for_each(|key| self.not_understood(place, key));
             }
+            Value::Null => {}
+            _ => self.not_understood(place, &format!("what should hold {}", keys.join(", "))),
         }
+    }
+
+    /// A number; what stands there in its place is named.
+    pub fn number(&mut self, place: &str, key: &str, value: &Value) -> Option<u64> {
+        let number = text(value).and_then(|text| text.parse().ok());
+        if number.is_none() && !value.is_null() {
+            self.not_understood(place, key);
+        }
+        number
     }
 }
 
-/// `${NAME}` by its value, where it has one.
+enum Kind {
+    Deployment,
+    Unknown,
+    Other,
+}
+
+/// What a file is for, by its name in the root (`""`) or in the folder of a function.
+fn kind(folder: &str, name: &str) -> Kind {
+    let is = |suffix: &str| name.ends_with(suffix);
+    match name {
+        "template.yaml" if folder.is_empty() => Kind::Deployment,
+        "service.yaml" | "job.yaml" if !folder.is_empty() => Kind::Deployment,
+        _ if name.starts_with("lifecycle") && is(".json") => Kind::Deployment,
+        _ if name.starts_with('.') => Kind::Other,
+        // Other names of templates and manifests, and settings of `sam deploy`.
+        _ if is(".yaml")
+            || is(".yml")
+            || is(".template")
+            || name.starts_with("samconfig.")
+            || name == "template.json" =>
+        {
+            Kind::Unknown
+        }
+        _ => Kind::Other,
+    }
+}
+
+/// What is in a folder, in the order of the names.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// `${NAME}` and `$NAME` by their values, where they have one.
 fn envsubst(text: &str, env: &Env) -> String {
-    let mut parts = text.split("${");
+    let mut parts = text.split('$');
     let mut substituted = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let known = part
-            .split_once('}')
-            .and_then(|(name, rest)| Some((env.text(name)?, rest)));
-        match known {
-            Some((value, rest)) => substituted += &(value + rest),
-            None => substituted += &format!("${{{part}"),
-        }
+        let braced = part.strip_prefix('{').and_then(|part| part.split_once('}'));
+        let end = part.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let (name, rest) = braced.unwrap_or_else(|| part.split_at(end.unwrap_or(part.len())));
+        substituted += &env.text(name).map_or_else(|| format!("${part}"), |value| value + rest);
     }
     substituted
 }

@@ -1,0 +1,226 @@
+//! The template of Lambda functions: SAM's shapes, with what `Globals` says of all of them, and CloudFormation's beside them.
+
+use super::{
+    deployment::{Deployment, Function, Platform},
+    evaluate::{Scope, text},
+    lifecycle, settings,
+};
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+const TEMPLATE: [&str; 9] = [
+    "AWSTemplateFormatVersion",
+    "Conditions",
+    "Description",
+    "Globals",
+    "Metadata",
+    "Outputs",
+    "Parameters",
+    "Resources",
+    "Transform",
+];
+
+const RESOURCE: [&str; 7] = [
+    "Condition",
+    "DeletionPolicy",
+    "DependsOn",
+    "Metadata",
+    "Properties",
+    "Type",
+    "UpdateReplacePolicy",
+];
+
+const FUNCTION: [&str; 20] = [
+    "Architectures",
+    "CodeUri",
+    "Description",
+    "Environment",
+    "EphemeralStorage",
+    "Events",
+    "FunctionName",
+    "FunctionUrlConfig",
+    "Handler",
+    "LoggingConfig",
+    "MemorySize",
+    "PermissionsBoundary",
+    "Policies",
+    "ReservedConcurrentExecutions",
+    "Role",
+    "Runtime",
+    "Tags",
+    "Timeout",
+    "Tracing",
+    "VpcConfig",
+];
+
+const BUCKET: [&str; 9] = [
+    "BucketEncryption",
+    "BucketName",
+    "LifecycleConfiguration",
+    "ObjectLockConfiguration",
+    "ObjectLockEnabled",
+    "OwnershipControls",
+    "PublicAccessBlockConfiguration",
+    "Tags",
+    "VersioningConfiguration",
+];
+
+/// Reads one template, as it is deployed with the defaults of its parameters.
+pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
+    let scope = Scope::of(template);
+    deployment.known(file, template, &TEMPLATE);
+    if template["Transform"] != "AWS::Serverless-2016-10-31" {
+        deployment.not_understood(file, "Transform");
+    }
+    deployment.known(file, &template["Globals"], &["Function"]);
+    let globals = scope.evaluate(&template["Globals"]["Function"]);
+    let resources = template["Resources"].as_object();
+    let deployed = resources.into_iter().flatten().filter(|(_, resource)| {
+        let condition = resource.get("Condition").map(|name| json!({"Condition": name}));
+        condition.is_none_or(|condition| scope.condition(&condition) != Some(false))
+    });
+    let mut permissions = Vec::new();
+    for (name, resource) in deployed {
+        let place = format!("{file}, {name}");
+        deployment.known(&place, resource, &RESOURCE);
+        let properties = scope.evaluate(&resource["Properties"]);
+        match resource["Type"].as_str() {
+            Some("AWS::Serverless::Function") => function(deployment, place, &merged(&globals, &properties)),
+            Some("AWS::S3::Bucket") => {
+                deployment.known(&place, &properties, &BUCKET);
+                lifecycle::add(deployment, &place, &properties["LifecycleConfiguration"]);
+            }
+            Some("AWS::Lambda::Permission") => permissions.push(properties),
+            Some("AWS::IAM::ManagedPolicy" | "AWS::Logs::LogGroup") => {}
+            _ => deployment.not_understood(&place, "its type"),
+        }
+    }
+    for function in &mut deployment.functions {
+        let name = function.place.strip_prefix(&format!("{file}, "));
+        function.is_public |= name.is_some_and(|name| permissions.iter().any(|permission| opens(permission, name)));
+    }
+}
+
+/// As SAM merges `Globals` into a function: objects member by member, lists one after the other.
+fn merged(globals: &Value, own: &Value) -> Value {
+    match (globals, own) {
+        (Value::Object(globals), Value::Object(own)) => {
+            let mut all: Map<String, Value> = globals.clone();
+            for (key, value) in own {
+                let value = globals
+                    .get(key)
+                    .map_or_else(|| value.clone(), |global| merged(global, value));
+                all.insert(key.clone(), value);
+            }
+            Value::Object(all)
+        }
+        (Value::Array(globals), Value::Array(own)) => [&globals[..], own].concat().into(),
+        (globals, Value::Null) => globals.clone(),
+        (_, own) => own.clone(),
+    }
+}
+
+fn function(deployment: &mut Deployment, place: String, properties: &Value) {
+    let url = &properties["FunctionUrlConfig"];
+    deployment.known(&place, properties, &FUNCTION);
+    deployment.known(&place, url, &["AuthType", "Cors", "InvokeMode"]);
+    deployment.known(&place, &properties["Environment"], &["Variables"]);
+    let reserved = &properties["ReservedConcurrentExecutions"];
+    let mut function = Function {
+        platform: Platform::Lambda,
+        streams: match url["InvokeMode"].as_str() {
+            Some("RESPONSE_STREAM") => true,
+            Some("BUFFERED") => false,
+            _ if url["InvokeMode"].is_null() => false,
+            _ => not_understood(deployment, &place, "InvokeMode"),
+        },
+        is_public: is_open(deployment, &place, url) | has_open_event(deployment, &place, &properties["Events"]),
+        platform_origins: origins(deployment, &place, &url["Cors"]),
+        timeout: deployment
+            .number(&place, "Timeout", &properties["Timeout"])
+            .map(Duration::from_secs),
+        instances: deployment.number(&place, "ReservedConcurrentExecutions", reserved),
+        place,
+        ..Function::default()
+    };
+    let variables = properties["Environment"]["Variables"].as_object();
+    for (key, value) in variables.into_iter().flatten() {
+        settings::add(deployment, &mut function, key, value);
+    }
+    deployment.functions.push(function);
+}
+
+fn not_understood(deployment: &mut Deployment, place: &str, part: &str) -> bool {
+    deployment.not_understood(place, part);
+    false
+}
+
+fn is_open(deployment: &mut Deployment, place: &str, url: &Value) -> bool {
+    match url["AuthType"].as_str() {
+        Some("NONE") => true,
+        Some("AWS_IAM") => false,
+        _ if url.is_null() => false,
+        _ => not_understood(deployment, place, "AuthType"),
+    }
+}
+
+/// An API of API Gateway lets everybody in unless an event says otherwise.
+fn has_open_event(deployment: &mut Deployment, place: &str, events: &Value) -> bool {
+    const OF_THE_PLATFORM: [&str; 9] = [
+        "CloudWatchEvent",
+        "CloudWatchLogs",
+        "DynamoDB",
+        "EventBridgeRule",
+        "S3",
+        "SNS",
+        "SQS",
+        "Schedule",
+        "ScheduleV2",
+    ];
+    let mut is_open = false;
+    for (name, event) in events.as_object().into_iter().flatten() {
+        let authorizer = &event["Properties"]["Auth"]["Authorizer"];
+        is_open |= match event["Type"].as_str() {
+            Some("Api" | "HttpApi") if authorizer == "AWS_IAM" => false,
+            Some("Api" | "HttpApi") => true,
+            Some(kind) if OF_THE_PLATFORM.contains(&kind) => false,
+            _ => not_understood(deployment, place, name),
+        };
+    }
+    is_open
+}
+
+fn origins(deployment: &mut Deployment, place: &str, cors: &Value) -> Vec<String> {
+    let origins = match &cors["AllowOrigins"] {
+        Value::Null if cors.is_null() || cors.is_object() => Some(Vec::new()),
+        Value::Array(origins) => origins.iter().map(text).collect(),
+        _ => None,
+    };
+    origins.unwrap_or_else(|| {
+        deployment.not_understood(place, "Cors");
+        Vec::new()
+    })
+}
+
+/// Whether a permission lets everybody, or an API or a load balancer that may let everybody in, call this function.
+fn opens(permission: &Value, function: &str) -> bool {
+    const CLOSED: [&str; 5] = ["events", "logs", "s3", "scheduler", "sns"];
+    let principal = permission["Principal"].as_str().unwrap_or("*");
+    let service = principal.strip_suffix(".amazonaws.com");
+    let is_account = principal.contains("::") || principal.chars().all(|c| c.is_ascii_digit());
+    let opens = !is_account && !service.is_some_and(|service| CLOSED.contains(&service));
+    let target = &permission["FunctionName"];
+    let target = ["Ref", "GetAtt", "Sub"].iter().find_map(|name| match &target[name] {
+        Value::Array(parts) => parts.first()?.as_str(),
+        text => text.as_str(),
+    });
+    // A name or an ARN may be that of any function.
+    let target = target.map(|target| {
+        target
+            .trim_start_matches("${")
+            .split(['.', '}'])
+            .next()
+            .unwrap_or_default()
+    });
+    opens && target.is_none_or(|target| target == function)
+}

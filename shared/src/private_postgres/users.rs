@@ -1,0 +1,93 @@
+//! Who uses a server that can be joined: the last of them, and nobody before, ends the server.
+
+use super::Error;
+use rustix::fs::OFlags;
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// The files beside a server, in a folder in which its user can change nothing. A lock ends with its process.
+#[derive(Debug)]
+pub struct Users {
+    folder: PathBuf,
+}
+
+/// A user of a server. The supervisor stops the server when there is none left: each holds its FIFO open.
+#[derive(Debug)]
+pub struct Member {
+    _fifo: File,
+    used: File,
+}
+
+impl Users {
+    pub fn of(folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        Self { folder }
+    }
+
+    /// Waits until no other process starts, joins or leaves.
+    pub fn lock(&self) -> Result<File, Error> {
+        let lock = self.open("start.lock").and_then(|file| file.lock().map(|()| file));
+        lock.map_err(|error| Error::Io(self.folder.join("start.lock"), error))
+    }
+
+    /// A new FIFO: its end for the supervisor, and the first member.
+    pub fn found(&self) -> io::Result<(Stdio, Member)> {
+        let path = self.folder.join("users");
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let made = Command::new("mkfifo").args(["-m", "600"]).arg(&path).status()?;
+        if !made.success() {
+            return Err(io::Error::other("mkfifo failed"));
+        }
+        // To open one end waits for the other one, which this is for both of them.
+        let both = OpenOptions::new().read(true).write(true).open(&path)?;
+        let read = File::open(&path)?;
+        let member = self.member(OpenOptions::new().write(true).open(&path)?)?;
+        drop(both);
+        Ok((Stdio::from(read), member))
+    }
+
+    /// Joins the server whose supervisor reads the FIFO, under a name; `None` where none reads.
+    pub fn join(&self, name: &str) -> Option<Member> {
+        let mut fifo = OpenOptions::new();
+        let fifo = fifo
+            .write(true)
+            .custom_flags(flags(OFlags::NONBLOCK | OFlags::NOFOLLOW));
+        let mut fifo = fifo.open(self.folder.join("users")).ok()?;
+        writeln!(fifo, "{name}").ok()?;
+        self.member(fifo).ok()
+    }
+
+    fn member(&self, fifo: File) -> io::Result<Member> {
+        let used = self.open("used.lock")?;
+        used.lock_shared()?;
+        Ok(Member { _fifo: fifo, used })
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false).mode(0o600);
+        options
+            .custom_flags(flags(OFlags::NOFOLLOW))
+            .open(self.folder.join(name))
+    }
+}
+
+impl Member {
+    /// Whether this is the only one. Asked with the lock of [`Users::lock`], so that nobody joins meanwhile.
+    pub fn is_last(&self) -> bool {
+        // The kernel gives up a shared lock before it tries for the exclusive one (flock(2)), which does no harm here.
+        !matches!(self.used.try_lock(), Err(TryLockError::WouldBlock))
+    }
+}
+
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
