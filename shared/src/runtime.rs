@@ -3,20 +3,21 @@
 mod access;
 mod connection;
 mod entrance;
-mod front_door;
 mod guarded;
 mod http;
 mod lambda;
 mod runtime_api;
+mod signals;
 mod stream;
 
 use crate::{
     config::{self, Env},
-    telemetry,
+    telemetry::{self, PROCESS},
 };
 use axum::Router;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use std::{
+    io::{Write, stdout},
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
     time::Duration,
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use entrance::Entrance;
 pub use http::{bind, serve_until};
+pub use signals::stop_on_signal;
 
 /// What a function serves, and how it looks at itself.
 pub struct Service {
@@ -73,6 +75,8 @@ pub enum Format {
 pub const EXIT_USAGE: u8 = 64;
 /// Settings that the process cannot live with (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
+/// How long the log may hold up the end of the process.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Lives the life that the environment asks for, and returns its exit code.
 ///
@@ -83,16 +87,21 @@ const EXIT_CONFIG: u8 = 78;
 /// | otherwise | HTTP on `0.0.0.0:$PORT`, until SIGTERM or SIGINT |
 pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     start(|env| {
+        signals::catch();
         let service = build(env);
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
-        let entrance = Entrance::new(service.router, &config::Cors::from_env(env));
         let lambda = lambda::Settings::from_env(env);
+        let router = match (&lambda, service.responses) {
+            (Some(_), Responses::Buffered) => lambda::in_one_piece(service.router),
+            _ => service.router,
+        };
+        let entrance = Entrance::new(router, &config::Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
         let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
         async move {
             if !known {
-                eprintln!("the only argument is `check`; everything else is a setting in the environment");
+                tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
                 ExitCode::from(EXIT_USAGE)
             } else if let Some(settings) = lambda {
                 lambda::serve(settings, entrance, service.responses).await
@@ -114,6 +123,7 @@ pub fn arguments() -> Vec<String> {
 /// Lives the life of a function without a route: each Lambda invocation is a run, and so is the process elsewhere.
 pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
     start(|env| {
+        signals::catch();
         let job = build(env);
         let lambda = lambda::Settings::from_env(env);
         let format = if env.text("CLOUD_RUN_JOB").is_some() {
@@ -137,26 +147,50 @@ where
 {
     let env = Env::from_process();
     telemetry::init(&env);
+    let _flush = FlushAtEnd;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cannot start the event loop: {error}");
+            tracing::error!(target: PROCESS, %error, "cannot start the event loop");
             return ExitCode::FAILURE;
         }
     };
     let guard = runtime.enter();
     let life = life(&env);
-    let invalid = env.invalid();
     drop(guard);
-    if !invalid.is_empty() {
-        let named: Vec<String> = invalid.iter().map(ToString::to_string).collect();
-        eprintln!("invalid settings: {}", named.join("; "));
-        return ExitCode::from(EXIT_CONFIG);
-    }
-    let code = runtime.block_on(life);
+    let code = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            code = unless_invalid(&env, life) => code,
+            () = signals::unheeded() => {
+                tracing::error!(target: PROCESS, "stopped by a signal before the end");
+                ExitCode::FAILURE
+            }
+        }
+    });
     // A name look-up that hangs on its own thread must not hold up the exit.
     runtime.shutdown_background();
     code
+}
+
+async fn unless_invalid(env: &Env, life: impl Future<Output = ExitCode>) -> ExitCode {
+    let invalid: Vec<String> = env.invalid().iter().map(ToString::to_string).collect();
+    if invalid.is_empty() {
+        return life.await;
+    }
+    let message = format!("invalid settings: {}", invalid.join("; "));
+    tracing::error!(target: PROCESS, "{message}");
+    lambda::report_init_error(env, &message).await;
+    ExitCode::from(EXIT_CONFIG)
+}
+
+/// Dropped when the process ends by itself, by a panic too.
+struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        telemetry::flush(FLUSH_TIMEOUT);
+    }
 }
 
 async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -> ExitCode {
@@ -174,30 +208,12 @@ async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -
     ExitCode::SUCCESS
 }
 
-/// Cancels `stop` at the first SIGTERM or SIGINT; a second one ends the process at once.
-pub async fn stop_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::warn!("signals cannot be caught: the process will not drain");
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if stop.is_cancelled() {
-            std::process::exit(1);
-        }
-        tracing::info!("draining");
-        stop.cancel();
-    }
-}
-
 fn finish(outcome: Outcome) -> ExitCode {
-    println!("{}", outcome.report);
-    if outcome.success {
+    let written = writeln!(stdout(), "{}", outcome.report);
+    if let Err(error) = &written {
+        tracing::error!(%error, report = outcome.report, "the report cannot be written");
+    }
+    if outcome.success && written.is_ok() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -1,0 +1,45 @@
+//! A function whose responses break: for tests of what their clients see.
+
+use axum::{Router, body::Body, routing::get};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use shared::{
+    health::process,
+    runtime::{self, Outcome, Responses, Service},
+};
+use std::{future::pending, io, process::ExitCode, time::Duration};
+
+fn main() -> ExitCode {
+    runtime::serve(|env| Service {
+        router: Router::new()
+            .route("/fails", get(async || body(|| Err(io::Error::other("changed bytes")))))
+            .route("/panics", get(async || body(|| panic!("a body panicked"))))
+            .route("/binary", get(async || Body::from(&b"\xff\x00\xfe"[..])))
+            .route("/endless", get(async || Body::from_stream(endless())))
+            .route("/health", process::alive()),
+        responses: match env.text("STREAMED") {
+            None => Responses::Buffered,
+            Some(_) => Responses::Streamed {
+                heartbeat: Duration::from_secs(15),
+            },
+        },
+        check: Box::pin(async {
+            println!("the check has begun");
+            pending::<Outcome>().await
+        }),
+    })
+}
+
+/// Some content, then `end`.
+fn body(end: fn() -> io::Result<Bytes>) -> Body {
+    let content = stream::iter([Ok(Bytes::from_static(b"the first part"))]);
+    Body::from_stream(content.chain(stream::once(async move { end() })))
+}
+
+/// A chunk now, and one every second.
+fn endless() -> impl futures_util::Stream<Item = io::Result<Bytes>> {
+    stream::unfold(Duration::ZERO, async |wait| {
+        tokio::time::sleep(wait).await;
+        Some((Ok(Bytes::from_static(b"more")), Duration::from_secs(1)))
+    })
+}
