@@ -192,24 +192,31 @@ fn streamed(response: Response) -> Answer {
     let prelude = serde_json::to_vec(&ProxyResponse::prelude(&parts)).expect("text and numbers");
     // Chunks of their own: cargo-lambda's emulator tells prelude and separator apart by that.
     let prelude = [Bytes::from(prelude), Bytes::from_static(&[0; 8])].map(Frame::data);
-    let frames = stream::iter(prelude).chain(frames(body));
+    let request_id = parts.headers.get("x-request-id").cloned();
+    let frames = stream::iter(prelude).chain(frames(body, request_id));
     Answer::Streamed(StreamBody::new(frames.map(Ok::<_, Infallible>)).boxed_unsync())
 }
 
 /// The frames of a body. One that fails ends with the trailers that let the platform break the client's stream: an error as
 /// text would reach the client as content.
-fn frames(body: Body) -> impl Stream<Item = Frame<Bytes>> + Send {
-    stream::unfold(Some(body), async |body| {
-        let mut body = body?;
-        match AssertUnwindSafe(body.frame()).catch_unwind().await {
-            Ok(frame) => match frame? {
-                Ok(frame) => Some((Frame::data(frame.into_data().unwrap_or_default()), Some(body))),
-                Err(error) => {
-                    tracing::error!(%error, "the body of a response failed");
-                    Some((Frame::trailers(error_trailers(&BROKEN_BODY)), None))
+fn frames(body: Body, request_id: Option<HeaderValue>) -> impl Stream<Item = Frame<Bytes>> + Send {
+    stream::unfold(Some(body), move |body| {
+        let request_id = request_id.clone();
+        async move {
+            let mut body = body?;
+            let failure = match AssertUnwindSafe(body.frame()).catch_unwind().await {
+                Ok(None) => return None,
+                Ok(Some(Ok(frame))) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    return Some((Frame::data(data), Some(body)));
                 }
-            },
-            Err(_panic) => Some((Frame::trailers(error_trailers(&PANIC)), None)),
+                Ok(Some(Err(error))) => {
+                    tracing::error!(?request_id, %error, "the body of a response failed");
+                    BROKEN_BODY
+                }
+                Err(_panic) => PANIC,
+            };
+            Some((Frame::trailers(error_trailers(&failure)), None))
         }
     })
 }
