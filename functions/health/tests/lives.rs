@@ -100,7 +100,12 @@ async fn on_lambda_whatever_a_client_sends_is_answered() {
         for (method, target, headers, status) in [
             ("GET", "/a b", ("accept", "*/*"), 404),
             ("GET", "/\0", ("accept", "*/*"), 404),
-            ("GET", "no slash", ("accept", "*/*"), if shape == EventShape::HttpApi { 404 } else { 400 }),
+            (
+                "GET",
+                "no slash",
+                ("accept", "*/*"),
+                if shape == EventShape::HttpApi { 404 } else { 400 },
+            ),
             ("GET", "/%", ("accept", "*/*"), 404),
             ("GET", "//host/health", ("accept", "*/*"), 404),
             ("GET", "/\u{1f525}", ("accept", "*/*"), 404),
@@ -122,7 +127,10 @@ async fn on_lambda_whatever_a_client_sends_is_answered() {
             let mut event = shape.event(method, target, &[headers]);
             let answer = api.exchange(&event).await;
             assert_eq!(answer.status, status, "{method} {target:.30} {headers:?} as {shape:?}");
-            assert_eq!(answer.status.is_success(), answer.headers["content-type"] == "application/json");
+            assert_eq!(
+                answer.status.is_success(),
+                answer.headers["content-type"] == "application/json"
+            );
             event["body"] = json!("?");
             event["isBase64Encoded"] = json!(true);
             let broken = api.exchange(&event).await;
@@ -135,7 +143,10 @@ async fn on_lambda_whatever_a_client_sends_is_answered() {
         let mut event = EventShape::FunctionUrl.event("GET", "/health", &[("x-request-id", "mine")]);
         event["rawQueryString"] = json!(query);
         let answer = api.exchange(&event).await;
-        assert_eq!((answer.status.as_u16(), &answer.headers["x-request-id"]), (400, &"mine".parse().unwrap()));
+        assert_eq!(
+            (answer.status.as_u16(), &answer.headers["x-request-id"]),
+            (400, &"mine".parse().unwrap())
+        );
         let mut event = EventShape::RestApi.event("GET", "/health", &[]);
         event["queryStringParameters"] = json!({query: query});
         assert_eq!(api.exchange(&event).await.status, 200, "{query}");
@@ -160,7 +171,10 @@ async fn settings_that_keep_it_from_starting_are_reported_to_lambda_by_their_nam
     let reported = api.init_errors();
     assert_eq!(reported.len(), 1, "{reported:?}");
     let message = reported[0]["errorMessage"].as_str().unwrap();
-    assert!(message.contains("AWS_LAMBDA_MAX_CONCURRENCY") && message.contains("LOG_FORMAT"), "{message}");
+    assert!(
+        message.contains("AWS_LAMBDA_MAX_CONCURRENCY") && message.contains("LOG_FORMAT"),
+        "{message}"
+    );
     assert!(!message.contains("hunter2"), "{message}");
     assert_eq!(api.polls(), 0);
 }
@@ -169,7 +183,10 @@ async fn settings_that_keep_it_from_starting_are_reported_to_lambda_by_their_nam
 fn a_runtime_api_that_takes_no_report_does_not_keep_it_from_ending() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for address in ["127.0.0.1:1".to_owned(), silent.local_addr().unwrap().to_string()] {
-        let refused = health().with("PORT", "x").with("AWS_LAMBDA_RUNTIME_API", address).run(&[]);
+        let refused = health()
+            .with("PORT", "x")
+            .with("AWS_LAMBDA_RUNTIME_API", address)
+            .run(&[]);
         assert_eq!(refused.status.code(), Some(78));
     }
 }
@@ -179,7 +196,12 @@ async fn on_lambda_sigterm_ends_it_with_0_after_the_answer_that_was_begun() {
     for name in ["TERM", "INT"] {
         let api = FakeRuntimeApi::start().await;
         let mut lambda = health().on_lambda(&api);
-        assert_eq!(api.exchange(&EventShape::FunctionUrl.event("GET", "/health", &[])).await.status, 200);
+        assert_eq!(
+            api.exchange(&EventShape::FunctionUrl.event("GET", "/health", &[]))
+                .await
+                .status,
+            200
+        );
         lambda.signal(name);
         assert_eq!(lambda.exit_code(Duration::from_secs(2)), Some(0));
     }

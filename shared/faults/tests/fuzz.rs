@@ -218,27 +218,51 @@ fn sent() -> impl Strategy<Value = Sent> {
         hostile(),
     ];
     let query = prop_oneof![
-        Just(String::new()), Just("a=\"".to_owned()), Just("<".to_owned()), Just(">".to_owned()),
-        "[!-~]{0,20}", hostile(),
+        Just(String::new()),
+        Just("a=\"".to_owned()),
+        Just("<".to_owned()),
+        Just(">".to_owned()),
+        "[!-~]{0,20}",
+        hostile(),
     ];
     let name = prop_oneof![
-        Just("host".to_owned()), Just("x-forwarded-proto".to_owned()), Just("accept".to_owned()),
-        Just("x-request-id".to_owned()), Just("traceparent".to_owned()), Just("cookie".to_owned()), hostile(),
+        Just("host".to_owned()),
+        Just("x-forwarded-proto".to_owned()),
+        Just("accept".to_owned()),
+        Just("x-request-id".to_owned()),
+        Just("traceparent".to_owned()),
+        Just("cookie".to_owned()),
+        hostile(),
     ];
     let value = prop_oneof![
-        Just("a^b".to_owned()), Just("x:99999".to_owned()), Just("[::1".to_owned()), Just("https,http".to_owned()),
-        "[ -~]{0,20}", hostile(),
+        Just("a^b".to_owned()),
+        Just("x:99999".to_owned()),
+        Just("[::1".to_owned()),
+        Just("https,http".to_owned()),
+        "[ -~]{0,20}",
+        hostile(),
     ];
     let body = prop_oneof![Just(String::new()), Just("YQ==".to_owned()), hostile()];
     (method, path, query, vec((name, value), 0..3), body, any::<bool>()).prop_map(
-        |(method, path, query, headers, body, base64)| Sent { method, path, query, headers, body, base64 },
+        |(method, path, query, headers, body, base64)| Sent {
+            method,
+            path,
+            query,
+            headers,
+            body,
+            base64,
+        },
     )
 }
 
 impl Sent {
     /// As the origin hands it on: REST APIs decode the query, the others do not.
     fn event(&self, shape: EventShape) -> Value {
-        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let headers: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let mut event = shape.event(&self.method, "", &headers);
         let path = event["rawPath"].as_str().map(|stage| format!("{stage}{}", self.path));
         match path {
@@ -258,9 +282,21 @@ impl Sent {
 
     /// As bytes, unless there is something in it that would end a line, or ask for more than an answer.
     fn http(&self) -> Option<Vec<u8>> {
-        let mut text = format!("{} {}?{} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path, self.query);
+        let mut text = format!(
+            "{} {}?{} HTTP/1.1\r\nconnection: close\r\n",
+            self.method, self.path, self.query
+        );
         for (name, value) in &self.headers {
-            if ["", "connection", "content-length", "expect", "transfer-encoding", "upgrade"].contains(&name.as_str()) {
+            if [
+                "",
+                "connection",
+                "content-length",
+                "expect",
+                "transfer-encoding",
+                "upgrade",
+            ]
+            .contains(&name.as_str())
+            {
                 return None;
             }
             text += &format!("{name}: {value}\r\n");
@@ -271,8 +307,11 @@ impl Sent {
         let lines = 3 + self.headers.len() - usize::from(self.headers.iter().any(|(name, _)| name == "host"));
         let is_plain = !self.base64 && text.split(['\r', '\n']).filter(|line| !line.is_empty()).count() == lines;
         let target = format!("{}{}", self.method, self.path);
-        let encoded = target.chars().all(|character| character.is_ascii_graphic() && character != '?' && character != '#');
-        (is_plain && encoded).then(|| format!("{text}content-length: {}\r\n\r\n{}", self.body.len(), self.body).into_bytes())
+        let encoded = target
+            .chars()
+            .all(|character| character.is_ascii_graphic() && character != '?' && character != '#');
+        (is_plain && encoded)
+            .then(|| format!("{text}content-length: {}\r\n\r\n{}", self.body.len(), self.body).into_bytes())
     }
 }
 
@@ -285,7 +324,9 @@ fn status(address: &str, request: &[u8]) -> u16 {
     let mut answer = Vec::new();
     let _ = connection.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    let status = answer
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3)?.parse().ok());
     status.unwrap_or_else(|| panic!("no answer to {:?}: {answer}", String::from_utf8_lossy(request)))
 }
 
@@ -305,11 +346,18 @@ async fn whatever_a_client_sends_lambda_answers_as_the_server_does_or_with_400()
         let code = answer.status.as_u16();
         *by_status.entry(code).or_insert(0) += 1;
         assert!([200, 400, 404, 405].contains(&code), "{sent:?}: {}", answer.text());
-        let expected = if code == 200 { "application/json" } else { "application/problem+json" };
+        let expected = if code == 200 {
+            "application/json"
+        } else {
+            "application/problem+json"
+        };
         assert_eq!(answer.headers["content-type"], expected, "{sent:?}");
         if let Some(request) = sent.http() {
             let by_server = status(&address, &request);
-            assert!(code == 400 || code == by_server || by_server == 400, "{code}, {by_server}: {sent:?}");
+            assert!(
+                code == 400 || code == by_server || by_server == 400,
+                "{code}, {by_server}: {sent:?}"
+            );
             compared += 1;
         }
     }

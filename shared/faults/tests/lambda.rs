@@ -18,7 +18,9 @@ fn function() -> Function {
 /// The lines of the log at ERROR that name this request.
 fn errors(lambda: &Server, request_id: &str) -> Vec<String> {
     let log = lambda.log();
-    let lines = log.lines().filter(|line| line.contains("\"ERROR\"") && line.contains(request_id));
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("\"ERROR\"") && line.contains(request_id));
     lines.map(str::to_owned).collect()
 }
 
@@ -37,7 +39,11 @@ async fn a_buffered_body_that_breaks_is_a_500_and_one_error_in_the_log() {
             assert!(!answer.text().contains("changed bytes"), "{}", answer.text());
             lambda.wait_for_line(&format!("\"status\":500,\"target\":\"access\""));
             let errors = errors(&lambda, &id);
-            assert!(!errors.is_empty() && (path == "/panics" || errors.len() == 1), "{}", lambda.log());
+            assert!(
+                !errors.is_empty() && (path == "/panics" || errors.len() == 1),
+                "{}",
+                lambda.log()
+            );
         }
     }
 }
@@ -50,18 +56,37 @@ async fn a_streamed_body_that_breaks_ends_with_the_error_trailers_and_no_error_i
         let event = EventShape::FunctionUrl.event("GET", path, &[("x-request-id", "mine")]);
         let mut posted = api.invoke(&event, Duration::from_secs(5)).await;
         let declared: Vec<_> = posted.headers.get_all("trailer").iter().collect();
-        assert_eq!(declared, ["lambda-runtime-function-error-type", "lambda-runtime-function-error-body"]);
+        assert_eq!(
+            declared,
+            [
+                "lambda-runtime-function-error-type",
+                "lambda-runtime-function-error-body"
+            ]
+        );
         let body = posted.rest().await;
-        assert!(body.ends_with(b"\0the first part"), "{}", String::from_utf8_lossy(&body));
+        assert!(
+            body.ends_with(b"\0the first part"),
+            "{}",
+            String::from_utf8_lossy(&body)
+        );
         let trailers = posted.trailers.as_ref().expect("the stream was told to break");
         assert_eq!(trailers["lambda-runtime-function-error-type"], error_type);
         assert_eq!(posted.stream_error().unwrap()["errorType"], error_type);
         assert!(!posted.stream_error().unwrap().to_string().contains("changed bytes"));
-        lambda.wait_for_line(if path == "/fails" { "changed bytes" } else { "a body panicked" });
+        lambda.wait_for_line(if path == "/fails" {
+            "changed bytes"
+        } else {
+            "a body panicked"
+        });
     }
     assert_eq!(errors(&lambda, "mine").len(), 1, "{}", lambda.log());
-    let whole = api.exchange(&EventShape::FunctionUrl.event("GET", "/health", &[])).await;
-    assert_eq!(whole.status, 200, "the next invocation, on a whole body without trailers");
+    let whole = api
+        .exchange(&EventShape::FunctionUrl.event("GET", "/health", &[]))
+        .await;
+    assert_eq!(
+        whole.status, 200,
+        "the next invocation, on a whole body without trailers"
+    );
     assert_eq!(api.connections(), 1);
 }
 
@@ -72,7 +97,11 @@ async fn bytes_that_are_no_text_reach_the_client_buffered_and_streamed() {
         let _lambda = function.on_lambda(&api);
         for shape in EventShape::ALL {
             let answer = api.exchange(&shape.event("GET", "/binary", &[])).await;
-            assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"\xff\x00\xfe"[..]), "{shape:?}");
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body[..]),
+                (200, &b"\xff\x00\xfe"[..]),
+                "{shape:?}"
+            );
         }
     }
 }
@@ -100,7 +129,9 @@ async fn a_runtime_api_that_answers_early_is_asked_for_the_next_invocation_at_on
     let api = HastyApi(TcpListener::bind("127.0.0.1:0").await.unwrap());
     let address = api.0.local_addr().unwrap().to_string();
     let function = function().with("STREAMED", "1").with("AWS_LAMBDA_RUNTIME_API", address);
-    let mut lambda = tokio::task::spawn_blocking(move || function.start_run(&[])).await.unwrap();
+    let mut lambda = tokio::task::spawn_blocking(move || function.start_run(&[]))
+        .await
+        .unwrap();
     let event = EventShape::FunctionUrl.event("GET", "/endless", &[]).to_string();
     let (head, mut connection) = api.request(None).await;
     assert!(head.contains("/next"), "{head}");
@@ -110,15 +141,25 @@ async fn a_runtime_api_that_answers_early_is_asked_for_the_next_invocation_at_on
     );
     connection.write_all(next.as_bytes()).await.unwrap();
     let (head, mut connection) = api.request(Some(connection)).await;
-    assert!(head.contains("/1/response") && head.contains("transfer-encoding: chunked"), "{head}");
-    connection.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    assert!(
+        head.contains("/1/response") && head.contains("transfer-encoding: chunked"),
+        "{head}"
+    );
+    connection
+        .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+        .await
+        .unwrap();
     let start = Instant::now();
-    let (head, _next) = timeout(Duration::from_secs(2), api.request(None)).await.expect("it asks for the next");
+    let (head, _next) = timeout(Duration::from_secs(2), api.request(None))
+        .await
+        .expect("it asks for the next");
     assert!(head.contains("/next"), "{head}");
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     // The fault struck: the response had not ended, and its connection has been given up.
     let mut rest = Vec::new();
-    let _ = timeout(Duration::from_secs(1), connection.read_to_end(&mut rest)).await.expect("it is closed");
+    let _ = timeout(Duration::from_secs(1), connection.read_to_end(&mut rest))
+        .await
+        .expect("it is closed");
     assert!(!rest.ends_with(b"0\r\n\r\n"), "the response had ended");
     lambda.kill().unwrap();
     lambda.wait().unwrap();
@@ -130,5 +171,9 @@ async fn an_event_that_is_not_http_is_an_invocation_error_for_a_streaming_functi
     let _lambda = function().with("STREAMED", "1").on_lambda(&api);
     let mut posted = api.invoke(&json!({"Records": []}), Duration::from_secs(2)).await;
     assert!(posted.error);
-    assert!(String::from_utf8(posted.rest().await).unwrap().contains("UnsupportedEvent"));
+    assert!(
+        String::from_utf8(posted.rest().await)
+            .unwrap()
+            .contains("UnsupportedEvent")
+    );
 }

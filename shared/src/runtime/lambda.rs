@@ -68,7 +68,9 @@ pub async fn serve(settings: Settings, entrance: Entrance, responses: Responses)
         let entrance = entrance.clone();
         async move {
             let event: Option<Event> = serde_json::from_slice(&invocation.event).ok();
-            let (event, origin) = event.and_then(|event| event.origin().map(|origin| (event, origin))).ok_or(UNSUPPORTED)?;
+            let (event, origin) = event
+                .and_then(|event| event.origin().map(|origin| (event, origin)))
+                .ok_or(UNSUPPORTED)?;
             let response = answer(entrance, event, &invocation).await;
             match responses {
                 Responses::Buffered => buffered(origin, response).await,
@@ -114,7 +116,10 @@ const UNSUPPORTED: Failure = Failure::new(
      Load Balancers",
 );
 const PANIC: Failure = Failure::new("Panic", "the function panicked; its log has the cause");
-const BROKEN_BODY: Failure = Failure::new("BrokenBody", "the body of the response failed; the function's log has the cause");
+const BROKEN_BODY: Failure = Failure::new(
+    "BrokenBody",
+    "the body of the response failed; the function's log has the cause",
+);
 
 /// Tells the platform why this process will not start. Does nothing outside Lambda.
 pub async fn report_init_error(env: &Env, message: &str) {

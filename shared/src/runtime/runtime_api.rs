@@ -152,7 +152,8 @@ impl RuntimeApi {
     /// The API is gone, or does not take the report.
     pub async fn init_error(&mut self, failure: &Failure) -> Result<(), BoxError> {
         let request = Request::post("/init/error").header(ERROR_TYPE, failure.error_type);
-        self.post(request.body(Full::from(failure.json()).boxed_unsync())?).await
+        self.post(request.body(Full::from(failure.json()).boxed_unsync())?)
+            .await
     }
 
     async fn post(&mut self, request: Request<ApiBody>) -> Result<(), BoxError> {

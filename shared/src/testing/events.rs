@@ -122,7 +122,11 @@ fn parameters(query: &str, decode: fn(&str) -> String) -> Value {
         let values = parameters.entry(decode(name)).or_insert_with(|| json!([]));
         values.as_array_mut().expect("it is a list").push(decode(value).into());
     }
-    if parameters.is_empty() { Value::Null } else { parameters.into() }
+    if parameters.is_empty() {
+        Value::Null
+    } else {
+        parameters.into()
+    }
 }
 
 /// The last value of each name.
@@ -131,6 +135,8 @@ fn last(parameters: &Value) -> Value {
         return Value::Null;
     };
     let last = |values: &Value| values.as_array().and_then(|values| values.last()).cloned();
-    let pairs = parameters.iter().map(|(name, values)| (name.clone(), last(values).unwrap_or_default()));
+    let pairs = parameters
+        .iter()
+        .map(|(name, values)| (name.clone(), last(values).unwrap_or_default()));
     Value::Object(pairs.collect())
 }

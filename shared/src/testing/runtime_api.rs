@@ -203,7 +203,11 @@ impl Posted {
         if self.is_streamed() {
             let prelude = body.windows(8).position(|window| window == [0; 8]);
             let at = prelude.expect("a stream begins with its prelude");
-            assert!(self.trailers.is_none(), "a stream that broke: {:?}", self.stream_error());
+            assert!(
+                self.trailers.is_none(),
+                "a stream that broke: {:?}",
+                self.stream_error()
+            );
             decoded(&body[..at], body[at + 8..].to_vec())
         } else {
             let answer: Value = serde_json::from_slice(&body).expect("a buffered answer is JSON");
@@ -241,7 +245,10 @@ fn decoded(json: &[u8], body: Vec<u8>) -> Exchange {
 
 async fn init_error(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let error: Value = serde_json::from_slice(&body).expect("an error is JSON");
-    assert_eq!(headers["lambda-runtime-function-error-type"], *error["errorType"].as_str().expect("text"));
+    assert_eq!(
+        headers["lambda-runtime-function-error-type"],
+        *error["errorType"].as_str().expect("text")
+    );
     api.init_errors.lock().expect("no handler panics").push(error);
     StatusCode::ACCEPTED
 }

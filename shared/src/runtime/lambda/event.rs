@@ -148,7 +148,10 @@ impl Event {
             headers.try_append(name, value).ok()?;
         }
         if let Some(cookies) = self.cookies.as_ref().filter(|cookies| !cookies.is_empty()) {
-            headers.insert(header::COOKIE, HeaderValue::from_bytes(cookies.join("; ").as_bytes()).ok()?);
+            headers.insert(
+                header::COOKIE,
+                HeaderValue::from_bytes(cookies.join("; ").as_bytes()).ok()?,
+            );
         }
         Some(headers)
     }
@@ -168,9 +171,13 @@ fn pairs<'a>(
     many: &'a Option<BTreeMap<String, Vec<String>>>,
     single: &'a Option<BTreeMap<String, String>>,
 ) -> impl Iterator<Item = (&'a String, &'a String)> {
-    let single = single.iter().filter(|_| many.as_ref().is_none_or(BTreeMap::is_empty)).flatten();
+    let single = single
+        .iter()
+        .filter(|_| many.as_ref().is_none_or(BTreeMap::is_empty))
+        .flatten();
     let many = many.iter().flatten();
-    many.flat_map(|(name, values)| values.iter().map(move |value| (name, value))).chain(single)
+    many.flat_map(|(name, values)| values.iter().map(move |value| (name, value)))
+        .chain(single)
 }
 
 /// The path below its stage, where it stands before the path.

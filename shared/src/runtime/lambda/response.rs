@@ -101,7 +101,10 @@ fn headers(parts: &response::Parts) -> Headers<'_> {
 }
 
 fn join(headers: Headers<'_>) -> BTreeMap<&str, String> {
-    headers.into_iter().map(|(name, values)| (name, values.join(", "))).collect()
+    headers
+        .into_iter()
+        .map(|(name, values)| (name, values.join(", ")))
+        .collect()
 }
 
 /// JSON has no bytes: what is not UTF-8 is read as ISO 8859-1, which HTTP/1.0 had (RFC 9110, 5.5).
@@ -136,10 +139,7 @@ mod tests {
         let v2 = written(Origin::HttpApi);
         assert_eq!(v2["headers"], json!({"vary": "accept, origin"}));
         assert_eq!(v2["cookies"], json!(["a=1", "b=2"]));
-        assert_eq!(
-            (&v2["body"], &v2["isBase64Encoded"]),
-            (&json!("text"), &json!(false))
-        );
+        assert_eq!((&v2["body"], &v2["isBase64Encoded"]), (&json!("text"), &json!(false)));
         let many = json!({"vary": ["accept", "origin"], "set-cookie": ["a=1", "b=2"]});
         let v1 = written(Origin::RestApi);
         assert_eq!((&v1["multiValueHeaders"], v1.get("headers")), (&many, None));
