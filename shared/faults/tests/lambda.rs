@@ -12,7 +12,7 @@ use tokio::{
 };
 
 fn function() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_faults-broken-body"))
+    Function::new(env!("CARGO_BIN_EXE_faults-broken"))
 }
 
 /// The lines of the log at ERROR that name this request.
@@ -124,6 +124,17 @@ impl HastyApi {
     }
 }
 
+/// Hands out an event.
+async fn answer_next(mut connection: TcpStream, path: &str) -> TcpStream {
+    let event = EventShape::FunctionUrl.event("GET", path, &[]).to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 1\r\ncontent-length: {}\r\n\r\n",
+        event.len()
+    );
+    connection.write_all((head + &event).as_bytes()).await.unwrap();
+    connection
+}
+
 #[tokio::test]
 async fn a_runtime_api_that_answers_early_is_asked_for_the_next_invocation_at_once() {
     let api = HastyApi(TcpListener::bind("127.0.0.1:0").await.unwrap());
@@ -132,14 +143,9 @@ async fn a_runtime_api_that_answers_early_is_asked_for_the_next_invocation_at_on
     let mut lambda = tokio::task::spawn_blocking(move || function.start_run(&[]))
         .await
         .unwrap();
-    let event = EventShape::FunctionUrl.event("GET", "/endless", &[]).to_string();
-    let (head, mut connection) = api.request(None).await;
+    let (head, connection) = api.request(None).await;
     assert!(head.contains("/next"), "{head}");
-    let next = format!(
-        "HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 1\r\ncontent-length: {}\r\n\r\n{event}",
-        event.len()
-    );
-    connection.write_all(next.as_bytes()).await.unwrap();
+    let connection = answer_next(connection, "/endless").await;
     let (head, mut connection) = api.request(Some(connection)).await;
     assert!(
         head.contains("/1/response") && head.contains("transfer-encoding: chunked"),
@@ -176,4 +182,39 @@ async fn an_event_that_is_not_http_is_an_invocation_error_for_a_streaming_functi
             .unwrap()
             .contains("UnsupportedEvent")
     );
+}
+
+/// Lambda freezes a process that asks for the next invocation; SIGKILL stands for that.
+#[tokio::test]
+async fn every_record_is_written_before_the_next_invocation_is_asked_for() {
+    for round in 0..20 {
+        let api = HastyApi(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let address = api.0.local_addr().unwrap().to_string();
+        let function = function().with("AWS_LAMBDA_RUNTIME_API", address);
+        let mut lambda = tokio::task::spawn_blocking(move || function.start_run(&[]))
+            .await
+            .unwrap();
+        let (_, connection) = api.request(None).await;
+        let connection = answer_next(connection, "/nothing").await;
+        let (head, mut posted) = api.request(Some(connection)).await;
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .unwrap();
+        posted.read_exact(&mut vec![0; length.parse().unwrap()]).await.unwrap();
+        posted
+            .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        let (head, _frozen) = api.request(Some(posted)).await;
+        lambda.kill().unwrap();
+        assert!(head.contains("/next"), "{head}");
+        let log = tokio::task::spawn_blocking(move || lambda.wait_with_output())
+            .await
+            .unwrap()
+            .unwrap()
+            .stderr;
+        let log = String::from_utf8(log).unwrap();
+        assert!(log.contains("\"path\":\"/nothing\""), "round {round}: {log}");
+    }
 }

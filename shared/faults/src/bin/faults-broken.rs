@@ -1,19 +1,32 @@
-//! A function whose responses break: for tests of what their clients see.
+//! A function that breaks in every way that a function can: for tests of what its clients and its log see.
 
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use shared::{
+    config::Env,
     health::process,
     runtime::{self, Outcome, Responses, Service},
 };
 use std::{future::pending, io, process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
-    runtime::serve(|env| Service {
+    runtime::serve(|env| {
+        assert!(env.text("BROKEN_START").is_none(), "{HOSTILE}");
+        service(env)
+    })
+}
+
+/// What no line of a log may hold as it is.
+const HOSTILE: &str = "one\n2026-01-01T00:00:00Z ERROR forged: two\r\u{1b}[2J\u{85}\u{2028}\u{202e}three";
+
+fn service(env: &Env) -> Service {
+    Service {
         router: Router::new()
             .route("/fails", get(async || body(|| Err(io::Error::other("changed bytes")))))
             .route("/panics", get(async || body(|| panic!("a body panicked"))))
+            .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
+            .route("/log", get(log))
             .route("/binary", get(async || Body::from(&b"\xff\x00\xfe"[..])))
             .route("/endless", get(async || Body::from_stream(endless())))
             .route("/health", process::alive()),
@@ -27,7 +40,11 @@ fn main() -> ExitCode {
             println!("the check has begun");
             pending::<Outcome>().await
         }),
-    })
+    }
+}
+
+async fn log() {
+    tracing::info!(debug = HOSTILE, display = %HOSTILE, "{HOSTILE}");
 }
 
 /// Some content, then `end`.
