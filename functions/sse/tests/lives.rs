@@ -57,6 +57,26 @@ async fn on_lambda_beats_arrive_one_by_one_and_the_stream_ends_before_the_deadli
 }
 
 #[tokio::test]
+async fn on_lambda_a_signal_ends_an_open_stream_between_two_events_and_then_the_process() {
+    let api = FakeRuntimeApi::start().await;
+    let mut lambda = beating("50ms").on_lambda(&api);
+    let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
+    let mut posted = api.invoke(&event, Duration::from_secs(60)).await;
+    posted.head().await;
+    lambda.signal("TERM");
+    let start = Instant::now();
+    let rest = posted.rest().await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(rest.is_empty() || rest.ends_with(b"data: ping\n\n"), "cut inside an event");
+    assert!(posted.trailers.is_none());
+    while lambda.is_running() {
+        assert!(start.elapsed() < Duration::from_secs(2), "still running");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(lambda.exit_code(Duration::ZERO), Some(0));
+}
+
+#[tokio::test]
 async fn the_prelude_and_its_separator_are_chunks_of_their_own() {
     let api = FakeRuntimeApi::start().await;
     let _lambda = sse().on_lambda(&api);

@@ -45,20 +45,21 @@ pub fn catch() {
     });
 }
 
-/// Cancels `stop` at the first SIGTERM or SIGINT, also one that came since [`catch`]. Whoever calls this ends by itself then.
-pub fn stop_on_signal(stop: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+/// Cancelled at the first SIGTERM or SIGINT, also one that came since [`catch`]. Whoever takes this ends by itself then.
+pub fn stop() -> CancellationToken {
     DRAINS.store(true, Ordering::Relaxed);
     catch();
-    async move {
-        STOP.cancelled().await;
-        tracing::info!("draining");
-        stop.cancel();
-    }
+    STOP.clone()
 }
 
-/// Cancelled at the first signal.
-pub fn stop() -> CancellationToken {
-    STOP.clone()
+/// Cancels `token` when [`stop`] is.
+pub fn stop_on_signal(token: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+    let stop = stop();
+    async move {
+        stop.cancelled().await;
+        tracing::info!("draining");
+        token.cancel();
+    }
 }
 
 /// Waits for a signal that the life itself does not wait for.
