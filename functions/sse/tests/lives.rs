@@ -67,7 +67,10 @@ async fn on_lambda_a_signal_ends_an_open_stream_between_two_events_and_then_the_
     let start = Instant::now();
     let rest = posted.rest().await;
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    assert!(rest.is_empty() || rest.ends_with(b"data: ping\n\n"), "cut inside an event");
+    assert!(
+        rest.is_empty() || rest.ends_with(b"data: ping\n\n"),
+        "cut inside an event"
+    );
     assert!(posted.trailers.is_none());
     while lambda.is_running() {
         assert!(start.elapsed() < Duration::from_secs(2), "still running");

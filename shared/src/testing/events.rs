@@ -72,13 +72,14 @@ fn payload_v1(method: &str, path: &str, query: &str, headers: Map<String, Value>
         .map(|(name, value)| (name.clone(), json!([value])))
         .collect();
     let query = parameters(query, |text| percent_decode_str(text).decode_utf8_lossy().into_owned());
+    let query = Some(query).filter(|query| !query.is_empty());
     json!({
         "resource": "/{proxy+}",
         "path": path,
         "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": many,
-        "queryStringParameters": last(&query),
+        "queryStringParameters": query.as_ref().map(last),
         "multiValueQueryStringParameters": query,
         "pathParameters": {"proxy": path.trim_start_matches('/')},
         "stageVariables": null,
@@ -114,29 +115,22 @@ fn load_balancer(method: &str, path: &str, query: &str, headers: Map<String, Val
     })
 }
 
-/// Each name of a query with its values, decoded where the origin does that; null where there is no query.
-fn parameters(query: &str, decode: fn(&str) -> String) -> Value {
+/// Each name of a query with its values, decoded where the origin does that.
+fn parameters(query: &str, decode: fn(&str) -> String) -> Map<String, Value> {
     let mut parameters = Map::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let values = parameters.entry(decode(name)).or_insert_with(|| json!([]));
         values.as_array_mut().expect("it is a list").push(decode(value).into());
     }
-    if parameters.is_empty() {
-        Value::Null
-    } else {
-        parameters.into()
-    }
+    parameters
 }
 
 /// The last value of each name.
-fn last(parameters: &Value) -> Value {
-    let Some(parameters) = parameters.as_object() else {
-        return Value::Null;
-    };
+fn last(parameters: &Map<String, Value>) -> Map<String, Value> {
     let last = |values: &Value| values.as_array().and_then(|values| values.last()).cloned();
-    let pairs = parameters
-        .iter()
-        .map(|(name, values)| (name.clone(), last(values).unwrap_or_default()));
-    Value::Object(pairs.collect())
+    let pairs = parameters.iter();
+    pairs
+        .map(|(name, values)| (name.clone(), last(values).unwrap_or_default()))
+        .collect()
 }

@@ -71,9 +71,15 @@ fn the_stage_of_an_http_api_is_left_out_where_it_stands() {
 #[test]
 fn a_query_reaches_the_route_as_the_client_wrote_it() {
     for shape in EventShape::ALL {
-        let uri = uri(shape, "/health?a=%22%3C&b=1&b=%26%3D%2B%20").unwrap();
-        assert_eq!(uri, "/health?a=%22%3C&b=1&b=%26%3D%2B%20", "{shape:?}");
+        let uri = uri(shape, "/health?a=%22%3C&b=%26%3D%2B%20").unwrap();
+        assert_eq!(uri, "/health?a=%22%3C&b=%26%3D%2B%20", "{shape:?}");
     }
+    for shape in [EventShape::FunctionUrl, EventShape::HttpApi, EventShape::RestApi] {
+        assert_eq!(uri(shape, "/?a=1&a=2").as_deref(), Some("/?a=1&a=2"), "{shape:?}");
+    }
+    let many = json!({"queryStringParameters": null, "multiValueQueryStringParameters": {"a": ["1", "%202"]}});
+    let request = get(EventShape::LoadBalancer, "/", many).unwrap();
+    assert_eq!(request.uri().query(), Some("a=1&a=%202"));
     let single = json!({"multiValueQueryStringParameters": null, "queryStringParameters": {"a": "1 2"}});
     let request = get(EventShape::RestApi, "/", single).unwrap();
     assert_eq!(request.uri().query(), Some("a=1%202"));
