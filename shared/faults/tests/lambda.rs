@@ -29,7 +29,7 @@ async fn a_buffered_body_that_breaks_is_a_500_and_one_error_in_the_log() {
     let api = FakeRuntimeApi::start().await;
     let mut lambda = function().on_lambda(&api);
     for shape in EventShape::ALL {
-        for path in ["/fails", "/panics"] {
+        for path in ["/fails", "/panics", "/short"] {
             let id = format!("{shape:?}{path}");
             let answer = api.exchange(&shape.event("GET", path, &[("x-request-id", &id)])).await;
             assert_eq!(answer.status, 500, "{id}");

@@ -4,12 +4,13 @@
 //! takes 40 ms there, while the kernel waits for an acknowledgement (Nagle's algorithm). Source of the protocol:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
 
+mod answer;
 mod event;
 mod response;
 
 use super::{
     Entrance, Format, Job, Responses,
-    runtime_api::{Answer, BoxError, Failure, Invocation, REQUEST_ID, RuntimeApi, error_trailers},
+    runtime_api::{Answer, BoxError, Failure, Invocation, REQUEST_ID, RuntimeApi},
     signals,
 };
 use crate::{
@@ -18,21 +19,13 @@ use crate::{
     problem::Problem,
     telemetry::{self, XRAY},
 };
-use axum::{
-    Router,
-    body::Body,
-    http::HeaderValue,
-    middleware::map_response,
-    response::{IntoResponse, Response},
-};
-use bytes::Bytes;
+pub use answer::in_one_piece;
+use answer::{buffered, streamed};
+use axum::{http::HeaderValue, response::Response};
 use event::{Event, Origin};
-use futures_util::{FutureExt, Stream, StreamExt, future, stream};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::{Request, body::Frame};
-use response::ProxyResponse;
+use futures_util::{FutureExt, future};
+use hyper::Request;
 use std::{
-    convert::Infallible,
     panic::AssertUnwindSafe,
     process::ExitCode,
     rc::Rc,
@@ -116,10 +109,6 @@ const UNSUPPORTED: Failure = Failure::new(
      Load Balancers",
 );
 const PANIC: Failure = Failure::new("Panic", "the function panicked; its log has the cause");
-const BROKEN_BODY: Failure = Failure::new(
-    "BrokenBody",
-    "the body of the response failed; the function's log has the cause",
-);
 
 /// Tells the platform why this process will not start. Does nothing outside Lambda.
 pub async fn report_init_error(env: &Env, message: &str) {
@@ -132,21 +121,6 @@ pub async fn report_init_error(env: &Env, message: &str) {
     };
     // Where the platform does not take it, the log and the exit code have to do.
     let _ = timeout(INIT_ERROR_TIMEOUT, RuntimeApi::new(&api).init_error(&failure)).await;
-}
-
-/// The routes with every response in one piece, so that a body that fails is answered as an error and not as what was read
-/// of it.
-pub fn in_one_piece(router: Router) -> Router {
-    router.layer(map_response(async |response: Response| {
-        let (parts, body) = response.into_parts();
-        match body.collect().await {
-            Ok(body) => Response::from_parts(parts, body.to_bytes().into()),
-            Err(error) => {
-                tracing::error!(%error, "the body of a response failed");
-                Problem::Internal.into_response()
-            }
-        }
-    }))
 }
 
 impl Invocation {
@@ -181,49 +155,6 @@ async fn answer(entrance: Entrance, event: Event, invocation: &Invocation) -> Re
         None => Entrance::refusing(Problem::Malformed),
     };
     entrance.answer(request, invocation.id(), invocation.lifetime()).await
-}
-
-async fn buffered(origin: Origin, response: Response) -> Result<Answer, Failure> {
-    let (parts, body) = response.into_parts();
-    // The routes answer in one piece already; anything else is not worth more than an invocation error.
-    let body = body.collect().await.map_err(|_| BROKEN_BODY)?.to_bytes();
-    let response = serde_json::to_vec(&ProxyResponse::new(origin, &parts, &body)).expect("text and numbers");
-    Ok(Answer::Buffered(response.into()))
-}
-
-/// The status and headers as a JSON prelude, eight NULs, then the body as it comes.
-fn streamed(response: Response) -> Answer {
-    let (parts, body) = response.into_parts();
-    let prelude = serde_json::to_vec(&ProxyResponse::prelude(&parts)).expect("text and numbers");
-    // Chunks of their own: cargo-lambda's emulator tells prelude and separator apart by that.
-    let prelude = [Bytes::from(prelude), Bytes::from_static(&[0; 8])].map(Frame::data);
-    let request_id = parts.headers.get("x-request-id").cloned();
-    let frames = stream::iter(prelude).chain(frames(body, request_id));
-    Answer::Streamed(StreamBody::new(frames.map(Ok::<_, Infallible>)).boxed_unsync())
-}
-
-/// The frames of a body. One that fails ends with the trailers that let the platform break the client's stream: an error as
-/// text would reach the client as content.
-fn frames(body: Body, request_id: Option<HeaderValue>) -> impl Stream<Item = Frame<Bytes>> + Send {
-    stream::unfold(Some(body), move |body| {
-        let request_id = request_id.clone();
-        async move {
-            let mut body = body?;
-            let failure = match AssertUnwindSafe(body.frame()).catch_unwind().await {
-                Ok(None) => return None,
-                Ok(Some(Ok(frame))) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    return Some((Frame::data(data), Some(body)));
-                }
-                Ok(Some(Err(error))) => {
-                    tracing::error!(?request_id, %error, "the body of a response failed");
-                    BROKEN_BODY
-                }
-                Err(_panic) => PANIC,
-            };
-            Some((Frame::trailers(error_trailers(&failure)), None))
-        }
-    })
 }
 
 /// Polls with as many workers as the platform may send invocations at once, each on a connection of its own, until

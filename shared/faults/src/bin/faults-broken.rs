@@ -1,6 +1,6 @@
 //! A function that breaks in every way that a function can: for tests of what its clients and its log see.
 
-use axum::{Router, body::Body, routing::get};
+use axum::{Router, body::Body, http::header::CONTENT_LENGTH, routing::get};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use shared::{
@@ -25,6 +25,10 @@ fn service(env: &Env) -> Service {
         router: Router::new()
             .route("/fails", get(async || body(|| Err(io::Error::other("changed bytes")))))
             .route("/panics", get(async || body(|| panic!("a body panicked"))))
+            .route(
+                "/short",
+                get(async || ([(CONTENT_LENGTH, "20")], body(|| Ok(Bytes::new())))),
+            )
             .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
             .route("/log", get(log))
             .route("/binary", get(async || Body::from(&b"\xff\x00\xfe"[..])))

@@ -34,6 +34,8 @@ pub enum Origin {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
+    /// Only events for Lambda authorizers have one, which look like HTTP otherwise.
+    r#type: Option<IgnoredAny>,
     request_context: RequestContext,
     http_method: Option<String>,
     raw_path: Option<String>,
@@ -82,8 +84,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl Event {
-    /// What sent the event; `None` where that speaks no HTTP, such as a queue or a WebSocket.
+    /// What sent the event; `None` where that speaks no HTTP, such as a queue, a WebSocket or an authorizer.
     pub fn origin(&self) -> Option<Origin> {
+        if self.r#type.is_some() {
+            return None;
+        }
         let context = &self.request_context;
         if context.http.is_some() && self.raw_path.is_some() {
             return Some(Origin::HttpApi);

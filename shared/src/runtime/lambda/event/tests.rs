@@ -33,6 +33,12 @@ fn each_shape_is_told_by_what_it_alone_has() {
     });
     let event: Event = serde_json::from_value(web_socket).unwrap();
     assert_eq!(event.origin(), None);
+    for shape in EventShape::ALL {
+        let mut for_an_authorizer = shape.event("GET", "/", &[]);
+        for_an_authorizer["type"] = json!("REQUEST");
+        let event: Event = serde_json::from_value(for_an_authorizer).unwrap();
+        assert_eq!(event.origin(), None);
+    }
 }
 
 #[test]
