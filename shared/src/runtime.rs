@@ -22,6 +22,7 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use entrance::Entrance;
@@ -106,7 +107,7 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
             } else if let Some(settings) = lambda {
                 lambda::serve(settings, entrance, service.responses).await
             } else if check {
-                finish(service.check.await)
+                finish(service.check.await).await
             } else {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
                 listen(address, entrance, service.responses).await
@@ -134,7 +135,7 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
         async move {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
-                None => finish(job(arguments(), format).await),
+                None => finish(job(arguments(), format).await).await,
             }
         }
     })
@@ -208,12 +209,26 @@ async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -
     ExitCode::SUCCESS
 }
 
-fn finish(outcome: Outcome) -> ExitCode {
-    let written = writeln!(stdout(), "{}", outcome.report);
-    if let Err(error) = &written {
-        tracing::error!(%error, report = outcome.report, "the report cannot be written");
+/// Writes the report. A reader of standard output who stops does not keep a signal from ending the process.
+async fn finish(outcome: Outcome) -> ExitCode {
+    let report = outcome.report.clone();
+    let write = tokio::task::spawn_blocking(move || writeln!(stdout(), "{report}"));
+    let stop = signals::stop();
+    let given_up = async {
+        stop.cancelled().await;
+        sleep(FLUSH_TIMEOUT).await;
+    };
+    let written = tokio::select! {
+        written = write => written.is_ok_and(|written| written.is_ok()),
+        () = given_up => false,
+    };
+    if !written {
+        tracing::error!(
+            report = outcome.report,
+            "the report cannot be written to standard output"
+        );
     }
-    if outcome.success && written.is_ok() {
+    if outcome.success && written {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -16,6 +16,7 @@ use std::{
     io::{IsTerminal, stderr},
     panic::{PanicHookInfo, set_hook},
     sync::Arc,
+    time::Duration,
 };
 use tracing::{
     Event, Level, Metadata, Subscriber,
@@ -30,6 +31,9 @@ pub use writer::flush;
 /// The target of records about the process itself, which are written at every level of logging: panics, invalid settings,
 /// lost records.
 pub const PROCESS: &str = "process";
+
+/// How long a panic waits for its record to be written.
+const PANIC_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What every log record of a request names.
 #[derive(Clone, Debug)]
@@ -115,6 +119,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     tracing::error!(target: PROCESS, location, backtrace, "panicked: {message}");
+    // A panic during another one aborts the process.
+    flush(PANIC_FLUSH_TIMEOUT);
 }
 
 fn json(env: &Env) -> Format {

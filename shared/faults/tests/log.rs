@@ -172,14 +172,22 @@ async fn a_panic_is_a_record_of_its_request_at_every_level_of_logging() {
 
 #[test]
 fn a_panic_that_ends_the_process_is_its_last_record() {
-    let output = broken().with("BROKEN_START", "1").run(&[]);
-    assert_eq!(output.status.code(), Some(101));
-    let log = String::from_utf8(output.stderr).unwrap();
-    let record: Value = serde_json::from_str(log.trim()).unwrap_or_else(|_| panic!("not one record: {log}"));
-    assert!(
-        record["message"].as_str().unwrap().starts_with("panicked: "),
-        "{record}"
-    );
+    // The second one aborts.
+    for (start, code) in [("once", Some(101)), ("twice", None)] {
+        let output = broken().with("BROKEN_START", start).run(&[]);
+        assert_eq!(output.status.code(), code);
+        let log = String::from_utf8(output.stderr).unwrap();
+        let records = log
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .map(|line| serde_json::from_str(line).unwrap());
+        let records: Vec<Value> = records.collect();
+        assert!(
+            records[0]["message"].as_str().unwrap().starts_with("panicked: one\n"),
+            "{log}"
+        );
+        assert_eq!(start == "twice", log.contains("the second panic"), "{log}");
+    }
 }
 
 #[test]

@@ -5,7 +5,9 @@
 
 use shared::testing::{Client, Function, Server};
 use std::{
+    io::Write,
     net::TcpStream,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -48,6 +50,29 @@ fn a_signal_ends_a_check_with_1_and_one_sentence() {
         let line = check.wait_for_line("stopped by a signal");
         assert_eq!(check.log().trim(), format!("the check has begun\n{line}"));
     }
+}
+
+#[test]
+fn a_report_that_nobody_reads_does_not_keep_a_signal_from_ending_a_check() {
+    const CAPACITY: usize = 64 * 1024;
+    let (_unread, mut full) = std::io::pipe().unwrap();
+    full.write_all(&[b' '; CAPACITY]).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_faults-health"))
+        .arg("check")
+        .env_clear()
+        .stdout(full)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(check.try_wait().unwrap().is_none(), "the pipe had room");
+    shared::testing::signal(check.id(), "TERM");
+    let start = Instant::now();
+    while check.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(3), "still running");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(check.wait().unwrap().code(), Some(1));
 }
 
 const FIRST_OF_ITS_CONTAINER: [&str; 6] = [

@@ -12,7 +12,9 @@ use std::{future::pending, io, process::ExitCode, time::Duration};
 
 fn main() -> ExitCode {
     runtime::serve(|env| {
-        assert!(env.text("BROKEN_START").is_none(), "{HOSTILE}");
+        let start = env.text("BROKEN_START");
+        let _panics = (start.as_deref() == Some("twice")).then(|| PanicsWhenDropped);
+        assert!(start.is_none(), "{HOSTILE}");
         service(env)
     })
 }
@@ -44,6 +46,14 @@ fn service(env: &Env) -> Service {
             println!("the check has begun");
             pending::<Outcome>().await
         }),
+    }
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("the second panic");
     }
 }
 
