@@ -105,8 +105,8 @@ impl Event {
     /// Writes the event into a request. `None` where a part of it is not HTTP: the request has what was read until then.
     pub fn read_into(self, request: &mut Request<Body>) -> Option<()> {
         *request.headers_mut() = self.request_headers()?;
-        *request.uri_mut() = self.uri()?;
         *request.method_mut() = Method::from_bytes(self.method().as_bytes()).ok()?;
+        *request.uri_mut() = self.uri()?;
         *request.body_mut() = self.body()?;
         Some(())
     }
