@@ -1,7 +1,11 @@
 //! A function that breaks in every way that a function can: for tests of what its clients and its log see.
 
-use axum::{Router, body::Body, http::header::CONTENT_LENGTH, routing::get};
-use bytes::Bytes;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::header::CONTENT_LENGTH,
+    routing::get,
+};
 use futures_util::{StreamExt, stream};
 use shared::{
     config::Env,
