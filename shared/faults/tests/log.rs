@@ -116,6 +116,16 @@ async fn with_a_reader_no_record_is_lost_and_the_last_ones_come_before_the_end()
 }
 
 #[tokio::test]
+async fn a_burst_of_records_waits_for_its_reader_and_loses_none() {
+    let mut server = broken().serve();
+    assert_eq!(Client::http1().get(&format!("{}/burst", server.url)).await.status, 200);
+    server.signal("TERM");
+    assert_eq!(server.exit_code(Duration::from_secs(9)), Some(0));
+    server.wait_for_line("draining");
+    assert_eq!(server.log().matches("\"burst\"").count(), 20_000);
+}
+
+#[tokio::test]
 async fn nothing_in_a_record_forges_a_line_or_commands_a_terminal() {
     for format in ["text", "json"] {
         let port = free_port();

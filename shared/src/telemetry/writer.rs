@@ -14,6 +14,8 @@ use std::{
 
 /// How many bytes of records wait at most, beside those that are being written.
 const MAX_WAITING: usize = 256 * 1024;
+/// How long a record waits for room. A reader that is only slow makes some; one that stopped is waited for once.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// The thread writes, and formats one kind of record.
 const STACK: usize = 128 * 1024;
 const THREAD: &str = "log";
@@ -23,6 +25,7 @@ const RETRY: Duration = Duration::from_millis(10);
 static QUEUE: Mutex<Queue> = Mutex::new(Queue {
     waiting: Vec::new(),
     dropped: 0,
+    stuck: false,
     writing: false,
     has_thread: false,
 });
@@ -33,18 +36,27 @@ struct Queue {
     waiting: Vec<u8>,
     /// Records that had no room since the last one that tells their number.
     dropped: u64,
+    /// A record has waited for room in vain since the last batch was written.
+    stuck: bool,
     writing: bool,
     has_thread: bool,
 }
 
 /// Queues one line, or counts it as dropped where too many wait already.
 pub fn write(line: &str) {
+    let full = |queue: &mut Queue| !queue.waiting.is_empty() && queue.waiting.len() + line.len() > MAX_WAITING;
     let mut queue = lock();
-    let full = !queue.waiting.is_empty() && queue.waiting.len() + line.len() > MAX_WAITING;
     // The one record that tells what was dropped has room.
-    if full && thread::current().name() != Some(THREAD) {
-        queue.dropped += 1;
-        return;
+    if full(&mut queue) && thread::current().name() != Some(THREAD) {
+        if !queue.stuck {
+            let waited = CHANGED.wait_timeout_while(queue, PATIENCE, full);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            queue.stuck = full(&mut queue);
+        }
+        if full(&mut queue) {
+            queue.dropped += 1;
+            return;
+        }
     }
     queue.waiting.extend_from_slice(line.as_bytes());
     if !queue.has_thread {
@@ -68,12 +80,15 @@ fn run() {
         let (lines, dropped) = (mem::take(&mut queue.waiting), mem::take(&mut queue.dropped));
         queue.writing = true;
         drop(queue);
+        CHANGED.notify_all();
         // One by one: short writes to a pipe are not mixed with those of other processes (pipe(7), PIPE_BUF).
         lines.split_inclusive(|byte| *byte == b'\n').for_each(write_out);
         if dropped > 0 {
             tracing::warn!(target: PROCESS, dropped, "log records were lost: nobody read standard error");
         }
-        lock().writing = false;
+        let mut queue = lock();
+        (queue.writing, queue.stuck) = (false, false);
+        drop(queue);
         CHANGED.notify_all();
     }
 }

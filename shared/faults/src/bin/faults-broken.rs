@@ -37,6 +37,7 @@ fn service(env: &Env) -> Service {
             )
             .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
             .route("/log", get(log))
+            .route("/burst", get(burst))
             .route("/binary", get(async || Body::from(&b"\xff\x00\xfe"[..])))
             .route("/endless", get(async || Body::from_stream(endless())))
             .route("/health", process::alive()),
@@ -50,6 +51,13 @@ fn service(env: &Env) -> Service {
             println!("the check has begun");
             pending::<Outcome>().await
         }),
+    }
+}
+
+/// 20,000 records at once: some megabytes.
+async fn burst() {
+    for number in 0..20_000 {
+        tracing::info!(number, padding = "0".repeat(100), "burst");
     }
 }
 
