@@ -13,6 +13,8 @@ pub enum Problem {
     NotFound,
     /// 405: the path exists, the method does not. Routers add `Allow`.
     MethodNotAllowed,
+    /// 400: a part of the request is not HTTP.
+    Malformed,
     /// 400: a body came with a request that takes none.
     UnexpectedBody,
     /// 500: a bug. The cause is in the log, under the same request id.
@@ -24,7 +26,7 @@ impl Problem {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UnexpectedBody => StatusCode::BAD_REQUEST,
+            Self::Malformed | Self::UnexpectedBody => StatusCode::BAD_REQUEST,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -33,6 +35,7 @@ impl Problem {
         match self {
             Self::NotFound => "No function answers on this path.",
             Self::MethodNotAllowed => "This path does not take this method; Allow names those it takes.",
+            Self::Malformed => "The method, the path, the query, a header or the body is not one that HTTP has.",
             Self::UnexpectedBody => "This path takes no request body.",
             Self::Internal => "The function failed; its log has the cause under this request's x-request-id.",
         }

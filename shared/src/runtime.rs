@@ -3,29 +3,32 @@
 mod access;
 mod connection;
 mod entrance;
-mod front_door;
 mod guarded;
 mod http;
 mod lambda;
 mod runtime_api;
+mod signals;
 mod stream;
 
 use crate::{
     config::{self, Env},
     lifetime::Lifetime,
-    telemetry,
+    telemetry::{self, PROCESS},
 };
 use axum::Router;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use std::{
+    io::{Write, stdout},
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
     time::Duration,
 };
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 pub use entrance::Entrance;
 pub use http::{bind, serve_until};
+pub use signals::stop_on_signal;
 
 /// What a function serves, and how it looks at itself.
 pub struct Service {
@@ -74,6 +77,8 @@ pub enum Format {
 pub const EXIT_USAGE: u8 = 64;
 /// Settings that the process cannot live with (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
+/// How long the log may hold up the end of the process.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Lives the life that the environment asks for, and returns its exit code.
 ///
@@ -84,21 +89,26 @@ const EXIT_CONFIG: u8 = 78;
 /// | otherwise | HTTP on `0.0.0.0:$PORT`, until SIGTERM or SIGINT |
 pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     start(|env| {
+        signals::catch();
         let service = build(env);
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
-        let entrance = Entrance::new(service.router, &config::Cors::from_env(env));
         let lambda = lambda::Settings::from_env(env);
+        let router = match (&lambda, service.responses) {
+            (Some(_), Responses::Buffered) => lambda::in_one_piece(service.router),
+            _ => service.router,
+        };
+        let entrance = Entrance::new(router, &config::Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
         let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
         async move {
             if !known {
-                eprintln!("the only argument is `check`; everything else is a setting in the environment");
+                tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
                 ExitCode::from(EXIT_USAGE)
             } else if let Some(settings) = lambda {
                 lambda::serve(settings, entrance, service.responses).await
             } else if check {
-                finish(service.check.await)
+                finish(service.check.await).await
             } else {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
                 listen(address, entrance, service.responses).await
@@ -115,6 +125,7 @@ pub fn arguments() -> Vec<String> {
 /// Lives the life of a function without a route: each Lambda invocation is a run, and so is the process elsewhere.
 pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
     start(|env| {
+        signals::catch();
         let job = build(env);
         let lambda = lambda::Settings::from_env(env);
         let format = if env.text("CLOUD_RUN_JOB").is_some() {
@@ -126,9 +137,11 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
                 None => {
-                    let lifetime = Lifetime::default();
-                    tokio::spawn(stop_on_signal(lifetime.drain.clone()));
-                    finish(job(arguments(), format, lifetime).await)
+                    let lifetime = Lifetime {
+                        drain: signals::stop(),
+                        ..Lifetime::default()
+                    };
+                    finish(job(arguments(), format, lifetime).await).await
                 }
             }
         }
@@ -142,26 +155,50 @@ where
 {
     let env = Env::from_process();
     telemetry::init(&env);
+    let _flush = FlushAtEnd;
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cannot start the event loop: {error}");
+            tracing::error!(target: PROCESS, %error, "cannot start the event loop");
             return ExitCode::FAILURE;
         }
     };
     let guard = runtime.enter();
     let life = life(&env);
-    let invalid = env.invalid();
     drop(guard);
-    if !invalid.is_empty() {
-        let named: Vec<String> = invalid.iter().map(ToString::to_string).collect();
-        eprintln!("invalid settings: {}", named.join("; "));
-        return ExitCode::from(EXIT_CONFIG);
-    }
-    let code = runtime.block_on(life);
+    let code = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            code = unless_invalid(&env, life) => code,
+            () = signals::unheeded() => {
+                tracing::error!(target: PROCESS, "stopped by a signal before the end");
+                ExitCode::FAILURE
+            }
+        }
+    });
     // A name look-up that hangs on its own thread must not hold up the exit.
     runtime.shutdown_background();
     code
+}
+
+async fn unless_invalid(env: &Env, life: impl Future<Output = ExitCode>) -> ExitCode {
+    let invalid: Vec<String> = env.invalid().iter().map(ToString::to_string).collect();
+    if invalid.is_empty() {
+        return life.await;
+    }
+    let message = format!("invalid settings: {}", invalid.join("; "));
+    tracing::error!(target: PROCESS, "{message}");
+    lambda::report_init_error(env, &message).await;
+    ExitCode::from(EXIT_CONFIG)
+}
+
+/// Dropped when the process ends by itself, by a panic too.
+struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        telemetry::flush(FLUSH_TIMEOUT);
+    }
 }
 
 async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -> ExitCode {
@@ -179,30 +216,26 @@ async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -
     ExitCode::SUCCESS
 }
 
-/// Cancels `stop` at the first SIGTERM or SIGINT; a second one ends the process at once.
-pub async fn stop_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::warn!("signals cannot be caught: the process will not drain");
-        return;
+/// Writes the report. A reader of standard output who stops does not keep a signal from ending the process.
+async fn finish(outcome: Outcome) -> ExitCode {
+    let report = outcome.report.clone();
+    let write = tokio::task::spawn_blocking(move || writeln!(stdout(), "{report}"));
+    let stop = signals::stop();
+    let given_up = async {
+        stop.cancelled().await;
+        sleep(FLUSH_TIMEOUT).await;
     };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if stop.is_cancelled() {
-            std::process::exit(1);
-        }
-        tracing::info!("draining");
-        stop.cancel();
+    let written = tokio::select! {
+        written = write => written.is_ok_and(|written| written.is_ok()),
+        () = given_up => false,
+    };
+    if !written {
+        tracing::error!(
+            report = outcome.report,
+            "the report cannot be written to standard output"
+        );
     }
-}
-
-fn finish(outcome: Outcome) -> ExitCode {
-    println!("{}", outcome.report);
-    if outcome.success {
+    if outcome.success && written {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -18,7 +18,7 @@ use std::{
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-/// Sent first on every stream: how long a client waits before it comes back.
+/// Sent with the first event of every stream: how long a client waits before it comes back.
 pub const RETRY: Duration = Duration::from_secs(2);
 
 /// A stream ends this long before the platform would cut it.
@@ -118,7 +118,8 @@ impl hyper::body::Body for Heartbeats {
         let this = &mut *self;
         if !this.opened {
             this.opened = true;
-            let opening = format!("retry: {}\n\n", RETRY.as_millis()) + &(this.next)();
+            // In the first event: some clients take a block of its own for an empty event.
+            let opening = format!("retry: {}\n", RETRY.as_millis()) + &(this.next)();
             this.due += this.interval;
             this.timer.as_mut().reset(this.due.min(this.end));
             return Poll::Ready(Some(Ok(Frame::data(opening.into()))));
@@ -202,7 +203,7 @@ mod tests {
         let start = Instant::now();
         let mut body = heartbeats(SETTINGS, Lifetime::default(), beat).into_body();
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        assert_eq!(first, "retry: 2000\n\ndata: ping\n\n");
+        assert_eq!(first, "retry: 2000\ndata: ping\n\n");
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 

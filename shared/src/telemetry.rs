@@ -5,14 +5,18 @@ mod format;
 #[cfg(feature = "otel")]
 pub mod otlp;
 mod trace;
+mod writer;
 
 use crate::config::Env;
 use axum::http::HeaderValue;
 use format::Format;
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     future::Future,
-    io::{IsTerminal, Write, stderr},
+    io::{IsTerminal, stderr},
+    panic::{PanicHookInfo, set_hook},
     sync::Arc,
+    time::Duration,
 };
 use tracing::{
     Event, Level, Metadata, Subscriber,
@@ -22,6 +26,14 @@ use tracing::{
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use trace::{Trace, XRAY};
+pub use writer::flush;
+
+/// The target of records about the process itself, which are written at every level of logging: panics, invalid settings,
+/// lost records.
+pub const PROCESS: &str = "process";
+
+/// How long a panic waits for its record to be written.
+const PANIC_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What every log record of a request names.
 #[derive(Clone, Debug)]
@@ -94,9 +106,21 @@ pub fn init(env: &Env) {
     let text = env.parse("LOG_FORMAT", by_platform, "text or json", format);
     let format = if text { Format::Text } else { json(env) };
     // It fails where a log is written already: in a test.
-    let _ = set_global_default(Log { levels, format });
+    if set_global_default(Log { levels, format }).is_ok() {
+        set_hook(Box::new(log_panic));
+    }
     #[cfg(feature = "otel")]
     otlp::init(env);
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("not with a text");
+    let location = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(target: PROCESS, location, backtrace, "panicked: {message}");
+    // A panic during another one aborts the process.
+    flush(PANIC_FLUSH_TIMEOUT);
 }
 
 fn json(env: &Env) -> Format {
@@ -111,7 +135,7 @@ fn json(env: &Env) -> Format {
     }
 }
 
-/// Writes events, each with one system call, and keeps no spans: the context of a request is all that its events have in
+/// Writes events and keeps no spans: the context of a request is all that its events have in
 /// common, and a registry of spans would make every function 72 KB larger.
 struct Log {
     levels: Targets,
@@ -128,7 +152,8 @@ impl Subscriber for Log {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        !metadata.is_span() && self.levels.would_enable(metadata.target(), metadata.level())
+        let wanted = || self.levels.would_enable(metadata.target(), metadata.level());
+        !metadata.is_span() && (metadata.target() == PROCESS || wanted())
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -136,12 +161,13 @@ impl Subscriber for Log {
             .iter()
             .map(|(_, level)| level)
             .chain(self.levels.default_level())
+            // For records about the process.
+            .chain([LevelFilter::WARN])
             .max()
     }
 
     fn event(&self, event: &Event<'_>) {
-        // Where standard error is gone, nobody is left to be told.
-        let _ = stderr().write_all(self.format.line(event).as_bytes());
+        writer::write(&self.format.line(event));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

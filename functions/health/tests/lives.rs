@@ -4,7 +4,7 @@
 
 use serde_json::json;
 use shared::testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn health() -> Function {
     Function::new(env!("CARGO_BIN_EXE_health"))
@@ -91,27 +91,120 @@ async fn an_unknown_event_is_a_clear_invocation_error_and_the_next_one_is_served
 }
 
 #[tokio::test]
-async fn a_path_that_is_no_uri_does_not_end_the_process() {
+async fn on_lambda_whatever_a_client_sends_is_answered() {
     let api = FakeRuntimeApi::start().await;
     let mut lambda = health().on_lambda(&api);
-    for path in [
-        "/a b",
-        "/\u{0}",
-        "no slash",
-        "",
-        "/%",
-        "//host/health",
-        "/\u{1f525}",
-        "/health?x=1#y",
-    ] {
-        for shape in EventShape::ALL {
-            let mut posted = api.invoke(&shape.event("GET", path, &[]), Duration::from_secs(2)).await;
-            posted.rest().await;
+    let long = format!("/{}", "a".repeat(70_000));
+    let long_query = format!("/health?{}", "a=1&".repeat(2_000));
+    for shape in EventShape::ALL {
+        for (method, target, headers, status) in [
+            ("GET", "/a b", ("accept", "*/*"), 404),
+            ("GET", "/\0", ("accept", "*/*"), 404),
+            (
+                "GET",
+                "no slash",
+                ("accept", "*/*"),
+                if shape == EventShape::HttpApi { 404 } else { 400 },
+            ),
+            ("GET", "/%", ("accept", "*/*"), 404),
+            ("GET", "//host/health", ("accept", "*/*"), 404),
+            ("GET", "/\u{1f525}", ("accept", "*/*"), 404),
+            ("GET", &long, ("accept", "*/*"), 400),
+            ("GET", &long_query, ("accept", "*/*"), 200),
+            ("GET", "/health?a=%22%3C%3E", ("accept", "*/*"), 200),
+            ("GET", "/health", ("host", "a^b"), 200),
+            ("GET", "/health", ("host", "x:99999"), 200),
+            ("GET", "/health", ("host", "[::1"), 200),
+            ("GET", "/health", ("host", ""), 200),
+            ("GET", "/health", ("x-forwarded-proto", "https,http"), 200),
+            ("GET", "/health", ("x-forwarded-proto", "\u{1f525}"), 200),
+            ("GET", "/health", ("x\n", "1"), 400),
+            ("GET", "/health", ("x", "1\r\n2"), 400),
+            ("", "/health", ("accept", "*/*"), 400),
+            ("G T", "/health", ("accept", "*/*"), 400),
+            ("PROPFIND", "/health", ("accept", "*/*"), 405),
+        ] {
+            let mut event = shape.event(method, target, &[headers]);
+            let answer = api.exchange(&event).await;
+            assert_eq!(answer.status, status, "{method} {target:.30} {headers:?} as {shape:?}");
+            assert_eq!(
+                answer.status.is_success(),
+                answer.headers["content-type"] == "application/json"
+            );
+            event["body"] = json!("?");
+            event["isBase64Encoded"] = json!(true);
+            let broken = api.exchange(&event).await;
+            assert_eq!(broken.status, 400, "{}", broken.text());
+            assert_eq!(broken.headers["content-type"], "application/problem+json");
+            assert!(broken.headers.contains_key("x-request-id"));
         }
     }
-    let answer = api.exchange(&EventShape::RestApi.event("GET", "/health", &[])).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    for query in ["a=\"", "<", ">", "a=\u{0}", "a b"] {
+        let mut event = EventShape::FunctionUrl.event("GET", "/health", &[("x-request-id", "mine")]);
+        event["rawQueryString"] = json!(query);
+        let answer = api.exchange(&event).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.headers["x-request-id"]),
+            (400, &"mine".parse().unwrap())
+        );
+        let mut event = EventShape::RestApi.event("GET", "/health", &[]);
+        event["queryStringParameters"] = json!({query: query});
+        assert_eq!(api.exchange(&event).await.status, 200, "{query}");
+    }
     assert!(lambda.is_running());
+    assert!(!lambda.log().contains("panicked"), "{}", lambda.log());
+}
+
+#[tokio::test]
+async fn settings_that_keep_it_from_starting_are_reported_to_lambda_by_their_names() {
+    let api = FakeRuntimeApi::start().await;
+    let mut refused = health()
+        .with("AWS_LAMBDA_MAX_CONCURRENCY", "hunter2")
+        .with("LOG_FORMAT", "hunter2")
+        .on_lambda(&api);
+    let start = Instant::now();
+    while refused.is_running() {
+        assert!(start.elapsed() < Duration::from_secs(5), "still running");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(refused.exit_code(Duration::ZERO), Some(78));
+    let reported = api.init_errors();
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    let message = reported[0]["errorMessage"].as_str().unwrap();
+    assert!(
+        message.contains("AWS_LAMBDA_MAX_CONCURRENCY") && message.contains("LOG_FORMAT"),
+        "{message}"
+    );
+    assert!(!message.contains("hunter2"), "{message}");
+    assert_eq!(api.polls(), 0);
+}
+
+#[test]
+fn a_runtime_api_that_takes_no_report_does_not_keep_it_from_ending() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in ["127.0.0.1:1".to_owned(), silent.local_addr().unwrap().to_string()] {
+        let refused = health()
+            .with("PORT", "x")
+            .with("AWS_LAMBDA_RUNTIME_API", address)
+            .run(&[]);
+        assert_eq!(refused.status.code(), Some(78));
+    }
+}
+
+#[tokio::test]
+async fn on_lambda_sigterm_ends_it_with_0_after_the_answer_that_was_begun() {
+    for name in ["TERM", "INT"] {
+        let api = FakeRuntimeApi::start().await;
+        let mut lambda = health().on_lambda(&api);
+        assert_eq!(
+            api.exchange(&EventShape::FunctionUrl.event("GET", "/health", &[]))
+                .await
+                .status,
+            200
+        );
+        lambda.signal(name);
+        assert_eq!(lambda.exit_code(Duration::from_secs(2)), Some(0));
+    }
 }
 
 #[tokio::test]

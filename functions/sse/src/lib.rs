@@ -34,7 +34,7 @@ const PATH: &str = "/sse/heartbeat";
 
 /// A stream that beats.
 ///
-/// `retry:`, then an `event: heartbeat` with `data: ping` now and at every interval; the id of each is its time in ms since
+/// An `event: heartbeat` with `data: ping` now, with `retry:`, and at every interval; the id of each is its time in ms since
 /// the epoch. The stream ends between two events, and the client comes back by itself.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = "/sse/heartbeat", operation_id = "heartbeat", tag = "stream",

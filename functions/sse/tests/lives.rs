@@ -35,7 +35,7 @@ async fn on_lambda_beats_arrive_one_by_one_and_the_stream_ends_before_the_deadli
         "application/vnd.awslambda.http-integration-response"
     );
     let head = posted.head().await;
-    assert!(head.body.starts_with(b"retry: 2000\n\nid: "), "{}", head.text());
+    assert!(head.body.starts_with(b"retry: 2000\nid: "), "{}", head.text());
     assert!(
         start.elapsed() < Duration::from_secs(1),
         "the first event took {:?}",
@@ -54,6 +54,29 @@ async fn on_lambda_beats_arrive_one_by_one_and_the_stream_ends_before_the_deadli
     let age = start.elapsed();
     assert!((1_800..2_500).contains(&age.as_millis()), "ended after {age:?}");
     assert!(stream.ends_with(b"data: ping\n\n"), "cut inside an event");
+}
+
+#[tokio::test]
+async fn on_lambda_a_signal_ends_an_open_stream_between_two_events_and_then_the_process() {
+    let api = FakeRuntimeApi::start().await;
+    let mut lambda = beating("50ms").on_lambda(&api);
+    let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
+    let mut posted = api.invoke(&event, Duration::from_secs(60)).await;
+    posted.head().await;
+    lambda.signal("TERM");
+    let start = Instant::now();
+    let rest = posted.rest().await;
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(
+        rest.is_empty() || rest.ends_with(b"data: ping\n\n"),
+        "cut inside an event"
+    );
+    assert!(posted.trailers.is_none());
+    while lambda.is_running() {
+        assert!(start.elapsed() < Duration::from_secs(2), "still running");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(lambda.exit_code(Duration::ZERO), Some(0));
 }
 
 #[tokio::test]
@@ -136,38 +159,113 @@ fn as_a_job_it_reads_a_deployed_stream_and_says_why_it_cannot() {
     }
 }
 
-/// A proxy that holds the answer back until it has so many bytes.
-async fn buffering_proxy(server: String, held_back: usize) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/sse/heartbeat", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let mut server = TcpStream::connect(server.trim_start_matches("http://")).await.unwrap();
+/// What a proxy does to the responses that pass it.
+#[derive(Clone, Copy)]
+struct Proxy {
+    /// It holds content back until it has so many bytes, and the head with it where that is told.
+    held_back: usize,
+    holds_head: bool,
+    /// It says that it compresses for those who accept it, and leaves others alone.
+    compresses: bool,
+}
+
+impl Proxy {
+    async fn before(self, server: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/sse/heartbeat", listener.local_addr().unwrap());
+        let server = server.trim_start_matches("http://").to_owned();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(&server).await.unwrap();
+                tokio::spawn(self.relay(client, server));
+            }
+        });
+        url
+    }
+
+    async fn relay(self, mut client: TcpStream, mut server: TcpStream) {
         let mut bytes = [0; 4096];
         let length = client.read(&mut bytes).await.unwrap();
         server.write_all(&bytes[..length]).await.unwrap();
-        let mut held = Vec::new();
-        loop {
-            let length = server.read(&mut bytes).await.unwrap();
+        let accepts = String::from_utf8_lossy(&bytes[..length]).contains("accept-encoding: gzip, deflate, br\r\n");
+        let leaves_alone = self.compresses && !accepts;
+        let (mut head, mut held) = (Vec::new(), Vec::new());
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(server.read_u8().await.unwrap());
+        }
+        if self.compresses && accepts {
+            head.splice(head.len() - 2..head.len() - 2, *b"content-encoding: gzip\r\n");
+        }
+        if self.holds_head {
+            held = head;
+        } else {
+            client.write_all(&head).await.unwrap();
+        }
+        while let Ok(length @ 1..) = server.read(&mut bytes).await {
             held.extend_from_slice(&bytes[..length]);
-            if held.len() > held_back {
+            if leaves_alone || held.len() > self.held_back {
                 let _ = client.write_all(&held).await;
                 held.clear();
             }
         }
-    });
-    url
+    }
+}
+
+async fn checked(proxy: Proxy, interval: &'static str) -> serde_json::Value {
+    let server = beating("100ms").serve();
+    let url = proxy.before(&server.url).await;
+    let job = tokio::task::spawn_blocking(move || beating(interval).with("CHECK_URL", url).run(&["check"]));
+    let job = job.await.unwrap();
+    let report = report(&job);
+    assert_eq!(job.status.success(), report["status"] == "healthy", "{report}");
+    report
 }
 
 #[tokio::test]
-async fn a_proxy_that_buffers_shows_up_as_buffered() {
-    let server = beating("100ms").serve();
-    let url = buffering_proxy(server.url.clone(), 1000).await;
-    let job = tokio::task::spawn_blocking(|| beating("100ms").with("CHECK_URL", url).run(&["check"]));
-    let job = job.await.unwrap();
-    let report = report(&job);
-    assert_eq!(job.status.code(), Some(1), "{report}");
-    assert_eq!(report["reason"], "buffered");
+async fn a_proxy_that_buffers_shows_up_as_buffered_whatever_the_interval_of_the_check() {
+    let passes = Proxy {
+        held_back: 0,
+        holds_head: false,
+        compresses: false,
+    };
+    let buffers = Proxy {
+        held_back: 1000,
+        ..passes
+    };
+    let holds_all = Proxy {
+        held_back: usize::MAX,
+        holds_head: true,
+        ..passes
+    };
+    for interval in ["100ms", "15s", "1ms"] {
+        assert_eq!(checked(passes, interval).await["stream"], "live", "{interval}");
+        assert_eq!(checked(buffers, interval).await["reason"], "buffered", "{interval}");
+    }
+    assert_eq!(checked(holds_all, "100ms").await["reason"], "buffered");
+}
+
+#[tokio::test]
+async fn a_proxy_that_compresses_is_live_as_long_as_it_holds_nothing_back() {
+    let compresses = Proxy {
+        held_back: 0,
+        holds_head: false,
+        compresses: true,
+    };
+    let report = checked(compresses, "15s").await;
+    assert_eq!(
+        (&report["stream"], &report["content_encoding"]),
+        (&"live".into(), &"gzip".into())
+    );
+    let buffers = Proxy {
+        held_back: 1000,
+        ..compresses
+    };
+    let report = checked(buffers, "15s").await;
+    assert_eq!(
+        (&report["reason"], &report["content_encoding"]),
+        (&"buffered".into(), &"gzip".into())
+    );
 }
 
 #[test]

@@ -1,42 +1,18 @@
-//! Input that nobody would write: for the framing of streams, for keys, for settings, for Lambda events.
+//! Input that nobody would write: for the framing of streams, for keys, for settings.
 
 #![allow(clippy::unwrap_used)]
 
-use proptest::{
-    collection::{hash_map, vec},
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::TestRunner,
-};
-use serde_json::Value;
+#[path = "fixture/hostile.rs"]
+mod hostile;
+
+use hostile::hostile;
+use proptest::{collection::hash_map, prelude::*};
 use shared::{
     config::{self, Env},
     sse::Event,
     storage::{InvalidKey, Key},
-    testing::{EventShape, FakeRuntimeApi, Function},
 };
 use std::time::Duration;
-
-/// Text with more of what breaks things than chance would have it.
-fn hostile() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![
-        Just("\r\n"),
-        Just("\n"),
-        Just("\r"),
-        Just("\0"),
-        Just("data: "),
-        Just("id"),
-        Just(":"),
-        Just("/"),
-        Just("."),
-        Just(".."),
-        Just("%2e"),
-        Just("\u{feff}"),
-        Just("\u{2028}"),
-    ]
-    .prop_map(str::to_owned);
-    vec(prop_oneof![piece, any::<String>()], 0..8).prop_map(|pieces| pieces.concat())
-}
 
 /// What a client makes of a stream, as the HTML standard has it: id, event and data of each event.
 fn interpreted(stream: &str) -> Vec<(Option<String>, Option<String>, String)> {
@@ -131,59 +107,4 @@ proptest! {
             prop_assert!(values.contains_key(invalid.key), "{}", said);
         }
     }
-}
-
-fn json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        hostile().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 16, 4, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 0..4).prop_map(Value::from),
-            hash_map(hostile(), inner, 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
-        ]
-    })
-}
-
-/// Puts `value` in the place of the node that `at` counts to.
-fn replace(node: &mut Value, at: &mut usize, value: &Value) {
-    if *at == 0 {
-        *node = value.clone();
-    }
-    *at = at.wrapping_sub(1);
-    match node {
-        Value::Object(members) => members.values_mut().for_each(|member| replace(member, at, value)),
-        Value::Array(values) => values.iter_mut().for_each(|member| replace(member, at, value)),
-        _ => {}
-    }
-}
-
-#[tokio::test]
-async fn an_event_of_any_shape_is_answered_and_the_next_one_too() {
-    let api = FakeRuntimeApi::start().await;
-    let mut lambda = Function::new(env!("CARGO_BIN_EXE_faults-health"))
-        .with("RUST_LOG", "off")
-        .on_lambda(&api);
-    let good = EventShape::FunctionUrl.event("GET", "/health", &[]);
-    let mut runner = TestRunner::default();
-    for round in 0..1000 {
-        let mut draw = |strategy: BoxedStrategy<Value>| strategy.new_tree(&mut runner).unwrap().current();
-        let value = draw(json().boxed());
-        let event = if round % 4 == 0 {
-            value
-        } else {
-            let shapes = EventShape::ALL;
-            let mut event = shapes[round % shapes.len()].event("GET", "/health", &[("accept", "*/*")]);
-            replace(&mut event, &mut (round / 4 % 60), &value);
-            event
-        };
-        let mut posted = api.invoke(&event, Duration::from_secs(30)).await;
-        posted.rest().await;
-        assert!(lambda.is_running(), "{event}");
-    }
-    assert_eq!(api.exchange(&good).await.status, 200);
 }

@@ -70,6 +70,12 @@ impl Entrance {
         })
     }
 
+    /// Answers every request with the problem.
+    pub fn refusing(problem: Problem) -> Self {
+        let routes = Router::new().fallback(async move || problem);
+        Self(Either::Right(Guard(routes)))
+    }
+
     /// Answers one request. `invocation` is the platform's name for it.
     pub async fn answer(
         mut self,

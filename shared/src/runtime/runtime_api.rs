@@ -1,24 +1,32 @@
 //! A connection to the Lambda Runtime API that sends small writes at once.
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderName, HeaderValue};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     HeaderMap, Request, Response, Uri,
     body::Incoming,
     client::conn::http1,
-    header::{self, CONTENT_TYPE},
+    header::{self, CONTENT_TYPE, TRAILER},
 };
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use std::{convert::Infallible, error::Error};
-use tokio::net::TcpStream;
+use std::{borrow::Cow, convert::Infallible, error::Error, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 /// The platform's id of an invocation.
 pub const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 /// Set where an environment serves many invocations at once; the answer must repeat it.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
+/// What kind of error this is: a header of an error, a trailer of a streamed response.
+const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
+/// The error as JSON in Base64: a trailer of a streamed response.
+const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
+/// How long a connection may go on sending after its response: what was sent in whole takes no time.
+const SENT_TIMEOUT: Duration = Duration::from_millis(100);
 
 pub type BoxError = Box<dyn Error + Send + Sync>;
 pub type ApiBody = UnsyncBoxBody<Bytes, Infallible>;
@@ -34,12 +42,35 @@ pub enum Answer {
     Streamed(ApiBody),
 }
 
-/// An invocation error, in the Runtime API's shape.
-#[derive(Serialize)]
+/// An error in the Runtime API's shape.
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
     pub error_type: &'static str,
-    pub error_message: &'static str,
+    pub error_message: Cow<'static, str>,
+}
+
+impl Failure {
+    pub const fn new(error_type: &'static str, error_message: &'static str) -> Self {
+        Self {
+            error_type,
+            error_message: Cow::Borrowed(error_message),
+        }
+    }
+
+    fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("text")
+    }
+}
+
+/// What ends a streamed response that failed after its beginning
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming>).
+pub fn error_trailers(failure: &Failure) -> HeaderMap {
+    let body = BASE64_STANDARD.encode(failure.json());
+    HeaderMap::from_iter([
+        (ERROR_TYPE, HeaderValue::from_static(failure.error_type)),
+        (ERROR_BODY, HeaderValue::try_from(body).expect("Base64 is ASCII")),
+    ])
 }
 
 /// One worker's side of the API, connected at its first request.
@@ -47,7 +78,7 @@ pub struct RuntimeApi {
     host: String,
     /// Emulators that serve many functions tell them apart by a path.
     prefix: String,
-    connection: Option<http1::SendRequest<ApiBody>>,
+    connection: Option<Connection>,
 }
 
 impl RuntimeApi {
@@ -59,7 +90,7 @@ impl RuntimeApi {
         let slash = if prefix.is_empty() { "" } else { "/" };
         Self {
             host: host.to_owned(),
-            prefix: format!("{slash}{prefix}/2018-06-01/runtime/invocation"),
+            prefix: format!("{slash}{prefix}/2018-06-01/runtime"),
             connection: None,
         }
     }
@@ -69,7 +100,7 @@ impl RuntimeApi {
     /// # Errors
     /// The API is gone, or refuses.
     pub async fn next(&mut self) -> Result<Invocation, BoxError> {
-        let request = Request::get("/next").body(ApiBody::default())?;
+        let request = Request::get("/invocation/next").body(ApiBody::default())?;
         let (parts, body) = self.call(request).await?.into_parts();
         if !parts.status.is_success() {
             return Err(format!("status {} to a request for the next invocation", parts.status).into());
@@ -80,15 +111,15 @@ impl RuntimeApi {
         })
     }
 
-    /// Posts the answer; returns when its body has ended.
+    /// Posts the answer; returns when its body has ended, or the API has answered before that.
     ///
     /// # Errors
-    /// The API is gone, or does not take the answer.
+    /// The API is gone, or does not take the answer, or not to its end.
     pub async fn respond(&mut self, invocation: &HeaderMap, answer: Result<Answer, Failure>) -> Result<(), BoxError> {
         let id = invocation.get(REQUEST_ID).map(HeaderValue::to_str).transpose()?;
         let id = id.ok_or("the invocation has no request id")?;
         let action = if answer.is_ok() { "response" } else { "error" };
-        let mut request = Request::post(format!("/{id}/{action}"));
+        let mut request = Request::post(format!("/invocation/{id}/{action}"));
         if let Some(id) = invocation.get(INVOCATION_ID) {
             request = request.header(INVOCATION_ID, id);
         }
@@ -97,6 +128,8 @@ impl RuntimeApi {
             Ok(Answer::Streamed(body)) => request
                 .header("lambda-runtime-function-response-mode", "streaming")
                 .header(CONTENT_TYPE, "application/vnd.awslambda.http-integration-response")
+                .header(TRAILER, HeaderValue::from_name(ERROR_TYPE))
+                .header(TRAILER, HeaderValue::from_name(ERROR_BODY))
                 .body(body),
             Err(failure) => {
                 tracing::error!(
@@ -106,21 +139,42 @@ impl RuntimeApi {
                     failure.error_message
                 );
                 request
-                    .header("lambda-runtime-function-error-type", failure.error_type)
-                    .body(Full::from(serde_json::to_vec(&failure)?).boxed_unsync())
+                    .header(ERROR_TYPE, failure.error_type)
+                    .body(Full::from(failure.json()).boxed_unsync())
             }
         };
-        let (parts, body) = self.call(request?).await?.into_parts();
-        // Read to its end, or the connection could not serve the next request.
-        body.collect().await?;
-        if parts.status.is_success() {
-            Ok(())
-        } else {
-            Err(format!("status {}", parts.status).into())
-        }
+        self.post(request?).await
     }
 
-    /// Sends a request whose path is relative to `/runtime/invocation/`.
+    /// Reports that this process cannot start.
+    ///
+    /// # Errors
+    /// The API is gone, or does not take the report.
+    pub async fn init_error(&mut self, failure: &Failure) -> Result<(), BoxError> {
+        let request = Request::post("/init/error").header(ERROR_TYPE, failure.error_type);
+        self.post(request.body(Full::from(failure.json()).boxed_unsync())?)
+            .await
+    }
+
+    async fn post(&mut self, request: Request<ApiBody>) -> Result<(), BoxError> {
+        let (parts, body) = self.call(request).await?.into_parts();
+        // Read to its end, or the connection could not serve the next request.
+        body.collect().await?;
+        if !parts.status.is_success() {
+            return Err(format!("status {}", parts.status).into());
+        }
+        let Some(connection) = &mut self.connection else {
+            return Ok(());
+        };
+        if timeout(SENT_TIMEOUT, connection.sender.ready()).await.is_err() {
+            // Nobody reads the rest. A new connection asks for the next invocation.
+            self.connection = None;
+            return Err(format!("status {} before the end of the answer", parts.status).into());
+        }
+        Ok(())
+    }
+
+    /// Sends a request whose path is relative to `/runtime`.
     ///
     /// # Errors
     /// The connection cannot be made, or broke.
@@ -130,14 +184,14 @@ impl RuntimeApi {
         request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
         let mut kept = self.connection.take();
         let usable = match &mut kept {
-            Some(connection) => connection.ready().await.is_ok(),
+            Some(connection) => connection.sender.ready().await.is_ok(),
             None => false,
         };
         let mut connection = match kept.filter(|_| usable) {
             Some(connection) => connection,
             None => connect(&self.host).await?,
         };
-        let response = connection.send_request(request).await?;
+        let response = connection.sender.send_request(request).await?;
         self.connection = Some(connection);
         Ok(response)
     }
@@ -146,11 +200,17 @@ impl RuntimeApi {
 const USER_AGENT: header::HeaderValue =
     header::HeaderValue::from_static(concat!("pilotlight/", env!("CARGO_PKG_VERSION")));
 
+/// Dropping it ends what is being sent on it.
+struct Connection {
+    sender: http1::SendRequest<ApiBody>,
+    _task: AbortOnDropHandle<hyper::Result<()>>,
+}
+
 /// Without Nagle's algorithm, which would hold a stream's first chunk back until its head is acknowledged: 40 ms.
-async fn connect(host: &str) -> Result<http1::SendRequest<ApiBody>, BoxError> {
+async fn connect(host: &str) -> Result<Connection, BoxError> {
     let stream = TcpStream::connect(host).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    Ok(sender)
+    let task = AbortOnDropHandle::new(tokio::spawn(connection));
+    Ok(Connection { sender, _task: task })
 }

@@ -90,8 +90,22 @@ fn text(event: &Event<'_>) -> String {
     if let Some(context) = context() {
         line.push(format_args!("request_id={:?}", context.request_id));
     }
-    line.0.push('\n');
-    line.0
+    escaped(&line.0) + "\n"
+}
+
+/// The text without what could end its line, command a terminal, or turn what follows around.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        match character {
+            '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                escaped.extend(character.escape_default());
+            }
+            character if character.is_control() => escaped.extend(character.escape_default()),
+            character => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 /// The text of one event.

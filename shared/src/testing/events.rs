@@ -1,5 +1,6 @@
 //! The events that AWS wraps an HTTP request into, as its documentation shows them.
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 /// What stands before the function.
@@ -19,28 +20,29 @@ impl EventShape {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::FunctionUrl, Self::HttpApi, Self::RestApi, Self::LoadBalancer];
 
-    /// A request without a body.
-    pub fn event(self, method: &str, path: &str, headers: &[(&str, &str)]) -> Value {
+    /// A request without a body. `target` is a path, and a query after a `?`.
+    pub fn event(self, method: &str, target: &str, headers: &[(&str, &str)]) -> Value {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers: Map<String, Value> = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), json!(value)))
             .collect();
         match self {
-            Self::FunctionUrl => payload_v2(method, path, "$default", headers),
-            Self::HttpApi => payload_v2(method, &format!("/live{path}"), "live", headers),
-            Self::RestApi => payload_v1(method, path, headers),
-            Self::LoadBalancer => load_balancer(method, path, headers),
+            Self::FunctionUrl => payload_v2(method, path, query, "$default", headers),
+            Self::HttpApi => payload_v2(method, &format!("/live{path}"), query, "live", headers),
+            Self::RestApi => payload_v1(method, path, query, headers),
+            Self::LoadBalancer => load_balancer(method, path, query, headers),
         }
     }
 }
 
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
-fn payload_v2(method: &str, path: &str, stage: &str, headers: Map<String, Value>) -> Value {
+fn payload_v2(method: &str, path: &str, query: &str, stage: &str, headers: Map<String, Value>) -> Value {
     json!({
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
-        "rawQueryString": "",
+        "rawQueryString": query,
         "headers": headers,
         "requestContext": {
             "accountId": "123456789012",
@@ -64,19 +66,21 @@ fn payload_v2(method: &str, path: &str, stage: &str, headers: Map<String, Value>
     })
 }
 
-fn payload_v1(method: &str, path: &str, headers: Map<String, Value>) -> Value {
+fn payload_v1(method: &str, path: &str, query: &str, headers: Map<String, Value>) -> Value {
     let many: Map<String, Value> = headers
         .iter()
         .map(|(name, value)| (name.clone(), json!([value])))
         .collect();
+    let query = parameters(query, |text| percent_decode_str(text).decode_utf8_lossy().into_owned());
+    let query = Some(query).filter(|query| !query.is_empty());
     json!({
         "resource": "/{proxy+}",
         "path": path,
         "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": many,
-        "queryStringParameters": null,
-        "multiValueQueryStringParameters": null,
+        "queryStringParameters": query.as_ref().map(last),
+        "multiValueQueryStringParameters": query,
         "pathParameters": {"proxy": path.trim_start_matches('/')},
         "stageVariables": null,
         "requestContext": {
@@ -97,16 +101,36 @@ fn payload_v1(method: &str, path: &str, headers: Map<String, Value>) -> Value {
 }
 
 /// <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>
-fn load_balancer(method: &str, path: &str, headers: Map<String, Value>) -> Value {
+fn load_balancer(method: &str, path: &str, query: &str, headers: Map<String, Value>) -> Value {
     json!({
         "requestContext": {
             "elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/lambda/id"}
         },
         "httpMethod": method,
         "path": path,
-        "queryStringParameters": {},
+        "queryStringParameters": last(&parameters(query, str::to_owned)),
         "headers": headers,
         "body": "",
         "isBase64Encoded": false
     })
+}
+
+/// Each name of a query with its values, decoded where the origin does that.
+fn parameters(query: &str, decode: fn(&str) -> String) -> Map<String, Value> {
+    let mut parameters = Map::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let values = parameters.entry(decode(name)).or_insert_with(|| json!([]));
+        values.as_array_mut().expect("it is a list").push(decode(value).into());
+    }
+    parameters
+}
+
+/// The last value of each name.
+fn last(parameters: &Map<String, Value>) -> Map<String, Value> {
+    let last = |values: &Value| values.as_array().and_then(|values| values.last()).cloned();
+    let pairs = parameters.iter();
+    pairs
+        .map(|(name, values)| (name.clone(), last(values).unwrap_or_default()))
+        .collect()
 }

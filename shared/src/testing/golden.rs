@@ -40,6 +40,10 @@ pub fn common(path: &'static str, status: u16, content_type: &'static str) -> Ve
         golden(Method::GET, "/", 404, PROBLEM),
         golden(Method::GET, "/health/db/../../etc/passwd", 404, PROBLEM),
         golden(Method::GET, "/%00%0d%0a", 404, PROBLEM),
+        golden(Method::GET, "//health", 404, PROBLEM),
+        golden(Method::GET, "/%2Fhealth?a=%22%3C&a=1&b=%26%3D%2B%20", 404, PROBLEM),
+        golden(Method::GET, "/%F0%9F%94%A5", 404, PROBLEM),
+        golden(Method::from_bytes(b"get").expect("a token"), path, 405, PROBLEM),
     ]
 }
 

@@ -11,8 +11,10 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -33,6 +35,7 @@ pub struct FakeRuntimeApi {
     queue: mpsc::UnboundedSender<Queued>,
     polls: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
+    init_errors: Arc<Mutex<Vec<Value>>>,
     last_id: AtomicUsize,
 }
 
@@ -50,7 +53,9 @@ pub struct Posted {
     pub headers: HeaderMap,
     /// An invocation error instead of a response.
     pub error: bool,
-    chunks: mpsc::UnboundedReceiver<(Instant, Bytes)>,
+    frames: mpsc::UnboundedReceiver<(Instant, Frame<Bytes>)>,
+    /// What came after the last chunk, once that was read: the error of a streamed response that failed.
+    pub trailers: Option<HeaderMap>,
 }
 
 #[derive(Default)]
@@ -61,6 +66,7 @@ struct Api {
     queue: Arc<AsyncMutex<mpsc::UnboundedReceiver<Queued>>>,
     open: Arc<Open>,
     polls: Arc<AtomicUsize>,
+    init_errors: Arc<Mutex<Vec<Value>>>,
 }
 
 impl FakeRuntimeApi {
@@ -72,10 +78,13 @@ impl FakeRuntimeApi {
             queue: Arc::new(AsyncMutex::new(receiver)),
             open: Arc::default(),
             polls: Arc::clone(&polls),
+            init_errors: Arc::default(),
         };
+        let init_errors = Arc::clone(&api.init_errors);
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{action}", post(posted))
+            .route("/2018-06-01/runtime/init/error", post(init_error))
             .with_state(api);
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -92,6 +101,7 @@ impl FakeRuntimeApi {
             queue,
             polls,
             connections,
+            init_errors,
             last_id: AtomicUsize::new(0),
         }
     }
@@ -109,6 +119,11 @@ impl FakeRuntimeApi {
     /// How many connections the function has made.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Why the function did not start, as it was reported.
+    pub fn init_errors(&self) -> Vec<Value> {
+        self.init_errors.lock().expect("no handler panics").clone()
     }
 
     /// Hands out an event, with so much time to answer it; waits until the function begins to post.
@@ -135,7 +150,21 @@ impl FakeRuntimeApi {
 impl Posted {
     /// The next chunk and when it came; `None` at the end.
     pub async fn chunk(&mut self) -> Option<(Instant, Bytes)> {
-        self.chunks.recv().await
+        let (at, frame) = self.frames.recv().await?;
+        match frame.into_data() {
+            Ok(chunk) => Some((at, chunk)),
+            Err(trailers) => {
+                self.trailers = trailers.into_trailers().ok();
+                None
+            }
+        }
+    }
+
+    /// The error that ended a streamed response, as its client is told of it: type and message.
+    pub fn stream_error(&self) -> Option<Value> {
+        let body = self.trailers.as_ref()?.get("lambda-runtime-function-error-body")?;
+        let body = BASE64_STANDARD.decode(body).expect("an error body is Base64");
+        Some(serde_json::from_slice(&body).expect("an error body is JSON"))
     }
 
     /// Everything that is still to come.
@@ -174,11 +203,21 @@ impl Posted {
         if self.is_streamed() {
             let prelude = body.windows(8).position(|window| window == [0; 8]);
             let at = prelude.expect("a stream begins with its prelude");
+            assert!(
+                self.trailers.is_none(),
+                "a stream that broke: {:?}",
+                self.stream_error()
+            );
             decoded(&body[..at], body[at + 8..].to_vec())
         } else {
             let answer: Value = serde_json::from_slice(&body).expect("a buffered answer is JSON");
-            let text = answer["body"].as_str().unwrap_or_default().as_bytes().to_vec();
-            decoded(&body, text)
+            let text = answer["body"].as_str().unwrap_or_default();
+            let content = if answer["isBase64Encoded"] == true {
+                BASE64_STANDARD.decode(text).expect("a body is Base64 where it says so")
+            } else {
+                text.as_bytes().to_vec()
+            };
+            decoded(&body, content)
         }
     }
 }
@@ -202,6 +241,16 @@ fn decoded(json: &[u8], body: Vec<u8>) -> Exchange {
         headers: pairs.collect(),
         body: body.into(),
     }
+}
+
+async fn init_error(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let error: Value = serde_json::from_slice(&body).expect("an error is JSON");
+    assert_eq!(
+        headers["lambda-runtime-function-error-type"],
+        *error["errorType"].as_str().expect("text")
+    );
+    api.init_errors.lock().expect("no handler panics").push(error);
+    StatusCode::ACCEPTED
 }
 
 async fn next(State(api): State<Api>) -> Response {
@@ -229,20 +278,20 @@ async fn posted(
     State(api): State<Api>,
     Path((id, action)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Body,
+    mut body: Body,
 ) -> Response {
     let Some(invocation) = api.open.0.lock().expect("no handler panics").remove(&id) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    let (sender, chunks) = mpsc::unbounded_channel();
+    let (sender, frames) = mpsc::unbounded_channel();
     let _ = invocation.send(Posted {
         headers,
         error: action == "error",
-        chunks,
+        frames,
+        trailers: None,
     });
-    let mut body = body.into_data_stream();
-    while let Some(Ok(chunk)) = body.next().await {
-        let _ = sender.send((Instant::now(), chunk));
+    while let Some(Ok(frame)) = body.frame().await {
+        let _ = sender.send((Instant::now(), frame));
     }
     (StatusCode::ACCEPTED, r#"{"status":"OK"}"#).into_response()
 }

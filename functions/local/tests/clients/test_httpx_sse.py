@@ -16,13 +16,12 @@ class Stream(unittest.TestCase):
             beats, arrivals, retry = [], [], None
             for event in source.iter_sse():
                 retry = event.retry or retry
-                if event.event == "heartbeat":
-                    beats.append(event)
-                    arrivals.append(time.monotonic())
+                beats.append(event)
+                arrivals.append(time.monotonic())
                 if len(beats) == 4:
                     break
         self.assertEqual(retry, 2000)
-        self.assertEqual([beat.data for beat in beats], ["ping"] * 4)
+        self.assertEqual([(beat.event, beat.data) for beat in beats], [("heartbeat", "ping")] * 4)
         self.assertEqual(sorted({beat.id for beat in beats}), [beat.id for beat in beats])
         gaps = [later - earlier for earlier, later in zip(arrivals, arrivals[1:])]
         self.assertTrue(all(gap > 0.1 for gap in gaps), gaps)

@@ -1,0 +1,147 @@
+//! Where the check gets its stream from: its own router, or a URL.
+
+use super::{PATIENCE, Reason};
+use axum::{
+    body::Body,
+    http::{HeaderValue, Request, Response, Uri, header},
+};
+use hyper::client::conn::http1;
+#[cfg(not(feature = "https"))]
+use hyper_util::rt::TokioIo;
+use shared::config::Stream;
+use std::error::Error;
+#[cfg(not(feature = "https"))]
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// `Accept-Encoding` as browsers send it.
+pub const BROWSER: HeaderValue = HeaderValue::from_static("gzip, deflate, br");
+/// `Accept-Encoding` for bytes that can be read.
+pub const PLAIN: HeaderValue = HeaderValue::from_static("identity");
+
+/// What the check reads.
+pub enum Source {
+    /// The routes of this binary.
+    Router(Stream),
+    /// A deployed stream, through whatever stands before it.
+    Url(String),
+}
+
+/// An event stream of which the head has come.
+pub struct Opened {
+    /// How it is compressed, if it is.
+    pub encoding: Option<&'static str>,
+    pub body: Body,
+}
+
+impl Source {
+    /// Opens the stream, by a request with this `Accept-Encoding`.
+    ///
+    /// # Errors
+    /// The reason, also where no head comes, which is logged.
+    pub async fn open(&self, accept_encoding: HeaderValue) -> Result<Opened, Reason> {
+        let response = match self {
+            Self::Router(settings) => {
+                let request = request(crate::PATH.parse().expect("the route is a path"), accept_encoding);
+                let Ok(response) = crate::router(*settings).oneshot(request).await;
+                response
+            }
+            Self::Url(url) => send(&url.parse().map_err(|_| "misconfigured")?, accept_encoding).await?,
+        };
+        let media_type = response.headers().get(header::CONTENT_TYPE);
+        let streams = media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        if response.status() != 200 || !streams {
+            tracing::error!(status = response.status().as_u16(), ?media_type, "not an event stream");
+            return Err("not_a_stream");
+        }
+        Ok(Opened {
+            encoding: encoding(&response),
+            body: response.into_body(),
+        })
+    }
+}
+
+/// By a closed set: what a proxy writes is not repeated.
+fn encoding(response: &Response<Body>) -> Option<&'static str> {
+    let encoding = response.headers().get(header::CONTENT_ENCODING)?;
+    Some(
+        match encoding
+            .to_str()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+            .as_str()
+        {
+            "" | "identity" => return None,
+            "gzip" | "x-gzip" => "gzip",
+            "deflate" => "deflate",
+            "br" => "br",
+            _ => "other",
+        },
+    )
+}
+
+fn request(uri: Uri, accept_encoding: HeaderValue) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    let accept = HeaderValue::from_static("text/event-stream");
+    request.headers_mut().insert(header::ACCEPT, accept);
+    request.headers_mut().insert(header::ACCEPT_ENCODING, accept_encoding);
+    *request.uri_mut() = uri;
+    request
+}
+
+/// One request on a connection of its own.
+async fn send(url: &Uri, accept_encoding: HeaderValue) -> Result<Response<Body>, Reason> {
+    let unreachable = |error: BoxError| {
+        tracing::error!(error, "the stream cannot be opened");
+        "unreachable"
+    };
+    let connected = timeout(PATIENCE, connect(url)).await.map_err(|_| "timeout")?;
+    let (mut sender, request) = connected
+        .and_then(|sender| Ok((sender, addressed(url, accept_encoding)?)))
+        .map_err(unreachable)?;
+    let response = timeout(PATIENCE, sender.send_request(request)).await.map_err(|_| {
+        tracing::error!("connected, and no head of a response: the server hangs, or something holds its stream back");
+        "buffered"
+    })?;
+    response
+        .map(|response| response.map(Body::new))
+        .map_err(|error| unreachable(error.into()))
+}
+
+fn addressed(url: &Uri, accept_encoding: HeaderValue) -> Result<Request<Body>, BoxError> {
+    let authority = url.authority().ok_or("CHECK_URL names no host")?;
+    let path = url.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = request(path.parse()?, accept_encoding);
+    request.headers_mut().insert(header::HOST, authority.as_str().parse()?);
+    Ok(request)
+}
+
+async fn connect(url: &Uri) -> Result<http1::SendRequest<Body>, BoxError> {
+    let (sender, connection) = http1::handshake(stream(url).await?).await?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+#[cfg(feature = "https")]
+async fn stream(url: &Uri) -> Result<impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static, BoxError> {
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_http1()
+        .build();
+    connector.oneshot(url.clone()).await
+}
+
+/// TLS would make the function half as large again, for its check alone.
+#[cfg(not(feature = "https"))]
+async fn stream(url: &Uri) -> Result<impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static, BoxError> {
+    if url.scheme_str() != Some("http") {
+        return Err("CHECK_URL must begin with http:// unless the function is built with its feature https".into());
+    }
+    let address = (url.host().unwrap_or_default(), url.port_u16().unwrap_or(80));
+    Ok(TokioIo::new(TcpStream::connect(address).await?))
+}

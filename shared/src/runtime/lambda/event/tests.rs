@@ -1,0 +1,156 @@
+use super::*;
+use crate::testing::EventShape;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+/// The event of a GET, with other members in place of its own.
+fn request_of(mut event: Value, members: Value) -> Option<Request<Body>> {
+    let (event_members, members) = (event.as_object_mut().unwrap(), members.as_object().unwrap().clone());
+    event_members.extend(members);
+    let event: Event = serde_json::from_value(event).unwrap();
+    let mut request = Request::default();
+    event.read_into(&mut request).map(|()| request)
+}
+
+fn get(shape: EventShape, path: &str, members: Value) -> Option<Request<Body>> {
+    request_of(shape.event("GET", path, &[("accept", "*/*")]), members)
+}
+
+fn uri(shape: EventShape, path: &str) -> Option<String> {
+    get(shape, path, json!({})).map(|request| request.uri().to_string())
+}
+
+#[test]
+fn each_shape_is_told_by_what_it_alone_has() {
+    let origins = [Origin::HttpApi, Origin::HttpApi, Origin::RestApi, Origin::LoadBalancer];
+    for (shape, origin) in EventShape::ALL.into_iter().zip(origins) {
+        let event: Event = serde_json::from_value(shape.event("GET", "/", &[])).unwrap();
+        assert_eq!(event.origin(), Some(origin));
+    }
+    let web_socket = json!({
+        "httpMethod": "GET", "path": "/",
+        "requestContext": {"connectionId": "id=", "eventType": "CONNECT", "routeKey": "$connect", "stage": "live"}
+    });
+    let event: Event = serde_json::from_value(web_socket).unwrap();
+    assert_eq!(event.origin(), None);
+    for shape in EventShape::ALL {
+        let mut for_an_authorizer = shape.event("GET", "/", &[]);
+        for_an_authorizer["type"] = json!("REQUEST");
+        let event: Event = serde_json::from_value(for_an_authorizer).unwrap();
+        assert_eq!(event.origin(), None);
+    }
+}
+
+#[test]
+fn a_path_is_what_the_client_asked_for_whoever_decoded_it() {
+    for shape in EventShape::ALL {
+        for (path, expected) in [
+            ("/a%20b%2Fc", "/a%20b%2Fc"),
+            ("/a b", "/a%20b"),
+            ("/100%", "/100%25"),
+            ("/%zz%4", "/%25zz%254"),
+            ("//host//health", "//host//health"),
+            ("/\u{1f525}{}", "/%F0%9F%94%A5%7B%7D"),
+            ("/\0\r\n", "/%00%0D%0A"),
+            ("/../health/.", "/../health/."),
+        ] {
+            assert_eq!(uri(shape, path).as_deref(), Some(expected), "{shape:?}");
+        }
+        assert_eq!(uri(shape, &format!("/{}", "a".repeat(70_000))), None, "{shape:?}");
+    }
+    assert_eq!(uri(EventShape::RestApi, "*"), None);
+    assert_eq!(uri(EventShape::LoadBalancer, ""), None);
+}
+
+#[test]
+fn the_stage_of_an_http_api_is_left_out_where_it_stands() {
+    let path = |raw: &str| {
+        let request = get(EventShape::HttpApi, "/", json!({"rawPath": raw})).unwrap();
+        request.uri().to_string()
+    };
+    assert_eq!(path("/live/health"), "/health");
+    assert_eq!(path("/live"), "/");
+    assert_eq!(path("/health"), "/health");
+    assert_eq!(path("/lively/health"), "/lively/health");
+}
+
+#[test]
+fn a_query_reaches_the_route_as_the_client_wrote_it() {
+    for shape in EventShape::ALL {
+        let uri = uri(shape, "/health?a=%22%3C&b=%26%3D%2B%20").unwrap();
+        assert_eq!(uri, "/health?a=%22%3C&b=%26%3D%2B%20", "{shape:?}");
+    }
+    for shape in [EventShape::FunctionUrl, EventShape::HttpApi, EventShape::RestApi] {
+        assert_eq!(uri(shape, "/?a=1&a=2").as_deref(), Some("/?a=1&a=2"), "{shape:?}");
+    }
+    let many = json!({"queryStringParameters": null, "multiValueQueryStringParameters": {"a": ["1", "%202"]}});
+    let request = get(EventShape::LoadBalancer, "/", many).unwrap();
+    assert_eq!(request.uri().query(), Some("a=1&a=%202"));
+    let single = json!({"multiValueQueryStringParameters": null, "queryStringParameters": {"a": "1 2"}});
+    let request = get(EventShape::RestApi, "/", single).unwrap();
+    assert_eq!(request.uri().query(), Some("a=1%202"));
+    assert!(get(EventShape::FunctionUrl, "/", json!({"rawQueryString": "a=\""})).is_none());
+}
+
+#[test]
+fn repeated_headers_and_cookies_reach_the_route() {
+    let headers = json!({"headers": {"x": "2"}, "multiValueHeaders": {"x": ["1", "2"]}});
+    let request = get(EventShape::LoadBalancer, "/", headers).unwrap();
+    let values: Vec<_> = request.headers().get_all("x").iter().collect();
+    assert_eq!(values, ["1", "2"]);
+    let request = get(EventShape::FunctionUrl, "/", json!({"cookies": ["a=1", "b=\u{e9}"]})).unwrap();
+    assert_eq!(request.headers()["cookie"].as_bytes(), "a=1; b=\u{e9}".as_bytes());
+}
+
+#[test]
+fn what_no_header_or_method_can_be_is_refused_and_an_odd_one_is_not() {
+    for shape in EventShape::ALL {
+        for (headers, is_http) in [
+            (json!({"host": "a^b"}), true),
+            (json!({"host": "x:99999", "x-forwarded-proto": "https,http"}), true),
+            (json!({"host": "[::1", "cookie": ""}), true),
+            (json!({"x": "\u{1f525}\t"}), true),
+            (json!({"x": "a\nb"}), false),
+            (json!({"x": "\u{0}"}), false),
+            (json!({"": "empty"}), false),
+            (json!({"a b": "blank"}), false),
+        ] {
+            let members = json!({"headers": headers, "multiValueHeaders": null});
+            assert_eq!(get(shape, "/", members).is_some(), is_http, "{shape:?} {headers}");
+        }
+        for (method, is_http) in [("PROPFIND", true), ("get", true), ("", false), ("GE T", false)] {
+            let event = shape.event(method, "/", &[]);
+            assert_eq!(request_of(event, json!({})).is_some(), is_http, "{shape:?} {method:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_decoded_and_broken_base64_is_refused() {
+    for (body, base64, expected) in [
+        (json!("a\u{e9}"), false, Some("a\u{e9}")),
+        (json!("YcOp"), true, Some("a\u{e9}")),
+        (json!("YQ"), true, Some("a")),
+        (json!("YQ=="), true, Some("a")),
+        (json!(null), true, Some("")),
+        (json!("not base64!"), true, None),
+        (json!("YQ=x"), true, None),
+    ] {
+        let members = json!({"body": body, "isBase64Encoded": base64});
+        let read = match get(EventShape::FunctionUrl, "/", members) {
+            Some(request) => Some(request.into_body().collect().await.unwrap().to_bytes()),
+            None => None,
+        };
+        assert_eq!(read.as_deref(), expected.map(str::as_bytes), "{body}");
+    }
+}
+
+#[test]
+fn a_refused_request_keeps_what_was_read_of_it() {
+    let mut event = EventShape::FunctionUrl.event("GET", "/", &[("x-request-id", "mine")]);
+    event["rawQueryString"] = json!("<");
+    let event: Event = serde_json::from_value(event).unwrap();
+    let mut request = Request::default();
+    assert!(event.read_into(&mut request).is_none());
+    assert_eq!(request.headers()["x-request-id"], "mine");
+}
