@@ -185,11 +185,10 @@ fn prefers_health_json(request: &HeaderMap) -> bool {
         .iter()
         .filter_map(|value| value.to_str().ok());
     let (mut health, mut plain) = (0.0, 0.0);
-    for range in ranges.flat_map(|value| value.split(',')) {
-        let mut parts = range.split(';').map(str::trim);
+    for range in ranges.flat_map(|value| split_unquoted(value, ',')) {
+        let mut parts = split_unquoted(range, ';').map(str::trim);
         let media_type = parts.next().unwrap_or_default();
-        let weight = parts.find_map(|part| part.strip_prefix("q="));
-        let weight: f64 = weight.map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        let weight = parts.find_map(weight).unwrap_or(1.0);
         if media_type.eq_ignore_ascii_case("application/health+json") {
             health = weight;
         } else if media_type.eq_ignore_ascii_case("application/json") {
@@ -197,6 +196,24 @@ fn prefers_health_json(request: &HeaderMap) -> bool {
         }
     }
     health > 0.0 && health >= plain
+}
+
+/// The value of the parameter `q`, in any case (RFC 9110, section 12.4.2); 0 where it is not a number from 0 to 1.
+fn weight(parameter: &str) -> Option<f64> {
+    let (name, value) = parameter.split_once('=')?;
+    let weight = value.trim().parse().ok().filter(|weight| (0.0..=1.0).contains(weight));
+    name.trim().eq_ignore_ascii_case("q").then(|| weight.unwrap_or(0.0))
+}
+
+/// The parts between separators that stand outside of quoted strings (RFC 9110, section 5.6.4).
+fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c| {
+        let literal = escaped;
+        escaped = quoted && !literal && c == '\\';
+        quoted ^= c == '"' && !literal;
+        c == separator && !quoted
+    })
 }
 
 #[cfg(test)]
@@ -210,6 +227,16 @@ mod tests {
             ("*/*", false),
             ("application/json", false),
             ("application/health+json;q=0", false),
+            ("application/health+json;Q=0", false),
+            ("application/health+json; q=0.000", false),
+            ("application/health+json ; q = 0 , */*", false),
+            ("application/health+json;a=\"b,c;q=1\";q=0", false),
+            ("application/health+json;a=\"\\\";q=1,\";q=0", false),
+            ("application/health+json;q=high", false),
+            ("application/health+json;q=nan", false),
+            ("application/health+json;q=0.5, application/json;Q=0.9", false),
+            ("application/health+json;a=\"x, application/json\"", true),
+            ("application/health+json;Q=0.9, application/json;Q=0.5", true),
             ("application/health+json;q=0.5, application/json", false),
             ("application/health+json", true),
             ("application/json;q=0.5, Application/Health+JSON", true),

@@ -1,13 +1,35 @@
 //! How long the answer to a request, or a job, may take: until the platform's deadline, or until this process drains.
 
-use tokio::time::Instant;
+use std::{future, time::Duration};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// An extension of every request, and an argument of every job.
+/// How long a client may hold up the end of its request or its answer.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// An extension of every request, and an argument of every job; and an extension of an answer that is an event stream, which
+/// ends then whoever reads it.
 #[derive(Clone, Debug, Default)]
 pub struct Lifetime {
     /// When the platform ends the request or the job by force, if it does.
     pub deadline: Option<Instant>,
     /// Cancelled when the process was asked to stop: what is open should end cleanly, soon.
     pub drain: CancellationToken,
+}
+
+impl Lifetime {
+    /// Returns a second after all should have ended: who does not send or read by then is cut off.
+    pub async fn overdue(&self) {
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = deadline => {}
+            () = self.drain.cancelled() => {}
+        }
+        sleep(GRACE).await;
+    }
 }

@@ -17,6 +17,8 @@ pub enum Problem {
     Malformed,
     /// 400: a body came with a request that takes none.
     UnexpectedBody,
+    /// 408: the rest of a request did not come in time.
+    RequestTimeout,
     /// 500: a bug. The cause is in the log, under the same request id.
     Internal,
 }
@@ -27,6 +29,7 @@ impl Problem {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Malformed | Self::UnexpectedBody => StatusCode::BAD_REQUEST,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -37,6 +40,7 @@ impl Problem {
             Self::MethodNotAllowed => "This path does not take this method; Allow names those it takes.",
             Self::Malformed => "The method, the path, the query, a header or the body is not one that HTTP has.",
             Self::UnexpectedBody => "This path takes no request body.",
+            Self::RequestTimeout => "The request did not end in time.",
             Self::Internal => "The function failed; its log has the cause under this request's x-request-id.",
         }
     }

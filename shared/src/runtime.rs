@@ -5,6 +5,7 @@ mod connection;
 mod entrance;
 mod guarded;
 mod http;
+mod http2;
 mod lambda;
 mod runtime_api;
 mod signals;
@@ -209,9 +210,11 @@ async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -
             return ExitCode::FAILURE;
         }
     };
-    tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
+    // Signals are caught before anybody hears that this process is up.
+    tokio::task::yield_now().await;
+    tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
     serve_until(stop, listener, entrance, responses).await;
     ExitCode::SUCCESS
 }

@@ -72,16 +72,22 @@ pub fn heartbeats(settings: config::Stream, lifetime: Lifetime, next: fn() -> St
     let deadline = lifetime
         .deadline
         .map(|deadline| deadline.checked_sub(MARGIN).unwrap_or(now));
+    let end = deadline.map_or(max_age, |deadline| deadline.min(max_age));
+    let lifetime = Lifetime {
+        deadline: Some(end),
+        ..lifetime
+    };
     let body = Heartbeats {
         interval: settings.heartbeat,
         next,
-        end: deadline.map_or(max_age, |deadline| deadline.min(max_age)),
+        end,
         due: now,
         opened: false,
         timer: Box::pin(tokio::time::sleep_until(now)),
-        drain: Box::pin(lifetime.drain.cancelled_owned()),
+        drain: Box::pin(lifetime.drain.clone().cancelled_owned()),
     };
     let mut response = Response::new(Body::new(body));
+    response.extensions_mut().insert(lifetime);
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),

@@ -5,6 +5,10 @@
 use hyper::Method;
 use serde_json::Value;
 use shared::testing::{Client, EventShape, Exchange, FakeRuntimeApi, Function, Server};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const ORIGIN: &str = "https://app.example.com";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -43,7 +47,7 @@ async fn without_origins_no_page_of_another_origin_may_read_anything() {
         assert!(!answer.text().contains("access-control"), "{}", answer.text());
         let preflight = [("origin", origin), ("access-control-request-method", "GET")];
         let answer = ask(&server, Method::OPTIONS, "/health", &preflight).await;
-        assert_eq!(answer.status, 405);
+        assert_eq!(answer.status, 204);
         assert!(!answer.text().contains("access-control"), "{}", answer.text());
     }
 }
@@ -113,10 +117,41 @@ async fn a_preflight_is_answered_by_every_front_door() {
         answers.push(api.exchange(&shape.event("OPTIONS", "/health", &preflight)).await);
     }
     for answer in answers {
-        assert_eq!(answer.status, 200);
+        assert_eq!(answer.status, 204);
+        assert_eq!(answer.headers["allow"], "GET,HEAD,OPTIONS");
         assert_eq!(answer.headers["access-control-allow-origin"], ORIGIN);
         assert!(answer.text().contains("last-event-id"), "{}", answer.text());
         assert_eq!(answer.headers["access-control-max-age"], "7200");
+    }
+}
+
+#[tokio::test]
+async fn options_name_the_methods_of_a_path_and_a_path_that_does_not_exist_is_404() {
+    let preflight = [("origin", ORIGIN), ("access-control-request-method", "GET")];
+    for server in [health().serve(), open_to(ORIGIN)] {
+        for headers in [&[][..], &preflight] {
+            let answer = ask(&server, Method::OPTIONS, "/health", headers).await;
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+            assert_eq!(answer.headers["allow"], "GET,HEAD,OPTIONS");
+            assert!(answer.headers.contains_key("x-request-id"), "{}", answer.text());
+            assert!(!answer.headers.contains_key("content-type"), "{}", answer.text());
+            let answer = ask(&server, Method::OPTIONS, "/nowhere", headers).await;
+            assert_eq!(answer.status, 404, "{}", answer.text());
+            assert_eq!(answer.headers["content-type"], "application/problem+json");
+        }
+        let refused = ask(&server, Method::POST, "/health", &[]).await;
+        assert_eq!(refused.headers["allow"], "GET,HEAD,OPTIONS");
+        let mut stream = TcpStream::connect(server.url.trim_start_matches("http://"))
+            .await
+            .unwrap();
+        let request = b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 204") && answer.contains("allow: "),
+            "{answer}"
+        );
     }
 }
 

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use shared::testing::{Client, Function, Server};
+use socket2::SockRef;
 use std::{
-    net::TcpStream,
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -33,27 +35,26 @@ async fn sigterm_at_any_moment_of_a_start_ends_it_within_a_second() {
 
 #[tokio::test]
 async fn sigterm_during_a_storm_breaks_no_answer_that_was_begun() {
+    let mut answers = 0;
     for moment in [1, 5, 20, 50] {
         let mut server = health().serve();
         let address = server.url.trim_start_matches("http://").to_owned();
         let storm: Vec<_> = (0..8)
             .map(|_| {
                 let address = address.clone();
-                std::thread::spawn(move || while answered(&address) {})
+                std::thread::spawn(move || (0..).take_while(|_| answered(&address)).count())
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(moment)).await;
         server.signal("TERM");
         assert_eq!(server.exit_code(Duration::from_secs(9)), Some(0));
-        for client in storm {
-            client.join().unwrap();
-        }
+        answers += storm.into_iter().map(|client| client.join().unwrap()).sum::<usize>();
     }
+    assert!(answers > 0, "there was no storm");
 }
 
 /// Requests one answer on a connection of its own: a whole one, or none at all, which ends the storm.
 fn answered(address: &str) -> bool {
-    use std::io::{Read, Write};
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
     };
@@ -67,6 +68,107 @@ fn answered(address: &str) -> bool {
         "a broken answer: {answer:?}"
     );
     !answer.is_empty()
+}
+
+/// `health-db` over a server that takes connections and says nothing: its answer takes a second.
+fn slow() -> (Server, TcpListener) {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgresql://user@{}/db", silent.local_addr().unwrap());
+    let function = Function::new(env!("CARGO_BIN_EXE_faults-health-db"))
+        .with("DATABASE_URL", url)
+        .with("HEALTH_CACHE", "1ms")
+        .with("HEALTH_TIMEOUT", "1s");
+    (function.serve(), silent)
+}
+
+fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.url.trim_start_matches("http://")).unwrap()
+}
+
+const SLOW: &str = "GET /health/db HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/// As `nc -N` does, and HTTP/1.0 clients that mark the end of their request so.
+#[tokio::test]
+async fn a_client_that_closes_its_half_behind_its_requests_gets_every_answer() {
+    let (server, _silent) = slow();
+    let old = "GET /health/db HTTP/1.0\r\n\r\n";
+    for (requests, count) in [(SLOW, 1), (old, 1), (&SLOW.repeat(3), 3)] {
+        // Longer than a result is kept.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut client = connect(&server);
+        client.write_all(requests.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let (start, mut answers) = (Instant::now(), String::new());
+        client.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers.matches("\"reason\":\"timeout\"").count(), count, "{answers}");
+        assert!(
+            start.elapsed() > Duration::from_millis(800),
+            "the answer took no moment"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_resets_its_connection_is_noticed_at_once_whatever_it_sent_before() {
+    let (mut server, _silent) = slow();
+    for (later, half_closes) in [("", false), (SLOW, false), ("", true), (SLOW, true)] {
+        let mut client = connect(&server);
+        for part in [SLOW, later] {
+            client.write_all(part.as_bytes()).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        if half_closes {
+            client.shutdown(Shutdown::Write).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        let line = server.wait_for_line("\"target\":\"access\"");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["message"], "the client left before its answer");
+        assert!(line["duration_ms"].as_f64().unwrap() < 500.0, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_request_during_the_drain_is_refused_and_one_that_was_begun_is_answered() {
+    let (mut server, _silent) = slow();
+    let (mut idle, mut begun) = (connect(&server), connect(&server));
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    assert_ne!(idle.read(&mut [0; 4096]).unwrap(), 0);
+    begun.write_all(SLOW.as_bytes()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal("TERM");
+    server.wait_for_line("draining");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let refused = TcpStream::connect(server.url.trim_start_matches("http://"));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(idle.read(&mut [0; 4096]).unwrap(), 0, "an idle connection stays open");
+    assert!(server.is_running(), "the drain was over before the new request");
+    let mut answer = String::new();
+    begun.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with('}'), "{answer}");
+    assert_eq!(server.exit_code(Duration::from_secs(4)), Some(0));
+}
+
+#[tokio::test]
+async fn requests_that_do_not_end_do_not_hold_up_the_drain() {
+    let mut server = health().serve();
+    let begun = [
+        "",
+        "GET /health HTTP/1.1\r\nhost: ",
+        "GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET ",
+        "GET /health HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n",
+    ];
+    let mut clients: Vec<TcpStream> = begun.iter().map(|_| connect(&server)).collect();
+    for (client, begun) in clients.iter_mut().zip(begun) {
+        client.write_all(begun.as_bytes()).unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal("TERM");
+    let start = Instant::now();
+    assert_eq!(server.exit_code(Duration::from_secs(8)), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -90,6 +192,10 @@ async fn without_a_descriptor_left_it_lives_on_and_answers_once_there_are_some()
     let busy = cpu_ticks(&server);
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(cpu_ticks(&server) - busy < 20, "it spins while it waits");
+    assert!(
+        server.log().contains("cannot accept a connection"),
+        "there was a descriptor left"
+    );
     drop(held);
     assert_answers(&server).await;
 }

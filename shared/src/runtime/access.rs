@@ -1,9 +1,11 @@
 //! One line a request: what was asked, what was answered, how long it took. For a stream, until its end.
 
-use super::guarded;
+use super::guarded::{self, Guard};
 use crate::telemetry::{self, Context};
 use axum::{
-    http::{Method, Request, StatusCode, Uri},
+    Error,
+    body::Body,
+    http::{Method, Request, StatusCode, Uri, header},
     response::Response,
 };
 use std::{sync::Arc, time::Instant};
@@ -40,10 +42,18 @@ impl Access {
         &self.context
     }
 
-    /// Ends with the answer, or with its body where that is a stream.
+    /// Ends with the answer, or with its body where that is not in one piece.
     pub fn until_end_of(mut self, response: Response) -> Response {
         self.status = Some(response.status());
-        response.map(|body| guarded::body(body, move || Box::new(self.detached())))
+        // Their Content-Length is that of an answer to another request (RFC 9110, section 8.6).
+        if self.method == Method::HEAD
+            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status())
+        {
+            return response.map(|_| Body::empty());
+        }
+        let length = response.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        response.map(|body| guarded::body(body, length, move || Box::new(self.detached())))
     }
 
     /// Without the request's own URI, which keeps the whole buffer alive that the request was read into: 8 KB.
@@ -74,6 +84,15 @@ impl Access {
             Some(_) if self.is_fine_probe() => line!(debug, "answered"),
             Some(_) => line!(info, "answered"),
         }
+    }
+}
+
+impl Guard for Box<Access> {
+    fn failed(&mut self, error: &Error) {
+        let (method, path) = (self.method.as_str(), self.uri.path());
+        telemetry::in_context(Arc::clone(&self.context), || {
+            tracing::error!(method, path, status = self.status.map(|status| status.as_u16()), %error, "an answer broke off: its body failed");
+        });
     }
 }
 

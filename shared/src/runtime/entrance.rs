@@ -11,10 +11,11 @@ use crate::{
 use axum::{
     Router,
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture};
+use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use std::{
     convert::Infallible,
@@ -27,6 +28,7 @@ use std::{
     task::{self, Poll},
     time::Duration,
 };
+use tokio::time::sleep;
 use tower::{Layer, Service, util::Either};
 use tower_http::cors::{Cors, CorsLayer};
 
@@ -50,6 +52,9 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
 
 /// How long a browser may remember what a preflight was told; Chromium forgets after two hours.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long a client may take to say that its request has no content.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The routes of a function, behind what every request passes. It is cloned for each; in a box, what few need costs nobody.
 #[derive(Clone)]
@@ -91,7 +96,7 @@ impl Entrance {
         };
         let access = Access::begin(&request, context);
         request.extensions_mut().insert(lifetime);
-        let answer = telemetry::with_context(access.context().clone(), self.0.call(request));
+        let answer = telemetry::with_context(access.context().clone(), self.route(request));
         let mut response = answer.await.unwrap_or_else(|never| match never {});
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, access.context().request_id.clone());
@@ -102,6 +107,21 @@ impl Entrance {
             headers.entry(name).or_insert(value);
         }
         access.until_end_of(response)
+    }
+
+    /// The CORS layer answers every OPTIONS itself, that of a path which does not exist too: the routes are asked first.
+    async fn route(&mut self, request: Request<Body>) -> Result<Response, Infallible> {
+        let Either::Left(cors) = &mut self.0 else {
+            return self.0.call(request).await;
+        };
+        if request.method() != Method::OPTIONS {
+            return cors.call(request).await;
+        }
+        let (parts, body) = request.into_parts();
+        let granted = cors.call(Request::from_parts(parts.clone(), Body::empty())).await?;
+        let mut response = cors.get_ref().clone().call(Request::from_parts(parts, body)).await?;
+        response.headers_mut().extend(granted.into_parts().0.headers);
+        Ok(response)
     }
 }
 
@@ -132,7 +152,7 @@ fn grant(cors: &config::Cors) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-/// The routes, with the refusal of bodies before and a net under panics.
+/// The routes, with the refusal of bodies before, an answer to OPTIONS, and a net under panics.
 #[derive(Clone)]
 struct Guard(Router);
 
@@ -146,23 +166,75 @@ impl Service<Request<Body>> for Guard {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if has_body(&request) {
-            return Box::pin(async { Ok(Problem::UnexpectedBody.into_response()) });
+        if request.body().is_end_stream() {
+            return Box::pin(answer(self.0.clone(), request));
         }
-        let answer = AssertUnwindSafe(self.0.call(request)).catch_unwind();
+        let router = self.0.clone();
         Box::pin(async {
-            answer.await.unwrap_or_else(|_panic| {
-                // The panic hook has written what and where; this line tells which request.
-                tracing::error!("a handler panicked");
-                Ok(Problem::Internal.into_response())
-            })
+            let (parts, body) = request.into_parts();
+            let lifetime = parts.extensions.get().cloned().unwrap_or_default();
+            match refuse_content(body, lifetime).await {
+                Ok(()) => answer(router, Request::from_parts(parts, Body::empty())).await,
+                Err(problem) => Ok(problem.into_response()),
+            }
         })
     }
 }
 
-/// No route of the bundle takes a body, so none is read: memory stays flat whatever a client sends.
-fn has_body(request: &Request<Body>) -> bool {
-    !request.body().is_end_stream()
+async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, Infallible> {
+    let is_options = request.method() == Method::OPTIONS;
+    if is_options && request.uri().path() == "*" {
+        return Ok(options(HeaderValue::from_static("GET,HEAD,OPTIONS")));
+    }
+    let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
+    let mut response = answer.await.unwrap_or_else(|_panic| {
+        // The panic hook has written what and where; this line tells which request.
+        tracing::error!("a handler panicked");
+        Ok(Problem::Internal.into_response())
+    })?;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allow) = with_options(response.headers().get(header::ALLOW))
+    {
+        if is_options {
+            return Ok(options(allow));
+        }
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    Ok(response)
+}
+
+/// What a path that does not answer OPTIONS itself says to it (RFC 9110, section 9.3.7).
+fn options(allow: HeaderValue) -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response()
+}
+
+fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let methods = allow?.to_str().ok()?;
+    if methods.contains("OPTIONS") {
+        return allow.cloned();
+    }
+    HeaderValue::try_from(format!("{methods},OPTIONS")).ok()
+}
+
+/// No route of the bundle takes a body, so none is read: memory stays flat whatever a client sends. Only its first bytes
+/// tell a body from none where its length is not known: an empty chunked one, an empty DATA frame, trailers.
+async fn refuse_content(mut body: Body, lifetime: Lifetime) -> Result<(), Problem> {
+    if body.size_hint().lower() > 0 {
+        return Err(Problem::UnexpectedBody);
+    }
+    let ends = async {
+        while let Some(frame) = body.frame().await {
+            if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(|data| data.is_empty())) {
+                return Err(Problem::UnexpectedBody);
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ends = ends => ends,
+        () = sleep(BODY_TIMEOUT) => Err(Problem::RequestTimeout),
+        () = lifetime.overdue() => Err(Problem::RequestTimeout),
+    }
 }
 
 /// The id that the caller gave its request, if it is one to write into logs: 128 visible characters at most. A copy, because

@@ -1,42 +1,142 @@
-//! A body that keeps something alive until it ends.
+//! A body on its way out. What has to last as long as the body is dropped at its end, and hears of its failure.
 
-use axum::body::Body;
-use hyper::body::{Body as _, Bytes, Frame, SizeHint};
+use axum::{Error, body::Body};
+use hyper::body::{Body as _, Bytes, Frame};
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker, ready},
 };
 
-/// The body, with what `guard` makes dropped at its end: at once where it is in one piece, else when the stream is.
-pub fn body<G: Send + Unpin + 'static>(body: Body, guard: impl FnOnce() -> G) -> Body {
-    if body.size_hint().exact().is_some() {
-        body
-    } else {
-        Body::new(Guarded { body, _guard: guard() })
-    }
+/// What lasts as long as a body.
+pub trait Guard: Send + Unpin + 'static {
+    /// The body failed: a part of the answer is missing.
+    fn failed(&mut self, error: &Error);
 }
+
+/// The body with its guard; without one where all of the body is there already.
+///
+/// A guarded body does not panic, may be polled after its end, and fails where its bytes are not the `length` that the
+/// answer's `Content-Length` promises. Its last promised bytes leave once the body has ended: a client takes them for
+/// the end, and could not be told of an error that follows them.
+pub fn body<G: Guard>(mut body: Body, length: Option<u64>, guard: impl FnOnce() -> G) -> Body {
+    if body.is_end_stream() && length.unwrap_or(0) == 0 {
+        return body;
+    }
+    let early = match poll_sized(&mut body) {
+        Some(Some(Ok(frame))) if body.is_end_stream() && length.is_none_or(|length| length == size(&frame)) => {
+            return Body::from(frame.into_data().unwrap_or_default());
+        }
+        early => early.map(Box::new),
+    };
+    Body::new(Guarded {
+        body,
+        early,
+        left: length,
+        last: None,
+        guard: Some(guard()),
+    })
+}
+
+type Next = Option<Result<Frame<Bytes>, Error>>;
 
 struct Guarded<G> {
     body: Body,
-    _guard: G,
+    /// What the body has said already. In a box, because a stream has none.
+    early: Option<Box<Next>>,
+    /// How many bytes are promised and have not come.
+    left: Option<u64>,
+    /// The last of the promised bytes.
+    last: Option<Box<Frame<Bytes>>>,
+    /// `None` once the body has ended.
+    guard: Option<G>,
 }
 
-impl<G: Unpin> hyper::body::Body for Guarded<G> {
-    type Data = Bytes;
-    type Error = axum::Error;
+/// A body that knows its size is probably in one piece.
+fn poll_sized(body: &mut Body) -> Option<Next> {
+    body.size_hint().exact()?;
+    match poll(body, &mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(next) => Some(next),
+        Poll::Pending => None,
+    }
+}
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+fn poll(body: &mut Body, cx: &mut Context<'_>) -> Poll<Next> {
+    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx)));
+    polled.unwrap_or_else(|_panic| Poll::Ready(Some(Err(Error::new("the body panicked")))))
+}
+
+fn size(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, Bytes::len) as u64
+}
+
+impl<G: Guard> Guarded<G> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match self.early.take() {
+            Some(early) => Poll::Ready(*early),
+            None => poll(&mut self.body, cx),
+        }
+    }
+
+    /// What may leave now that the body has said `next`.
+    fn settle(&mut self, next: Next) -> Option<Next> {
+        let frame = match next {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Some(self.fail(error)),
+            None => return Some(self.end()),
+        };
+        let size = size(&frame);
+        if frame.is_data() && size == 0 {
+            return None;
+        }
+        if let Some(left) = &mut self.left {
+            let Some(rest) = left.checked_sub(size) else {
+                return Some(self.fail(Error::new("the body is longer than its Content-Length")));
+            };
+            *left = rest;
+            if rest == 0 && frame.is_data() {
+                self.last = Some(Box::new(frame));
+                return None;
+            }
+        }
+        Some(Some(Ok(frame)))
+    }
+
+    fn end(&mut self) -> Next {
+        if let Some(last) = self.last.take() {
+            self.early = Some(Box::new(None));
+            return Some(Ok(*last));
+        }
+        if self.left.is_some_and(|left| left > 0) {
+            return self.fail(Error::new("the body is shorter than its Content-Length"));
+        }
+        self.guard = None;
+        None
+    }
+
+    fn fail(&mut self, error: Error) -> Next {
+        if let Some(mut guard) = self.guard.take() {
+            guard.failed(&error);
+        }
+        Some(Err(error))
+    }
+}
+
+impl<G: Guard> hyper::body::Body for Guarded<G> {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
+        while self.guard.is_some() {
+            let next = ready!(self.poll_next(cx));
+            if let Some(next) = self.settle(next) {
+                return Poll::Ready(next);
+            }
+        }
+        Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.guard.is_none()
     }
 }

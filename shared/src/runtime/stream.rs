@@ -1,11 +1,11 @@
-//! A streamed response over HTTP/1.1, written straight to the socket: chunked coding (RFC 9112, section 7.1), one chunk
-//! in hand, no buffer that lives on.
+//! An event stream over HTTP/1, written straight to the socket: one chunk in hand, no buffer that lives on.
 
 use super::connection::Connection;
+use crate::lifetime::Lifetime;
 use axum::{
     body::Body,
     http::{
-        HeaderValue,
+        HeaderValue, Version,
         header::{CONNECTION, DATE, TRANSFER_ENCODING},
         response::Parts,
     },
@@ -13,53 +13,90 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Bytes};
-use std::{
-    future::poll_fn,
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-    time::SystemTime,
-};
+use hyper::body::Bytes;
+use std::{future::poll_fn, io, mem, time::SystemTime};
 
-/// Writes the response until its body ends, the client hangs up, or the socket fails. The connection ends with it.
+/// Writes the response, in its version, until its body ends, the body fails, or the client hangs up. The connection ends
+/// with it. A response of HTTP/1.1 whose body failed lacks its last chunk (RFC 9112, section 8).
 ///
 /// # Errors
-/// The socket's: the client reset it, or acknowledged nothing for too long.
+/// The connection has to be reset: the socket failed; the client has not taken what was written a second after the end
+/// of the response's [`Lifetime`]; or the body of a response of HTTP/1.0 failed, where an orderly close means the end.
 pub async fn write(connection: &Connection, response: Response) -> io::Result<()> {
+    let lifetime = response.extensions().get::<Lifetime>().cloned().unwrap_or_default();
     let (parts, mut body) = response.into_parts();
+    let chunked = parts.version == Version::HTTP_11;
     let mut bytes = head(parts);
-    if let Some(Some(Ok(frame))) = body.frame().now_or_never() {
-        push_chunk(&mut bytes, &frame.into_data().unwrap_or_default());
+    // The first event leaves with the head.
+    let mut event = next(connection, &mut body).now_or_never();
+    loop {
+        match &event {
+            Some(Next::Data(data)) if chunked => push_chunk(&mut bytes, data),
+            Some(Next::Data(data)) => bytes.extend_from_slice(data),
+            Some(Next::End) if chunked => bytes.extend_from_slice(b"0\r\n\r\n"),
+            Some(Next::Failed) if !chunked => return Err(io::Error::other("the body failed")),
+            _ => {}
+        }
+        send(connection, mem::take(&mut bytes), &lifetime).await?;
+        if !matches!(event, None | Some(Next::Data(_))) {
+            return Ok(());
+        }
+        event = Some(next(connection, &mut body).await);
     }
-    connection.write_all(bytes).await?;
-    while let Some(data) = poll_fn(|cx| next(connection, &mut body, cx)).await {
-        let mut chunk = Vec::with_capacity(data.len() + 16);
-        push_chunk(&mut chunk, &data);
-        connection.write_all(chunk).await?;
-    }
-    connection.write_all(b"0\r\n\r\n".to_vec()).await?;
-    connection.shutdown()
 }
 
-/// The body's next data; `None` at its end, at its error, and when the client has hung up.
-fn next(connection: &Connection, body: &mut Body, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-    if connection.poll_hang_up(cx).is_ready() {
-        return Poll::Ready(None);
+enum Next {
+    Data(Bytes),
+    End,
+    Failed,
+    HungUp,
+}
+
+/// What the body says next, unless the client hangs up.
+async fn next(connection: &Connection, body: &mut Body) -> Next {
+    let frame = poll_fn(|cx| {
+        let frame = body.frame().poll_unpin(cx).map(Some);
+        // A body that has something to say is heard first: reading whatever a client sends must not starve it.
+        if frame.is_pending() {
+            return connection.poll_hang_up(cx).map(|()| None);
+        }
+        frame
+    });
+    match frame.await {
+        None => Next::HungUp,
+        Some(None) => Next::End,
+        Some(Some(Err(_))) => Next::Failed,
+        Some(Some(Ok(frame))) => Next::Data(frame.into_data().unwrap_or_default()),
     }
-    let frame = Pin::new(body).poll_frame(cx);
-    frame.map(|frame| frame?.ok().map(|frame| frame.into_data().unwrap_or_default()))
+}
+
+/// Writes all of it, as fast as the client reads. The timer for those that do not is no part of an idle stream.
+async fn send(connection: &Connection, bytes: Vec<u8>, lifetime: &Lifetime) -> io::Result<()> {
+    let written = connection.try_write(&bytes)?;
+    if written == bytes.len() {
+        return Ok(());
+    }
+    Box::pin(async {
+        tokio::select! {
+            sent = connection.write_all(&bytes[written..]) => sent,
+            () = lifetime.overdue() => Err(io::ErrorKind::TimedOut.into()),
+        }
+    })
+    .await
 }
 
 fn head(mut parts: Parts) -> Vec<u8> {
     let date = httpdate::fmt_http_date(SystemTime::now());
-    let own = [
-        (CONNECTION, HeaderValue::from_static("close")),
-        (DATE, HeaderValue::try_from(date).expect("a date is a header value")),
-        (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-    ];
-    parts.headers.extend(own);
-    let mut head = format!("HTTP/1.1 {}\r\n", parts.status).into_bytes();
+    parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    parts
+        .headers
+        .insert(DATE, HeaderValue::try_from(date).expect("a date is a header value"));
+    if parts.version == Version::HTTP_11 {
+        parts
+            .headers
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let mut head = format!("{:?} {}\r\n", parts.version, parts.status).into_bytes();
     for (name, value) in &parts.headers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             head.extend_from_slice(part);
@@ -69,7 +106,7 @@ fn head(mut parts: Parts) -> Vec<u8> {
     head
 }
 
-/// An empty chunk would end the body.
+/// The chunked coding (RFC 9112, section 7.1). An empty chunk would end the body.
 fn push_chunk(bytes: &mut Vec<u8>, data: &[u8]) {
     if !data.is_empty() {
         bytes.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
@@ -88,16 +125,28 @@ mod tests {
         net::{TcpListener, TcpStream},
     };
 
-    #[tokio::test]
-    async fn a_stream_is_chunked_and_an_empty_frame_does_not_end_it() {
+    /// Writes a body; what its client reads, and whether the connection has to be reset.
+    async fn written(version: Version, body: Body) -> (String, bool) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let connection = Connection::new(listener.accept().await.unwrap().0);
-        let frames = ["first", "", "0123456789abcdef"].map(Ok::<_, Infallible>);
-        let body = Body::from_stream(stream::iter(frames));
-        write(&connection, Response::new(body)).await.unwrap();
+        let mut response = Response::new(body);
+        *response.version_mut() = version;
+        let reset = write(&connection, response).await.is_err();
+        drop(connection);
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
+        (answer, reset)
+    }
+
+    fn frames() -> Body {
+        let frames = ["first", "", "0123456789abcdef"].map(Ok::<_, Infallible>);
+        Body::from_stream(stream::iter(frames))
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_chunked_and_an_empty_frame_does_not_end_it() {
+        let (answer, reset) = written(Version::HTTP_11, frames()).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(
             head.starts_with("HTTP/1.1 200 OK\r\nconnection: close\r\ndate: "),
@@ -105,5 +154,26 @@ mod tests {
         );
         assert!(head.ends_with("transfer-encoding: chunked"), "{head}");
         assert_eq!(body, "5\r\nfirst\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n");
+        assert!(!reset);
+    }
+
+    #[tokio::test]
+    async fn over_http_1_0_a_stream_is_bare_and_ends_with_its_connection() {
+        let (answer, reset) = written(Version::HTTP_10, frames()).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 OK\r\nconnection: close\r\n"), "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
+        assert_eq!(body, "first0123456789abcdef");
+        assert!(!reset);
+    }
+
+    #[tokio::test]
+    async fn a_stream_whose_body_fails_has_no_last_chunk_and_over_http_1_0_a_reset() {
+        for (version, must_reset) in [(Version::HTTP_11, false), (Version::HTTP_10, true)] {
+            let frames = [Ok("first"), Err(io::Error::other("broken"))];
+            let (answer, reset) = written(version, Body::from_stream(stream::iter(frames))).await;
+            assert!(answer.contains("first") && !answer.contains("0\r\n\r\n"), "{answer}");
+            assert_eq!(reset, must_reset, "{version:?}");
+        }
     }
 }

@@ -53,6 +53,18 @@ impl Client {
         Self(builder.http2_only(true).build(HttpConnector::new()))
     }
 
+    /// Speaks HTTP/2 and never lets the server send content: its windows are empty.
+    pub fn h2c_without_window() -> Self {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.http2_only(true).http2_initial_stream_window_size(0);
+        Self(builder.build(HttpConnector::new()))
+    }
+
+    /// Sends a request with any body and reads its answer.
+    pub async fn send_body(&self, method: Method, url: &str, body: Body) -> Exchange {
+        read(self.begin(method, url, &[], body).await).await
+    }
+
     /// Sends a request without a body; that of the answer is still to be read.
     pub async fn open(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
         self.begin(method, url, headers, Body::empty()).await
@@ -66,6 +78,16 @@ impl Client {
     /// GET.
     pub async fn get(&self, url: &str) -> Exchange {
         self.send(Method::GET, url, &[]).await
+    }
+
+    /// GET, whose answer may break: then why.
+    pub async fn try_get(&self, url: &str) -> Result<Bytes, String> {
+        let request = Request::get(url)
+            .body(Body::empty())
+            .expect("tests send valid requests");
+        let response = self.0.request(request).await.map_err(|error| format!("{error:?}"))?;
+        let body = response.into_body().collect().await;
+        body.map(|body| body.to_bytes()).map_err(|error| format!("{error:?}"))
     }
 
     /// PUT.

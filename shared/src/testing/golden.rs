@@ -59,7 +59,7 @@ pub async fn same_answers(function: &Function, goldens: &[Golden]) {
         assert_eq!(expected.headers[header::CONTENT_TYPE], golden.content_type, "{name}");
         assert!(expected.headers.contains_key("x-request-id"), "{name}");
         if golden.status == 405 {
-            assert_eq!(expected.headers[header::ALLOW], "GET,HEAD", "{name}");
+            assert_eq!(expected.headers[header::ALLOW], "GET,HEAD,OPTIONS", "{name}");
         }
         assert_eq!(golden.method == Method::HEAD, expected.body.is_empty(), "{name}");
         let h2c = over_http(&Client::h2c(), &server.url, golden).await;

@@ -1,0 +1,43 @@
+//! The end of streams over HTTP/2. A client that gives no window is not written to, and hyper waits for it without end:
+//! the task of its request is dropped once the stream is overdue, which resets the stream.
+
+use crate::lifetime::Lifetime;
+use hyper::rt::Executor;
+use std::{cell::OnceCell, future::poll_fn, task::Poll};
+
+tokio::task_local! {
+    static LIFETIME: OnceCell<Lifetime>;
+}
+
+/// Spawns the task of each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Tasks;
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(LIFETIME.scope(OnceCell::new(), async {
+            tokio::select! {
+                biased;
+                _ = task => {}
+                () = overdue() => {}
+            }
+        }));
+    }
+}
+
+/// Bounds the task of this request. Does nothing over HTTP/1, whose requests have no tasks.
+pub fn end_task_with(lifetime: &Lifetime) {
+    let _ = LIFETIME.try_with(|slot| slot.set(lifetime.clone()));
+}
+
+async fn overdue() {
+    // Nobody is woken when the lifetime is set: the task sets it, and this is polled after the task.
+    let lifetime = poll_fn(|_| match LIFETIME.with(|slot| slot.get().cloned()) {
+        Some(lifetime) => Poll::Ready(lifetime),
+        None => Poll::Pending,
+    });
+    lifetime.await.overdue().await;
+}
