@@ -147,6 +147,13 @@ async fn a_signal_ends_what_waits_for_another_for_a_lock_and_for_an_answer() {
     .await;
     shared::testing::signal(status.id(), "TERM");
     assert_eq!(status.wait().unwrap().code(), Some(1));
+    let start = Instant::now();
+    while sessions(&url).await > 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "the session of `status` waits on"
+        );
+    }
     // A server that takes the connection and says nothing.
     let (listener, silent) = loopback().await;
     let silent = format!("postgresql://u@{}/d", silent.trim_start_matches("http://"));
