@@ -6,9 +6,9 @@
 #[path = "fixture/folder.rs"]
 mod folder;
 
-use folder::{Folder, INDEX, TABLE, database};
+use folder::{Folder, INDEX, TABLE, database, database_name, role};
 use serde_json::{Value, json};
-use shared::testing::{FakeRuntimeApi, Server, loopback, scalar};
+use shared::testing::{FakeRuntimeApi, Server, execute, loopback, scalar};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 
@@ -88,6 +88,28 @@ async fn a_signal_cancels_the_statement_and_the_report_says_what_is_left() {
             json!({"current": 1, "expected": 3})
         );
     }
+}
+
+#[tokio::test]
+async fn a_signal_to_a_role_with_one_connection_ends_the_statement_with_it() {
+    let url = database().await;
+    let limited = role(&url, "with_one_to_stop", "CONNECTION LIMIT 1").await;
+    let name = database_name(&url);
+    execute(&url, &format!("ALTER DATABASE {name} OWNER TO with_one_to_stop")).await;
+    let folder = Folder::with(&TABLE);
+    folder.add(&[("0002_slow.up.sql", &format!("CREATE TABLE half (); {SLEEP}"))]);
+    let migrator = folder
+        .migrate(&limited)
+        .with("CLOUD_RUN_JOB", "migrate")
+        .start("0002_slow");
+    until(
+        &url,
+        "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+    )
+    .await;
+    let report = stopped(migrator, "TERM", &url).await;
+    says(&report, "stopped", &["a signal", "the next run finds out"]);
+    assert_eq!(folder.ok(&limited, "status")["schema"]["current"], 1);
 }
 
 #[tokio::test]
