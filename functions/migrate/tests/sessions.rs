@@ -31,6 +31,11 @@ const SEES: &str =
 
 #[tokio::test]
 async fn every_file_starts_from_the_same_session() {
+    let row = async |url: &str| -> String {
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let row = sqlx::query_scalar("SELECT row_to_json(seen)::text FROM seen");
+        row.fetch_one(&mut connection).await.unwrap()
+    };
     let seen = async |lines: &[&str], first: &str| {
         let url = database().await;
         let folder = Folder::with(&[
@@ -41,14 +46,16 @@ async fn every_file_starts_from_the_same_session() {
         for line in lines {
             folder.ok(&url, line);
         }
-        let mut connection = PgConnection::connect(&url).await.unwrap();
-        let row = sqlx::query_scalar("SELECT row_to_json(seen)::text FROM seen");
-        row.fetch_one(&mut connection).await.unwrap()
+        row(&url).await
     };
-    let expected: String = seen(&["up"], "SELECT 1").await;
+    let expected = seen(&["up"], "SELECT 1").await;
     assert!(expected.contains("\"tenant\":null"), "{expected}");
     assert_eq!(seen(&["up"], LEAVES).await, expected);
     assert_eq!(seen(&["up --to 2", "up"], LEAVES).await, expected);
+    // The control: both in one session.
+    let url = database().await;
+    execute(&url, &format!("CREATE SCHEMA app; {LEAVES} RESET ROLE; {SEES}")).await;
+    assert_ne!(row(&url).await, expected);
 }
 
 #[tokio::test]

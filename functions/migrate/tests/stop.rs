@@ -6,9 +6,9 @@
 #[path = "fixture/folder.rs"]
 mod folder;
 
-use folder::{Folder, INDEX, TABLE, database};
+use folder::{Folder, INDEX, TABLE, database, database_name, role};
 use serde_json::{Value, json};
-use shared::testing::{FakeRuntimeApi, Server, loopback, scalar};
+use shared::testing::{FakeRuntimeApi, Server, execute, loopback, scalar};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,28 @@ async fn a_signal_cancels_the_statement_and_the_report_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn a_signal_to_a_role_with_one_connection_ends_the_statement_with_it() {
+    let url = database().await;
+    let limited = role(&url, "with_one_to_stop", "CONNECTION LIMIT 1").await;
+    let name = database_name(&url);
+    execute(&url, &format!("ALTER DATABASE {name} OWNER TO with_one_to_stop")).await;
+    let folder = Folder::with(&TABLE);
+    folder.add(&[("0002_slow.up.sql", &format!("CREATE TABLE half (); {SLEEP}"))]);
+    let migrator = folder
+        .migrate(&limited)
+        .with("CLOUD_RUN_JOB", "migrate")
+        .start("0002_slow");
+    until(
+        &url,
+        "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+    )
+    .await;
+    let report = stopped(migrator, "TERM", &url).await;
+    says(&report, "stopped", &["a signal", "the next run finds out"]);
+    assert_eq!(folder.ok(&limited, "status")["schema"]["current"], 1);
+}
+
+#[tokio::test]
 async fn a_signal_during_a_concurrent_index_leaves_a_dirty_file_with_the_way_out() {
     let (folder, url) = (Folder::with(&[TABLE, INDEX].concat()), database().await);
     folder.ok(&url, "up --to 1");
@@ -147,6 +169,13 @@ async fn a_signal_ends_what_waits_for_another_for_a_lock_and_for_an_answer() {
     .await;
     shared::testing::signal(status.id(), "TERM");
     assert_eq!(status.wait().unwrap().code(), Some(1));
+    let start = Instant::now();
+    while sessions(&url).await > 0 {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "the session of `status` waits on"
+        );
+    }
     // A server that takes the connection and says nothing.
     let (listener, silent) = loopback().await;
     let silent = format!("postgresql://u@{}/d", silent.trim_start_matches("http://"));

@@ -13,7 +13,7 @@ use super::{
     validate::{bounded, refuse_ahead, validate},
 };
 use sqlx::{Connection, PgConnection, migrate::Migration};
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 impl Migrator {
@@ -24,22 +24,27 @@ impl Migrator {
             done = &mut work => return done,
             () = self.limit.ended() => tracing::warn!(cause = self.limit.cause(), "stopping"),
         }
-        tokio::select! {
-            done = timeout(self.limit.grace(), work) => done.unwrap_or_else(|_| {
-                Err(self.limit.stopped("the server has not answered yet; the next run finds out what is left"))
-            }),
-            never = self.keep_cancelling() => match never {},
-        }
+        let given_up = "the server ends what runs when it notices; the next run finds out what is left";
+        let cancelled = async {
+            tokio::select! {
+                done = work => Some(done),
+                () = self.keep_cancelling() => None,
+            }
+        };
+        let done = timeout(self.limit.grace(), cancelled).await.unwrap_or_default();
+        done.unwrap_or_else(|| Err(self.limit.stopped(given_up)))
     }
 
-    /// The server forgets a request that comes between two statements.
-    async fn keep_cancelling(&self) -> Infallible {
+    /// The server forgets a request that comes between two statements. Ends where it takes no connection for one.
+    async fn keep_cancelling(&self) {
         loop {
-            if let Some(session) = self.limit.session()
-                && let Ok(mut other) = self.database.connect().await
-                && self.limit.session() == Some(session)
-            {
-                let _ = execute(&format!("SELECT pg_catalog.pg_cancel_backend({session})"), &mut other).await;
+            if let Some(session) = self.limit.session() {
+                let Ok(mut other) = self.database.connect().await else {
+                    return;
+                };
+                if self.limit.session() == Some(session) {
+                    let _ = execute(&format!("SELECT pg_catalog.pg_cancel_backend({session})"), &mut other).await;
+                }
             }
             sleep(Duration::from_millis(250)).await;
         }

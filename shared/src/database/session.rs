@@ -21,18 +21,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Takes a connection that is known to be a session: a pooler would hand these settings on to others. The server
-    /// notices within a second when this process is gone, and does not end a session that waits.
+    /// Takes a connection that is known to be a session: a pooler would hand its settings on to others.
     pub async fn new(mut connection: PgConnection) -> Result<Self, Refusal> {
-        let row = sqlx::raw_sql(
-            "SELECT pg_catalog.pg_backend_pid() AS id, (SELECT pg_catalog.count(pg_catalog.set_config(name, value, false))
-                FROM pg_catalog.pg_settings JOIN (VALUES ('client_connection_check_interval', '1s'),
-                    ('idle_session_timeout', '0'), ('lock_timeout', '10s')) wanted (name, value) USING (name))",
-        )
-        .fetch_one(&mut connection)
-        .await?;
         Ok(Self {
-            id: row.try_get("id")?,
+            id: settle(&mut connection).await?,
             connection,
             is_used: false,
             is_only: false,
@@ -85,6 +77,7 @@ impl Session {
     async fn discard(&mut self) -> Result<(), Refusal> {
         const ALL: &str = "CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP";
         execute(ALL, &mut self.connection).await?;
+        settle(&mut self.connection).await?;
         self.is_used = false;
         Ok(())
     }
@@ -97,6 +90,19 @@ impl Session {
         )
         .await
     }
+}
+
+/// Settings of a new session: the server notices within a second when this process is gone, and does not end a session
+/// that waits. Returns the server's process.
+async fn settle(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let row = sqlx::raw_sql(
+        "SELECT pg_catalog.pg_backend_pid() AS id, (SELECT pg_catalog.count(pg_catalog.set_config(name, value, false))
+            FROM pg_catalog.pg_settings JOIN (VALUES ('client_connection_check_interval', '1s'),
+                ('idle_session_timeout', '0'), ('lock_timeout', '10s')) wanted (name, value) USING (name))",
+    )
+    .fetch_one(connection)
+    .await?;
+    row.try_get("id")
 }
 
 /// Another session, unless a role, a server or a pooler has none to give.

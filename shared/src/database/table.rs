@@ -70,12 +70,15 @@ pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied
 
 /// One message, which is one transaction: finds the table, evaluates `condition`, and then reads the rows. The name of
 /// the table is known only then, so that the search path leads the last statement to it, which fails where there is none.
+/// Servers since 14 notice meanwhile that a client has gone, instead of waiting for a lock on its behalf.
 async fn look(connection: &mut PgConnection, condition: &str) -> Result<(bool, Vec<Applied>), sqlx::Error> {
     const UNDEFINED_TABLE: &str = "42P01";
     let sql = format!(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
          SELECT {COLUMNS}, {condition} AS condition, pg_catalog.set_config(
-                'search_path', coalesce(pg_catalog.min(schema) || ', pg_temp', 'pg_temp'), true) {FOUND};
+                'search_path', coalesce(pg_catalog.min(schema) || ', pg_temp', 'pg_temp'), true),
+             CASE WHEN pg_catalog.current_setting('client_connection_check_interval', true) IS NOT NULL
+                  THEN pg_catalog.set_config('client_connection_check_interval', '250ms', true) END {FOUND};
          SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version"
     );
     let (rows, error) = rows(connection, sql).await;
