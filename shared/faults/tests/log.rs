@@ -5,7 +5,7 @@
 use serde_json::Value;
 use shared::testing::{Client, Function, free_port, signal, wait_for_port};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::Child,
     sync::mpsc,
     time::{Duration, Instant},
@@ -116,13 +116,21 @@ async fn with_a_reader_no_record_is_lost_and_the_last_ones_come_before_the_end()
 }
 
 #[tokio::test]
-async fn a_burst_of_records_waits_for_its_reader_and_loses_none() {
-    let mut server = broken().serve();
-    assert_eq!(Client::http1().get(&format!("{}/burst", server.url)).await.status, 200);
-    server.signal("TERM");
-    assert_eq!(server.exit_code(Duration::from_secs(9)), Some(0));
-    server.wait_for_line("draining");
-    assert_eq!(server.log().matches("\"burst\"").count(), 20_000);
+async fn a_burst_of_records_waits_for_a_slow_reader_and_loses_none() {
+    let (mut server, url) = unread(broken());
+    let mut log = server.stderr.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let (mut read, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+        while let Ok(length @ 1..) = log.read(&mut chunk) {
+            read.extend_from_slice(&chunk[..length]);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        String::from_utf8(read).unwrap()
+    });
+    assert_eq!(Client::http1().get(&format!("{url}/burst")).await.status, 200);
+    signal(server.id(), "TERM");
+    assert_eq!(ended(&mut server, Duration::from_secs(9)), Some(0));
+    assert_eq!(reader.join().unwrap().matches("\"burst\"").count(), 20_000);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub fn stop() -> CancellationToken {
     STOP.clone()
 }
 
-/// Cancels `token` when [`stop`] is.
+/// Cancels `token` at the first SIGTERM or SIGINT; a second one ends the process at once.
 pub fn stop_on_signal(token: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
     let stop = stop();
     async move {

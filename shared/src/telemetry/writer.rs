@@ -1,4 +1,4 @@
-//! Standard error, written by a thread of its own: a reader that stops costs log records, and no request.
+//! Standard error, written by a thread of its own: a reader that stops costs log records and one short wait.
 //!
 //! Not by `O_NONBLOCK`: that is a property of the open file, which this process shares with others. Not by `poll(2)` before
 //! each write: another process may fill the pipe in between, and the write waits.
@@ -15,7 +15,7 @@ use std::{
 /// How many bytes of records wait at most, beside those that are being written.
 const MAX_WAITING: usize = 256 * 1024;
 /// How long a record waits for room. A reader that is only slow makes some; one that stopped is waited for once.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(250);
 /// The thread writes, and formats one kind of record.
 const STACK: usize = 128 * 1024;
 const THREAD: &str = "log";

@@ -1,6 +1,6 @@
 //! How a response leaves: in one piece, or as a stream. A body that fails reaches nobody as whole.
 
-use super::{Answer, Failure, Origin, PANIC, response::ProxyResponse};
+use super::{Answer, Failure, Origin, response::ProxyResponse};
 use crate::{problem::Problem, runtime::runtime_api::error_trailers};
 use axum::{
     Router,
@@ -69,19 +69,15 @@ fn frames(body: Body, request_id: Option<HeaderValue>) -> impl Stream<Item = Fra
         let request_id = request_id.clone();
         async move {
             let mut body = body?;
-            let failure = match AssertUnwindSafe(body.frame()).catch_unwind().await {
-                Ok(None) => return None,
-                Ok(Some(Ok(frame))) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    return Some((Frame::data(data), Some(body)));
-                }
-                Ok(Some(Err(error))) => {
+            let frame = AssertUnwindSafe(body.frame()).catch_unwind().await;
+            match frame.unwrap_or_else(|_panic| Some(Err(axum::Error::new("it panicked")))) {
+                None => None,
+                Some(Ok(frame)) => Some((Frame::data(frame.into_data().unwrap_or_default()), Some(body))),
+                Some(Err(error)) => {
                     tracing::error!(?request_id, %error, "the body of a response failed");
-                    BROKEN_BODY
+                    Some((Frame::trailers(error_trailers(&BROKEN_BODY)), None))
                 }
-                Err(_panic) => PANIC,
-            };
-            Some((Frame::trailers(error_trailers(&failure)), None))
+            }
         }
     })
 }
