@@ -38,7 +38,7 @@ const LAMBDA: Script = Script {
 /// What a smoke test finds healthy, with a pulse that it need not wait for.
 fn healthy(name: &str) -> (Checkout, Server) {
     let checkout = Checkout::new(name);
-    let server = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "600ms"));
+    let server = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "1s"));
     (checkout, server)
 }
 
