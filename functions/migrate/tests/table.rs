@@ -165,7 +165,7 @@ async fn a_migrator_at_work_never_looks_dirty_between_two_looks() {
     let (start, mut struck) = (Instant::now(), 0);
     while struck < 100 && start.elapsed() < Duration::from_secs(60) {
         struck += scalar(&url, DIRTY).await;
-        let schema = database.schema().await.unwrap();
+        let schema = database.schema(Duration::from_secs(2)).await.unwrap();
         assert_eq!(schema.fault, Some(Reason::SchemaBehind));
     }
     assert!(struck > 0, "it was never seen at work");
