@@ -24,7 +24,7 @@ use tokio::{
 /// be cancelled; its `authentication_timeout`, a minute by default, has ended it by then.
 const LINGER: Duration = Duration::from_secs(70);
 /// How long a server may take to end a session that is idle. A path that has forgotten the connection never does.
-const FAREWELL: Duration = Duration::from_millis(300);
+const FAREWELL: Duration = Duration::from_millis(200);
 /// A caller that asks again before it was answered has dropped its first question; an answer that is just on its way comes
 /// within this time.
 const OVERLAP: Duration = Duration::from_millis(200);
