@@ -111,10 +111,15 @@ impl Entrance {
         if request.method() != Method::OPTIONS {
             return cors.call(request).await;
         }
-        let (parts, body) = request.into_parts();
-        let granted = cors.call(Request::from_parts(parts.clone(), Body::empty())).await?;
-        let mut response = cors.get_ref().clone().call(Request::from_parts(parts, body)).await?;
-        response.headers_mut().extend(granted.into_parts().0.headers);
+        let mut preflight = Request::new(Body::empty());
+        *preflight.method_mut() = Method::OPTIONS;
+        if let Some(origin) = request.headers().get(header::ORIGIN) {
+            preflight.headers_mut().insert(header::ORIGIN, origin.clone());
+        }
+        let mut response = cors.get_ref().clone().call(request).await?;
+        for (name, value) in cors.call(preflight).await?.headers() {
+            response.headers_mut().append(name, value.clone());
+        }
         Ok(response)
     }
 }
