@@ -1,11 +1,14 @@
 //! How long the answer to a request, or a job, may take: until the platform's deadline, or until this process drains.
 
-use std::{future, time::Duration};
-use tokio::time::{Instant, sleep, sleep_until};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// How long a client may hold up the end of its request or its answer.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Longer than any process lives: 30 years.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// An extension of every request, and an argument of every job; and an extension of an answer that is an event stream, which
 /// ends then whoever reads it.
@@ -20,16 +23,8 @@ pub struct Lifetime {
 impl Lifetime {
     /// Returns a second after all should have ended: who does not send or read by then is cut off.
     pub async fn overdue(&self) {
-        let deadline = async {
-            match self.deadline {
-                Some(deadline) => sleep_until(deadline).await,
-                None => future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = deadline => {}
-            () = self.drain.cancelled() => {}
-        }
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + NEVER);
+        let _ = timeout_at(deadline, self.drain.cancelled()).await;
         sleep(GRACE).await;
     }
 }

@@ -87,7 +87,7 @@ impl Access {
     }
 }
 
-impl Guard for Box<Access> {
+impl Guard for Access {
     fn failed(&mut self, error: &Error) {
         let (method, path) = (self.method.as_str(), self.uri.path());
         telemetry::in_context(Arc::clone(&self.context), || {

@@ -1,6 +1,9 @@
 //! One connection of a client: its socket, its requests, its silence and its end.
 
-use super::guarded::{self, Guard};
+use super::{
+    guarded::{self, Guard},
+    stream::Stream,
+};
 use axum::{Error, body::Body, http::Version, response::Response};
 use hyper::{
     body::Body as _,
@@ -48,7 +51,7 @@ struct Activity {
     /// Whether an answer broke off that the client would take for whole after an orderly close.
     broken: bool,
     /// A response that hyper does not write.
-    taken_over: Option<Response>,
+    taken_over: Option<Box<Stream>>,
 }
 
 impl Connection {
@@ -99,11 +102,11 @@ impl Connection {
 
     /// Takes a response away from hyper: whatever serves the connection must end now, and not write.
     pub fn take_over(&self, response: Response) {
-        self.activity().taken_over = Some(response);
+        self.activity().taken_over = Some(Box::new(response.into()));
     }
 
     /// The response that was taken over, if one was.
-    pub fn taken_over(&self) -> Option<Response> {
+    pub fn taken_over(&self) -> Option<Box<Stream>> {
         self.activity().taken_over.take()
     }
 
@@ -207,7 +210,7 @@ impl OpenRequest {
         if body.size_hint().exact().is_some() {
             body
         } else {
-            guarded::body(body, None, || self)
+            guarded::body(body, None, || Box::new(self))
         }
     }
 }

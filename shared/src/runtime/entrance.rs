@@ -28,7 +28,7 @@ use std::{
     task::{self, Poll},
     time::Duration,
 };
-use tokio::time::sleep;
+use tokio::time::Instant;
 use tower::{Layer, Service, util::Either};
 use tower_http::cors::{Cors, CorsLayer};
 
@@ -53,8 +53,8 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
 /// How long a browser may remember what a preflight was told; Chromium forgets after two hours.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// How long a client may take to say that its request has no content.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to say that its request has no content, with a second of grace.
+const BODY_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// The routes of a function, behind what every request passes. It is cloned for each; in a box, what few need costs nobody.
 #[derive(Clone)]
@@ -117,10 +117,15 @@ impl Entrance {
         if request.method() != Method::OPTIONS {
             return cors.call(request).await;
         }
-        let (parts, body) = request.into_parts();
-        let granted = cors.call(Request::from_parts(parts.clone(), Body::empty())).await?;
-        let mut response = cors.get_ref().clone().call(Request::from_parts(parts, body)).await?;
-        response.headers_mut().extend(granted.into_parts().0.headers);
+        let mut preflight = Request::new(Body::empty());
+        *preflight.method_mut() = Method::OPTIONS;
+        if let Some(origin) = request.headers().get(header::ORIGIN) {
+            preflight.headers_mut().insert(header::ORIGIN, origin.clone());
+        }
+        let mut response = cors.get_ref().clone().call(request).await?;
+        for (name, value) in cors.call(preflight).await?.headers() {
+            response.headers_mut().append(name, value.clone());
+        }
         Ok(response)
     }
 }
@@ -166,17 +171,17 @@ impl Service<Request<Body>> for Guard {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if request.body().is_end_stream() {
-            return Box::pin(answer(self.0.clone(), request));
-        }
         let router = self.0.clone();
         Box::pin(async {
-            let (parts, body) = request.into_parts();
-            let lifetime = parts.extensions.get().cloned().unwrap_or_default();
-            match refuse_content(body, lifetime).await {
-                Ok(()) => answer(router, Request::from_parts(parts, Body::empty())).await,
-                Err(problem) => Ok(problem.into_response()),
+            let mut request = request;
+            if !request.body().is_end_stream() {
+                // In a box, because few requests have one.
+                request = match Box::pin(refuse_content(request)).await {
+                    Ok(request) => request,
+                    Err(problem) => return Ok(problem.into_response()),
+                };
             }
+            answer(router, request).await
         })
     }
 }
@@ -218,10 +223,15 @@ fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
 
 /// No route of the bundle takes a body, so none is read: memory stays flat whatever a client sends. Only its first bytes
 /// tell a body from none where its length is not known: an empty chunked one, an empty DATA frame, trailers.
-async fn refuse_content(mut body: Body, lifetime: Lifetime) -> Result<(), Problem> {
+async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
+    let (parts, mut body) = request.into_parts();
     if body.size_hint().lower() > 0 {
         return Err(Problem::UnexpectedBody);
     }
+    let patience = Lifetime {
+        deadline: Some(Instant::now() + BODY_TIMEOUT),
+        ..parts.extensions.get().cloned().unwrap_or_default()
+    };
     let ends = async {
         while let Some(frame) = body.frame().await {
             if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(|data| data.is_empty())) {
@@ -231,10 +241,11 @@ async fn refuse_content(mut body: Body, lifetime: Lifetime) -> Result<(), Proble
         Ok(())
     };
     tokio::select! {
-        ends = ends => ends,
-        () = sleep(BODY_TIMEOUT) => Err(Problem::RequestTimeout),
-        () = lifetime.overdue() => Err(Problem::RequestTimeout),
+        biased;
+        ends = ends => ends?,
+        () = patience.overdue() => return Err(Problem::RequestTimeout),
     }
+    Ok(Request::from_parts(parts, Body::empty()))
 }
 
 /// The id that the caller gave its request, if it is one to write into logs: 128 visible characters at most. A copy, because

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What lasts as long as a body.
-pub trait Guard: Send + Unpin + 'static {
+pub trait Guard: Send {
     /// The body failed: a part of the answer is missing.
     fn failed(&mut self, error: &Error);
 }
@@ -19,7 +19,7 @@ pub trait Guard: Send + Unpin + 'static {
 /// A guarded body does not panic, may be polled after its end, and fails where its bytes are not the `length` that the
 /// answer's `Content-Length` promises. Its last promised bytes leave once the body has ended: a client takes them for
 /// the end, and could not be told of an error that follows them.
-pub fn body<G: Guard>(mut body: Body, length: Option<u64>, guard: impl FnOnce() -> G) -> Body {
+pub fn body(mut body: Body, length: Option<u64>, guard: impl FnOnce() -> Box<dyn Guard>) -> Body {
     if body.is_end_stream() && length.unwrap_or(0) == 0 {
         return body;
     }
@@ -40,7 +40,7 @@ pub fn body<G: Guard>(mut body: Body, length: Option<u64>, guard: impl FnOnce() 
 
 type Next = Option<Result<Frame<Bytes>, Error>>;
 
-struct Guarded<G> {
+struct Guarded {
     body: Body,
     /// What the body has said already. In a box, because a stream has none.
     early: Option<Box<Next>>,
@@ -49,7 +49,7 @@ struct Guarded<G> {
     /// The last of the promised bytes.
     last: Option<Box<Frame<Bytes>>>,
     /// `None` once the body has ended.
-    guard: Option<G>,
+    guard: Option<Box<dyn Guard>>,
 }
 
 /// A body that knows its size is probably in one piece.
@@ -70,7 +70,7 @@ fn size(frame: &Frame<Bytes>) -> u64 {
     frame.data_ref().map_or(0, Bytes::len) as u64
 }
 
-impl<G: Guard> Guarded<G> {
+impl Guarded {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         match self.early.take() {
             Some(early) => Poll::Ready(*early),
@@ -122,7 +122,7 @@ impl<G: Guard> Guarded<G> {
     }
 }
 
-impl<G: Guard> hyper::body::Body for Guarded<G> {
+impl hyper::body::Body for Guarded {
     type Data = Bytes;
     type Error = Error;
 

@@ -1,6 +1,6 @@
 //! The life of a plain HTTP server: HTTP/1.1 and h2c, bounded heads, gone peers noticed, a drain with an end.
 
-use super::{Entrance, Responses, connection::Connection, http2, stream};
+use super::{Entrance, Responses, connection::Connection, http2};
 use crate::lifetime::Lifetime;
 use axum::{
     body::Body,
@@ -117,8 +117,8 @@ impl Server {
         connection.set_peer_timeout(PEER_TIMEOUT);
         // In a box, so that a stream does not carry the room for it.
         let end = Box::pin(self.converse(&connection)).await;
-        if let Some(response) = connection.taken_over() {
-            if stream::write(&connection, response).await.is_err() {
+        if let Some(stream) = connection.taken_over() {
+            if stream.write(&connection).await.is_err() {
                 return connection.reset();
             }
         } else if connection.is_broken() {

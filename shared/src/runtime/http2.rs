@@ -2,6 +2,7 @@
 //! the task of its request is dropped once the stream is overdue, which resets the stream.
 
 use crate::lifetime::Lifetime;
+use futures_util::future::BoxFuture;
 use hyper::rt::Executor;
 use std::{cell::OnceCell, future::poll_fn, task::Poll};
 
@@ -15,17 +16,22 @@ pub struct Tasks;
 
 impl<F> Executor<F> for Tasks
 where
-    F: Future + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, task: F) {
-        tokio::spawn(LIFETIME.scope(OnceCell::new(), async {
-            tokio::select! {
-                biased;
-                _ = task => {}
-                () = overdue() => {}
-            }
-        }));
+        spawn(Box::pin(task));
     }
+}
+
+/// Takes a box, because hyper has two kinds of tasks: each would bring the code of a task of its own.
+fn spawn(task: BoxFuture<'static, ()>) {
+    tokio::spawn(LIFETIME.scope(OnceCell::new(), async {
+        tokio::select! {
+            biased;
+            () = task => {}
+            () = overdue() => {}
+        }
+    }));
 }
 
 /// Bounds the task of this request. Does nothing over HTTP/1, whose requests have no tasks.

@@ -16,33 +16,13 @@ use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use std::{future::poll_fn, io, mem, time::SystemTime};
 
-/// Writes the response, in its version, until its body ends, the body fails, or the client hangs up. The connection ends
-/// with it. A response of HTTP/1.1 whose body failed lacks its last chunk (RFC 9112, section 8).
-///
-/// # Errors
-/// The connection has to be reset: the socket failed; the client has not taken what was written a second after the end
-/// of the response's [`Lifetime`]; or the body of a response of HTTP/1.0 failed, where an orderly close means the end.
-pub async fn write(connection: &Connection, response: Response) -> io::Result<()> {
-    let lifetime = response.extensions().get::<Lifetime>().cloned().unwrap_or_default();
-    let (parts, mut body) = response.into_parts();
-    let chunked = parts.version == Version::HTTP_11;
-    let mut bytes = head(parts);
-    // The first event leaves with the head.
-    let mut event = next(connection, &mut body).now_or_never();
-    loop {
-        match &event {
-            Some(Next::Data(data)) if chunked => push_chunk(&mut bytes, data),
-            Some(Next::Data(data)) => bytes.extend_from_slice(data),
-            Some(Next::End) if chunked => bytes.extend_from_slice(b"0\r\n\r\n"),
-            Some(Next::Failed) if !chunked => return Err(io::Error::other("the body failed")),
-            _ => {}
-        }
-        send(connection, mem::take(&mut bytes), &lifetime).await?;
-        if !matches!(event, None | Some(Next::Data(_))) {
-            return Ok(());
-        }
-        event = Some(next(connection, &mut body).await);
-    }
+/// An answer that is a stream. Small, because an idle one is kept by the ten thousand.
+pub struct Stream {
+    body: Body,
+    lifetime: Lifetime,
+    chunked: bool,
+    /// What is to be written: the head at first.
+    bytes: Vec<u8>,
 }
 
 enum Next {
@@ -52,37 +32,93 @@ enum Next {
     HungUp,
 }
 
-/// What the body says next, unless the client hangs up.
-async fn next(connection: &Connection, body: &mut Body) -> Next {
-    let frame = poll_fn(|cx| {
-        let frame = body.frame().poll_unpin(cx).map(Some);
-        // A body that has something to say is heard first: reading whatever a client sends must not starve it.
-        if frame.is_pending() {
-            return connection.poll_hang_up(cx).map(|()| None);
+impl From<Response> for Stream {
+    fn from(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            body,
+            lifetime: parts.extensions.get().cloned().unwrap_or_default(),
+            chunked: parts.version == Version::HTTP_11,
+            bytes: head(parts),
         }
-        frame
-    });
-    match frame.await {
-        None => Next::HungUp,
-        Some(None) => Next::End,
-        Some(Some(Err(_))) => Next::Failed,
-        Some(Some(Ok(frame))) => Next::Data(frame.into_data().unwrap_or_default()),
     }
 }
 
-/// Writes all of it, as fast as the client reads. The timer for those that do not is no part of an idle stream.
-async fn send(connection: &Connection, bytes: Vec<u8>, lifetime: &Lifetime) -> io::Result<()> {
-    let written = connection.try_write(&bytes)?;
-    if written == bytes.len() {
-        return Ok(());
-    }
-    Box::pin(async {
-        tokio::select! {
-            sent = connection.write_all(&bytes[written..]) => sent,
-            () = lifetime.overdue() => Err(io::ErrorKind::TimedOut.into()),
+impl Stream {
+    /// Writes the response, in its version, until its body ends, the body fails, or the client hangs up. The connection
+    /// ends with it. A response of HTTP/1.1 whose body failed lacks its last chunk (RFC 9112, section 8).
+    ///
+    /// # Errors
+    /// The connection has to be reset: the socket failed; the client has not taken what was written a second after the
+    /// end of the response's [`Lifetime`]; or the body of a response of HTTP/1.0 failed, where an orderly close means
+    /// the end.
+    pub async fn write(mut self: Box<Self>, connection: &Connection) -> io::Result<()> {
+        // The first event leaves with the head.
+        let mut next = self.next(connection).now_or_never();
+        loop {
+            let goes_on = match next {
+                Some(next) => self.push(next)?,
+                None => true,
+            };
+            self.send(connection).await?;
+            if !goes_on {
+                return Ok(());
+            }
+            next = Some(self.next(connection).await);
         }
-    })
-    .await
+    }
+
+    /// What the body says next, unless the client hangs up.
+    async fn next(&mut self, connection: &Connection) -> Next {
+        let frame = poll_fn(|cx| {
+            let frame = self.body.frame().poll_unpin(cx).map(Some);
+            // A body that has something to say is heard first: reading whatever a client sends must not starve it.
+            if frame.is_pending() {
+                return connection.poll_hang_up(cx).map(|()| None);
+            }
+            frame
+        });
+        match frame.await {
+            None => Next::HungUp,
+            Some(None) => Next::End,
+            Some(Some(Err(_))) => Next::Failed,
+            Some(Some(Ok(frame))) => Next::Data(frame.into_data().unwrap_or_default()),
+        }
+    }
+
+    /// Whether more follows.
+    fn push(&mut self, next: Next) -> io::Result<bool> {
+        match next {
+            Next::Data(data) if self.chunked => push_chunk(&mut self.bytes, &data),
+            Next::Data(data) => self.bytes.extend_from_slice(&data),
+            Next::Failed if !self.chunked => return Err(io::Error::other("the body failed")),
+            end => {
+                if self.chunked && matches!(end, Next::End) {
+                    self.bytes.extend_from_slice(b"0\r\n\r\n");
+                }
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes as fast as the client reads. The timer for those that do not is no part of an idle stream.
+    async fn send(&mut self, connection: &Connection) -> io::Result<()> {
+        let bytes = mem::take(&mut self.bytes);
+        let written = connection.try_write(&bytes)?;
+        if written == bytes.len() {
+            return Ok(());
+        }
+        let overdue = self.lifetime.overdue();
+        Box::pin(async {
+            tokio::select! {
+                biased;
+                sent = connection.write_all(&bytes[written..]) => sent,
+                () = overdue => Err(io::ErrorKind::TimedOut.into()),
+            }
+        })
+        .await
+    }
 }
 
 fn head(mut parts: Parts) -> Vec<u8> {
@@ -132,7 +168,8 @@ mod tests {
         let connection = Connection::new(listener.accept().await.unwrap().0);
         let mut response = Response::new(body);
         *response.version_mut() = version;
-        let reset = write(&connection, response).await.is_err();
+        let stream = Box::new(Stream::from(response));
+        let reset = stream.write(&connection).await.is_err();
         drop(connection);
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
