@@ -26,7 +26,7 @@ use tracing::{
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use trace::{Trace, XRAY};
-pub use writer::flush;
+pub use writer::{flush, flush_before_freeze};
 
 /// The target of records about the process itself, which are written at every level of logging: panics, invalid settings,
 /// lost records.

@@ -137,6 +137,12 @@ async fn answer_next(mut connection: TcpStream, path: &str) -> TcpStream {
 
 #[tokio::test]
 async fn a_runtime_api_that_answers_early_is_asked_for_the_next_invocation_at_once() {
+    for status in ["202 Accepted", "400 Bad Request", "413 Payload Too Large"] {
+        early(status).await;
+    }
+}
+
+async fn early(status: &str) {
     let api = HastyApi(TcpListener::bind("127.0.0.1:0").await.unwrap());
     let address = api.0.local_addr().unwrap().to_string();
     let function = function().with("STREAMED", "1").with("AWS_LAMBDA_RUNTIME_API", address);
@@ -151,14 +157,12 @@ async fn a_runtime_api_that_answers_early_is_asked_for_the_next_invocation_at_on
         head.contains("/1/response") && head.contains("transfer-encoding: chunked"),
         "{head}"
     );
-    connection
-        .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n")
-        .await
-        .unwrap();
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+    connection.write_all(answer.as_bytes()).await.unwrap();
     let start = Instant::now();
     let (head, _next) = timeout(Duration::from_secs(2), api.request(None))
         .await
-        .expect("it asks for the next");
+        .unwrap_or_else(|_| panic!("it asks for the next after {status}"));
     assert!(head.contains("/next"), "{head}");
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     // The fault struck: the response had not ended, and its connection has been given up.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use shared::testing::{Client, Function, free_port, signal, wait_for_port};
+use shared::testing::{Client, EventShape, FakeRuntimeApi, Function, free_port, signal, wait_for_port};
 use std::{
     io::{BufRead, BufReader, Read},
     process::Child,
@@ -87,6 +87,27 @@ async fn a_log_that_nobody_reads_holds_up_no_answer_and_no_end() {
     assert_eq!(ended(&mut server, Duration::from_secs(3)), Some(0));
     let kept = answered(&read_on(&mut server));
     assert!(kept > 100 && kept < REQUESTS, "the pipe was not full: {kept}");
+}
+
+#[tokio::test]
+async fn on_lambda_a_log_that_nobody_reads_holds_up_one_invocation_at_most() {
+    let api = FakeRuntimeApi::start().await;
+    let mut lambda = health().with("AWS_LAMBDA_RUNTIME_API", api.address()).start_run(&[]);
+    let event = EventShape::FunctionUrl.event("GET", "/nothing", &[]);
+    let mut slow = 0;
+    for _ in 0..REQUESTS {
+        let start = Instant::now();
+        assert_eq!(api.exchange(&event).await.status, 404);
+        slow += usize::from(start.elapsed() > Duration::from_millis(90));
+    }
+    assert!(slow < 20, "{slow} invocations waited for the log");
+    let records = read_on(&mut lambda);
+    assert!(
+        records.iter().any(|record| !record["dropped"].is_null()),
+        "the pipe was not full"
+    );
+    lambda.kill().unwrap();
+    lambda.wait().unwrap();
 }
 
 #[tokio::test]

@@ -57,11 +57,14 @@ impl Files {
     }
 }
 
+/// A folder's name ends with a slash, so that none is taken for a file's.
 fn names_in(folder: &str) -> io::Result<Vec<String>> {
-    let entries = fs::read_dir(folder)?;
-    entries
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect()
+    let name = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        let slash = if entry.path().is_dir() { "/" } else { "" };
+        Ok(format!("{}{slash}", entry.file_name().to_string_lossy()))
+    };
+    fs::read_dir(folder)?.map(name).collect()
 }
 
 /// A file's name, with four digits at least.

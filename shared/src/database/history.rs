@@ -23,12 +23,14 @@ impl Migrator {
     /// The recorded runs, the newest first, a hundred at most.
     ///
     /// # Errors
-    /// The database cannot be used.
+    /// The database, or the files of this build, cannot be used.
     pub async fn history(&self) -> Result<Vec<Record>, Refusal> {
         self.limit.during(self.read_history()).await?
     }
 
     async fn read_history(&self) -> Result<Vec<Record>, Refusal> {
+        // Like every command, for the sake of files that are wrong.
+        self.database.files().await?;
         let mut connection = self.database.connect().await?;
         let Some(table) = table_of_runs(&mut connection).await? else {
             return Ok(Vec::new());

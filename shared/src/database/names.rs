@@ -119,6 +119,7 @@ mod tests {
             "x.up.sql",
             "9223372036854775808_x.up.sql",
             "0003",
+            "0003_x.up.sql/",
         ] {
             let refused = checked(&["0001_a.up.sql", file]).expect_err(file);
             assert!(refused.starts_with(file), "{refused}");

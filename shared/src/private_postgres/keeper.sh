@@ -38,7 +38,8 @@ if [ ! -d "$data" ]; then
     mv "$data.new.$$" "$data"
 fi
 exec 2>/dev/null
-[ -z "$stale" ] || rm -f "$data/postmaster.pid"
+# Postgres would wait for ever to read what is not a file.
+{ [ -z "$stale" ] && [ -f "$data/postmaster.pid" ]; } || rm -f "$data/postmaster.pid"
 
 "$server" -D "$data" "$@" >>"$data/server.log" 2>&1 &
 pid=$!

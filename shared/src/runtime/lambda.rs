@@ -182,7 +182,7 @@ where
     let stop = signals::stop();
     loop {
         // Asking for the next invocation lets the platform freeze this process.
-        telemetry::flush(FLUSH_TIMEOUT);
+        telemetry::flush_before_freeze(FLUSH_TIMEOUT);
         let invocation = tokio::select! {
             invocation = api.next() => invocation?,
             () = stop.cancelled() => return Ok(()),

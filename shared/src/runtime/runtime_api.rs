@@ -160,16 +160,17 @@ impl RuntimeApi {
         let (parts, body) = self.call(request).await?.into_parts();
         // Read to its end, or the connection could not serve the next request.
         body.collect().await?;
-        if !parts.status.is_success() {
-            return Err(format!("status {}", parts.status).into());
-        }
-        let Some(connection) = &mut self.connection else {
-            return Ok(());
+        let sent = match &mut self.connection {
+            Some(connection) => timeout(SENT_TIMEOUT, connection.sender.ready()).await.is_ok(),
+            None => true,
         };
-        if timeout(SENT_TIMEOUT, connection.sender.ready()).await.is_err() {
+        if !sent {
             // Nobody reads the rest. A new connection asks for the next invocation.
             self.connection = None;
             return Err(format!("status {} before the end of the answer", parts.status).into());
+        }
+        if !parts.status.is_success() {
+            return Err(format!("status {}", parts.status).into());
         }
         Ok(())
     }

@@ -9,9 +9,8 @@ use futures_util::{
 use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
-/// What must arrive in `STORAGE_TIMEOUT` of waiting, or the read has failed: a store that sends less, or a byte for each
-/// request, makes no progress.
-const PROGRESS: u64 = 64 << 10;
+/// What must arrive before the next interruption is mended without a pause: requests are billed.
+const STEADY: u64 = 64 << 10;
 
 impl Storage {
     /// The object, and its content or a range of it as a stream. A range may end after the object's end.
@@ -22,7 +21,7 @@ impl Storage {
     /// # Errors
     /// `NotFound`; `InvalidRange` where the range is empty or begins after the end. In the stream: `Corrupt`;
     /// `PreconditionFailed` where the object was replaced while an interruption was being mended; `Unreachable` or `Timeout`
-    /// where less than 64 KiB arrive in `STORAGE_TIMEOUT` of waiting, however often the store answers.
+    /// where no byte arrives in `STORAGE_TIMEOUT` of waiting, however often the store answers.
     pub async fn get(
         &self,
         object: impl Into<ObjectId<'_>>,
@@ -43,9 +42,9 @@ impl Storage {
             version,
             wanted,
             body,
-            arrived: 0,
             waited: Duration::ZERO,
             pause: Duration::ZERO,
+            arrived: 0,
         };
         Ok((object, stream::try_unfold(reading, Reading::next).boxed()))
     }
@@ -61,11 +60,11 @@ struct Reading {
     body: Body,
     /// Of a whole object.
     digest: Option<Digest>,
-    /// Bytes since the last progress, and how long they were waited for.
-    arrived: u64,
+    /// Since the last byte.
     waited: Duration,
-    /// Before the next request for the rest.
+    /// Before the next request for the rest, and the bytes that came since it grew.
     pause: Duration,
+    arrived: u64,
 }
 
 impl Reading {
@@ -105,9 +104,10 @@ impl Reading {
             return Err(Kind::Corrupt.into());
         }
         self.wanted.start += length;
+        self.waited = Duration::ZERO;
         self.arrived += length;
-        if self.arrived >= PROGRESS {
-            (self.arrived, self.waited, self.pause) = Default::default();
+        if self.arrived >= STEADY {
+            self.pause = Duration::ZERO;
         }
         if let Some(digest) = &mut self.digest {
             digest.update(chunk);
@@ -117,13 +117,16 @@ impl Reading {
 
     /// The rest of the same object, and of no other that has its name by now.
     async fn reopen(&mut self, interruption: Error) -> Result<(), Error> {
-        let left = self.storage.0.settings.timeout.saturating_sub(self.waited);
+        let deadline = self.storage.0.settings.timeout;
+        let left = deadline.saturating_sub(self.waited);
         if left <= self.pause {
             return Err(interruption);
         }
         let start = Instant::now();
         sleep(self.pause).await;
-        self.pause = (self.pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(2));
+        let longest = (deadline / 4).min(Duration::from_secs(2));
+        self.pause = (self.pause * 2).max(Duration::from_millis(100)).min(longest);
+        self.arrived = 0;
         let backend = self.storage.backend().await?;
         let (id, etag) = (self.object.key.at(self.version.as_deref()), self.object.etag.as_deref());
         let reopened = retry(left, || backend.get(id, Some(self.wanted.clone()), etag)).await;

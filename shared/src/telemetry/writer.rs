@@ -36,7 +36,7 @@ struct Queue {
     waiting: Vec<u8>,
     /// Records that had no room since the last one that tells their number.
     dropped: u64,
-    /// A record has waited for room in vain since the last batch was written.
+    /// Somebody has waited in vain since the last batch was written.
     stuck: bool,
     writing: bool,
     has_thread: bool,
@@ -67,10 +67,24 @@ pub fn write(line: &str) {
     CHANGED.notify_all();
 }
 
-/// Waits until everything is written, for so long at most: before an exit, and before a freeze.
+/// Waits until everything is written, for so long at most: before an exit.
 pub fn flush(patience: Duration) {
+    wait_until_written(lock(), patience);
+}
+
+/// The same before each freeze, where a reader that stopped is waited for once.
+pub fn flush_before_freeze(patience: Duration) {
+    let queue = lock();
+    if !queue.stuck {
+        wait_until_written(queue, patience);
+    }
+}
+
+fn wait_until_written(queue: MutexGuard<'_, Queue>, patience: Duration) {
     let busy = |queue: &mut Queue| queue.writing || !queue.waiting.is_empty() || queue.dropped > 0;
-    drop(CHANGED.wait_timeout_while(lock(), patience, busy));
+    let waited = CHANGED.wait_timeout_while(queue, patience, busy);
+    let (mut queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+    queue.stuck |= timeout.timed_out();
 }
 
 fn run() {

@@ -177,13 +177,25 @@ async fn a_body_that_breaks_is_continued_and_one_that_always_breaks_is_unreachab
 async fn a_read_that_makes_no_progress_ends_however_often_the_store_answers() {
     let emulator = GcsEmulator::start("evidence").await;
     let storage = on(&emulator, &[("STORAGE_TIMEOUT", "2s")]);
-    storage.put(&key("a"), content(1 << 20), &Put::default()).await.unwrap();
+    // Half of a byte is none.
+    storage.put(&key("a"), content(1), &Put::default()).await.unwrap();
     emulator.always(Some(Fault::Truncated));
     let (start, before) = (Instant::now(), emulator.requests());
     assert_eq!(read(&storage, "a", None).await.unwrap_err().kind, Kind::Unreachable);
     let requests = emulator.requests() - before;
     assert!((5..25).contains(&requests), "{requests} requests");
     assert!(start.elapsed() < Duration::from_millis(2500), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_read_that_gets_a_part_at_each_request_is_whole_in_the_end() {
+    let emulator = GcsEmulator::start("evidence").await;
+    let storage = on(&emulator, &[("STORAGE_TIMEOUT", "2s")]);
+    storage.put(&key("a"), content(4096), &Put::default()).await.unwrap();
+    let before = emulator.requests();
+    emulator.next(&[Fault::Truncated; 10]);
+    assert_eq!(read(&storage, "a", None).await.unwrap(), content(4096));
+    assert_eq!(emulator.requests() - before, 11, "each was cut");
 }
 
 #[tokio::test]

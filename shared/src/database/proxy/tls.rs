@@ -13,7 +13,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
 };
-use std::{borrow::Cow, fmt::Display, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt::Display, io, net::IpAddr, sync::Arc};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -46,7 +46,11 @@ impl Encryptor {
             Err(_) if !self.needs_name => ServerName::IpAddress(address.into()),
             Err(error) => return Err(Fault::Tls(error.to_string())),
         };
-        Ok(TlsConnector::from(self.config).connect(name, stream).await?)
+        let connected = TlsConnector::from(self.config).connect(name, stream).await;
+        connected.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Fault::Tls(error.to_string()),
+            _ => error.into(),
+        })
     }
 }
 
@@ -92,8 +96,11 @@ fn pem<'a>(parameter: &str, text: &'a str) -> Result<Cow<'a, [u8]>, Fault> {
 fn certificates(parameter: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let pem = pem(parameter, text)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    match parsed {
-        Ok(parsed) if !parsed.is_empty() => Ok(parsed),
+    match (parsed, &pem) {
+        (Ok(parsed), _) if !parsed.is_empty() => Ok(parsed),
+        (_, Cow::Owned(_)) => Err(Fault::Misconfigured(format!(
+            "`{parameter}`: {text} has no certificate in PEM"
+        ))),
         _ => Err(Fault::Misconfigured(format!("`{parameter}` has no certificate in PEM"))),
     }
 }

@@ -6,15 +6,15 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{HeaderValue, Method, StatusCode, header::CONTENT_LENGTH},
+    http::{Method, StatusCode, header::CONTENT_LENGTH},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Collected, StreamBody};
 use hyper::body::Frame;
-use std::{convert::Infallible, panic::AssertUnwindSafe};
+use std::convert::Infallible;
 
 const BROKEN_BODY: Failure = Failure::new(
     "BrokenBody",
@@ -57,27 +57,18 @@ pub fn streamed(response: Response) -> Answer {
     let prelude = serde_json::to_vec(&ProxyResponse::prelude(&parts)).expect("text and numbers");
     // Chunks of their own: cargo-lambda's emulator tells prelude and separator apart by that.
     let prelude = [Bytes::from(prelude), Bytes::from_static(&[0; 8])].map(Frame::data);
-    let request_id = parts.headers.get("x-request-id").cloned();
-    let frames = stream::iter(prelude).chain(frames(body, request_id));
+    let frames = stream::iter(prelude).chain(frames(body));
     Answer::Streamed(StreamBody::new(frames.map(Ok::<_, Infallible>)).boxed_unsync())
 }
 
-/// The frames of a body. One that fails ends with the trailers that let the platform break the client's stream: an error as
-/// text would reach the client as content.
-fn frames(body: Body, request_id: Option<HeaderValue>) -> impl Stream<Item = Frame<Bytes>> + Send {
-    stream::unfold(Some(body), move |body| {
-        let request_id = request_id.clone();
-        async move {
-            let mut body = body?;
-            let frame = AssertUnwindSafe(body.frame()).catch_unwind().await;
-            match frame.unwrap_or_else(|_panic| Some(Err(axum::Error::new("it panicked")))) {
-                None => None,
-                Some(Ok(frame)) => Some((Frame::data(frame.into_data().unwrap_or_default()), Some(body))),
-                Some(Err(error)) => {
-                    tracing::error!(?request_id, %error, "the body of a response failed");
-                    Some((Frame::trailers(error_trailers(&BROKEN_BODY)), None))
-                }
-            }
+/// The frames of a body. One that fails, which is logged by then, ends with the trailers that let the platform break the
+/// client's stream: an error as text would reach the client as content.
+fn frames(body: Body) -> impl Stream<Item = Frame<Bytes>> + Send {
+    stream::unfold(Some(body), async |body| {
+        let mut body = body?;
+        match body.frame().await? {
+            Ok(frame) => Some((Frame::data(frame.into_data().unwrap_or_default()), Some(body))),
+            Err(_) => Some((Frame::trailers(error_trailers(&BROKEN_BODY)), None)),
         }
     })
 }

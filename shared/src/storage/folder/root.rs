@@ -23,13 +23,12 @@ impl Root {
         })
     }
 
-    /// A folder of something else, or of objects as they once were, would be read as an empty one.
+    /// A folder of other files, or of objects as they once were, would be read as an empty bucket.
     pub fn check(&self) -> Result<(), Error> {
-        let (folders, files) = self.open()?.entries()?;
-        let foreign = |name: &&String| !name.starts_with('.') && !OBJECTS.contains(&name.as_str());
-        let had_attributes = self.open()?.descend(&[UPLOADS[0], "attributes"]).is_ok();
-        if had_attributes || folders.iter().chain(&files).any(|name| foreign(&name)) {
-            let expected = "the folder of a bucket has `objects` in it, and nothing else: name an empty one";
+        let root = self.open()?;
+        let had_attributes = root.descend(&[UPLOADS[0], "attributes"]).is_ok();
+        if had_attributes || (root.descend(&OBJECTS).is_err() && has_files(&root)?) {
+            let expected = "the folder of a bucket has its files in `objects`: name an empty one";
             return Err(Error::new(Kind::Misconfigured, expected));
         }
         Ok(())
@@ -113,4 +112,15 @@ impl Root {
         }
         Ok(keys)
     }
+}
+
+/// Is there a file, at any depth, that is not hidden?
+fn has_files(folder: &Folder) -> io::Result<bool> {
+    let (folders, files) = folder.entries()?;
+    let is_visible = |name: &&String| !name.starts_with('.');
+    if files.iter().any(|name| is_visible(&name)) {
+        return Ok(true);
+    }
+    let mut folders = folders.iter().filter(is_visible);
+    folders.try_fold(false, |found, name| Ok(found || has_files(&folder.descend(&[name])?)?))
 }
