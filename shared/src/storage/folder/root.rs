@@ -26,8 +26,8 @@ impl Root {
     /// A folder of other files, or of objects as they once were, would be read as an empty bucket.
     pub fn check(&self) -> Result<(), Error> {
         let root = self.open()?;
-        let had_attributes = root.descend(&[UPLOADS[0], "attributes"]).is_ok();
-        if had_attributes || (root.descend(&OBJECTS).is_err() && has_files(&root)?) {
+        let is_new = root.child(OBJECTS[0]).is_err();
+        if (is_new && has_files(&root)?) || root.descend(&[UPLOADS[0], "attributes"]).is_ok() {
             let expected = "the folder of a bucket has its files in `objects`: name an empty one";
             return Err(Error::new(Kind::Misconfigured, expected));
         }
@@ -122,5 +122,5 @@ fn has_files(folder: &Folder) -> io::Result<bool> {
         return Ok(true);
     }
     let mut folders = folders.iter().filter(is_visible);
-    folders.try_fold(false, |found, name| Ok(found || has_files(&folder.descend(&[name])?)?))
+    folders.try_fold(false, |found, name| Ok(found || has_files(&folder.child(name)?)?))
 }

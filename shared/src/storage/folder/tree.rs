@@ -21,7 +21,8 @@ impl Folder {
         Ok(Self(fs::open(path, FOLDER, Mode::empty())?))
     }
 
-    fn child(&self, name: &str) -> io::Result<Self> {
+    /// One below this one.
+    pub fn child(&self, name: &str) -> io::Result<Self> {
         Ok(Self(fs::openat(
             &self.0,
             name,
