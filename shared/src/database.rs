@@ -48,6 +48,7 @@ struct Inner {
     dsn: Result<Dsn, Unusable>,
     max_connections: u32,
     pool: OnceLock<Pool>,
+    jobs: OnceLock<Proxy>,
     folder: Option<String>,
     files: OnceCell<Files>,
     checks: Checks,
@@ -71,6 +72,7 @@ impl Database {
             dsn: settings.dsn,
             max_connections: settings.max_connections,
             pool: OnceLock::new(),
+            jobs: OnceLock::new(),
             folder: settings.migrations,
             files: OnceCell::new(),
             checks: Checks::new(settings.keep_session),
@@ -105,8 +107,21 @@ impl Database {
     /// A connection of its own, outside the pool: a job's locks end with it. Its statements take as long as they take, and are
     /// cancelled where it is dropped.
     async fn connect(&self) -> Result<PgConnection, Reason> {
-        let proxy = self.proxy(1, Patience::Callers)?;
+        const SESSIONS: u32 = 100;
+        if self.0.jobs.get().is_none() {
+            let proxy = self.proxy(SESSIONS, Patience::Callers)?;
+            let _ = self.0.jobs.set(proxy);
+        }
+        let proxy = self.0.jobs.get().ok_or(Reason::Error)?;
         proxy.connect().await.map_err(|error| logged(&error))
+    }
+
+    /// Waits until the server has ended the sessions of jobs that were closed or dropped, for a second at most: their locks
+    /// are free then.
+    pub async fn until_jobs_have_left(&self) {
+        if let Some(proxy) = self.0.jobs.get() {
+            let _ = timeout(Duration::from_secs(1), proxy.is_quiet()).await;
+        }
     }
 
     fn proxy(&self, sessions: u32, patience: Patience) -> Result<Proxy, Reason> {

@@ -92,6 +92,7 @@ impl Migrator {
         after?;
         recorded?;
         let _ = applier.session.connection.close().await;
+        self.database.until_jobs_have_left().await;
         Ok(run)
     }
 

@@ -116,6 +116,8 @@ pub async fn migrate(url: &str) {
         .up(None)
         .await;
     migrated.unwrap_or_else(|refusal| panic!("{refusal}"));
+    // A test that blocks its thread next would keep the session, and its lock.
+    database.until_jobs_have_left().await;
 }
 
 /// Runs SQL that answers nothing.
