@@ -262,7 +262,7 @@ fn a_file_under_another_name_is_named() {
     ] {
         std::fs::write(folder.path().join(file), [0xff]).unwrap();
     }
-    let deployment = Deployment::read(folder.path(), &Env::new(|_| None));
+    let deployment = Deployment::read(folder.path(), &Env::new(|_| None), None);
     assert_eq!(
         examine(&deployment, LIMITS).len(),
         4,
