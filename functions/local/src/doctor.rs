@@ -5,9 +5,11 @@ mod deployment;
 mod evaluate;
 mod lambda;
 mod lifecycle;
+mod parameters;
 mod settings;
 
 use deployment::{Deployment, Function, Platform};
+use parameters::Choice;
 use shared::config::{self, Env};
 use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
 
@@ -75,18 +77,19 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
         }),
         max_age: config::Stream::from_env(env).max_age,
     };
-    let deployment = Deployment::read(root, env);
+    let deployment = Deployment::read(root, env, None);
     let mut findings: Vec<String> = Vec::new();
     if deployment.functions.is_empty() {
         findings.push(format!(
-            "{}: holds no template.yaml and no functions/*/service.yaml",
+            "{}: no function is deployed by template.yaml, functions/*/service.yaml or functions/*/job.yaml",
             root.display()
         ));
     }
     if env.text("CORS_ORIGINS").is_some_and(|origins| origins.contains('*')) {
         findings.push(format!("the environment: CORS_ORIGINS has a *\n    {STAR}"));
     }
-    findings.extend(examine(&deployment, limits));
+    let read = |choice: &Choice| Deployment::read(root, env, Some(choice));
+    findings.extend(examine_choices(&deployment, read, limits));
     for finding in &findings {
         println!("unsafe: {finding}");
     }
@@ -96,6 +99,34 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// What is unsafe with the defaults of the parameters, and what only other allowed values make so, with their names.
+fn examine_choices(defaults: &Deployment, read: impl Fn(&Choice) -> Deployment, limits: Limits) -> Vec<String> {
+    let mut findings: Vec<(String, Vec<String>)> = Vec::new();
+    for finding in examine(defaults, limits) {
+        note(&mut findings, finding, None);
+    }
+    for choice in &defaults.choices {
+        let deployment = read(choice);
+        for finding in examine(&deployment, limits) {
+            note(&mut findings, finding, Some(choice.name(&deployment)));
+        }
+    }
+    let named = findings.into_iter().map(|(finding, names)| match &names[..] {
+        [] => finding,
+        names => format!("with {}: {finding}", names.join(" or ")),
+    });
+    named.collect()
+}
+
+/// Adds a finding once, with the names of all choices that cause it; without one, the defaults do.
+fn note(findings: &mut Vec<(String, Vec<String>)>, finding: String, choice: Option<String>) {
+    match findings.iter_mut().find(|(known, _)| *known == finding) {
+        Some((_, names)) if !names.is_empty() => names.extend(choice.filter(|name| !names.contains(name))),
+        Some(_) => {}
+        None => findings.push((finding, choice.into_iter().collect())),
     }
 }
 
@@ -184,13 +215,12 @@ fn cuts_streams(deployment: &Deployment, limits: Limits) -> Vec<String> {
 }
 
 fn shows_secrets(deployment: &Deployment, _: Limits) -> Vec<String> {
-    let functions = deployment.functions.iter();
-    let shown = |function: &Function| {
-        let place = function.place.clone();
-        let secrets = function.secrets.clone().into_iter();
-        secrets.map(move |key| format!("{place}: {key} stands there in plain text"))
-    };
-    functions.flat_map(shown).collect()
+    let mut places = Vec::new();
+    for function in &deployment.functions {
+        let keys = function.secrets.iter().map(|secret| &secret.key);
+        places.extend(keys.map(|key| format!("{}: {key} stands there in plain text", function.place)));
+    }
+    places
 }
 
 impl Function {

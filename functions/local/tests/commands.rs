@@ -27,7 +27,7 @@ fn a_doctor_of_a_folder_without_a_deployment_and_of_an_unsafe_one_ends_with_1_an
     let nothing = local().run(&["doctor", path]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(
-        stdout(&nothing).contains("holds no template.yaml"),
+        stdout(&nothing).contains("no function is deployed by template.yaml"),
         "{}",
         stdout(&nothing)
     );
@@ -45,6 +45,21 @@ fn a_doctor_of_a_folder_without_a_deployment_and_of_an_unsafe_one_ends_with_1_an
     ] {
         assert!(stdout(&unsafe_one).contains(named), "{}", stdout(&unsafe_one));
     }
+}
+
+#[test]
+fn a_doctor_of_a_template_that_another_allowed_value_opens_ends_with_1_and_names_the_value_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = text("template.yaml").replace("AuthType: AWS_IAM", "AuthType: !Ref AuthType");
+    fs::write(folder.path().join("template.yaml"), template).unwrap();
+    let opened = local().run(&["doctor", folder.path().to_str().unwrap()]);
+    assert_eq!(opened.status.code(), Some(1));
+    let opened = stdout(&opened);
+    let named: Vec<&str> = opened.lines().filter(|line| line.starts_with("unsafe: ")).collect();
+    assert_eq!(
+        named,
+        ["unsafe: with AuthType=NONE: template.yaml, HealthDb: everybody may call it"]
+    );
 }
 
 #[test]

@@ -93,12 +93,17 @@ fn instances(deployment: &mut Deployment, place: &str, is_job: bool, outer: &Val
 }
 
 fn containers(deployment: &mut Deployment, function: &mut Function, containers: &Value) {
-    if !containers.is_array() {
-        deployment.not_understood(&function.place, "containers");
+    let containers = containers.as_array().filter(|containers| !containers.is_empty());
+    if containers.is_none() {
+        deployment.not_understood(&function.place, "a manifest without a container");
     }
-    for container in containers.as_array().into_iter().flatten() {
+    for container in containers.into_iter().flatten() {
         deployment.known(&function.place, container, &CONTAINER);
-        for variable in container["env"].as_array().into_iter().flatten() {
+        let variables = &container["env"];
+        if !variables.is_array() && !variables.is_null() {
+            deployment.not_understood(&function.place, "env");
+        }
+        for variable in variables.as_array().into_iter().flatten() {
             deployment.known(&function.place, variable, &["name", "value", "valueFrom"]);
             let key = variable["name"].as_str().unwrap_or_default();
             match variable.get("valueFrom") {
@@ -110,6 +115,9 @@ fn containers(deployment: &mut Deployment, function: &mut Function, containers: 
             }
         }
         let image = container["image"].as_str().unwrap_or_default();
+        if image.is_empty() {
+            deployment.not_understood(&function.place, "a container without an image");
+        }
         let image = image.rsplit('/').next().and_then(|name| name.split([':', '@']).next());
         function.streams |= function.settings.contains_key("SSE_MAX_AGE") || image == Some("sse");
     }

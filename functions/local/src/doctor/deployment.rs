@@ -4,6 +4,7 @@ use super::{
     cloud_run,
     evaluate::{plain, text},
     lambda, lifecycle,
+    parameters::{self, Choice},
 };
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
@@ -17,6 +18,10 @@ pub struct Deployment {
     pub lifecycles: Vec<Lifecycle>,
     /// Files, and parts of files, that the doctor does not understand: they may be unsafe.
     pub unclear: Vec<String>,
+    /// The parameter that has another value than its default.
+    pub choice: Option<Choice>,
+    /// Every value that a parameter allows beside its default.
+    pub choices: Vec<Choice>,
 }
 
 /// A function, service or job as one file deploys it.
@@ -37,8 +42,14 @@ pub struct Function {
     pub instances: Option<u64>,
     /// The variables; None for a value that is somewhere else, such as a secret.
     pub settings: BTreeMap<String, Option<String>>,
-    /// Variables that hold a secret in plain text.
-    pub secrets: Vec<String>,
+    /// Secrets in plain text.
+    pub secrets: Vec<Secret>,
+}
+
+/// A variable that holds a secret. Its text is not shown.
+pub struct Secret {
+    pub key: String,
+    pub text: String,
 }
 
 /// What decides how many connections an instance may open.
@@ -58,9 +69,13 @@ pub struct Lifecycle {
 
 impl Deployment {
     /// Reads `template.yaml`, and of each function `service.yaml`, `job.yaml` and `lifecycle-*.json`, below `root`. What
-    /// `envsubst` would put into a manifest is taken from `env`.
-    pub fn read(root: &Path, env: &Env) -> Self {
-        let mut deployment = Self::default();
+    /// `envsubst` would put into a manifest is taken from `env`. Parameters of the template have their defaults, except that
+    /// of `choice`.
+    pub fn read(root: &Path, env: &Env, choice: Option<&Choice>) -> Self {
+        let mut deployment = Self {
+            choice: choice.cloned(),
+            ..Self::default()
+        };
         let functions = names(&root.join("functions"));
         let folders = functions.iter().map(|function| format!("functions/{function}/"));
         for folder in std::iter::once(String::new()).chain(folders) {
@@ -105,10 +120,16 @@ impl Deployment {
             .filter(|document| !document.is_null())
             .collect();
         documents.first()?;
-        for document in documents {
+        for mut document in documents {
             match document["kind"].as_str() {
                 Some("Service" | "Job") => cloud_run::add(self, file, &document),
-                None if document["Resources"].is_object() => lambda::add(self, file, &document),
+                None if document["Resources"].is_object() => {
+                    parameters::add(self, file, &document);
+                    if let Some(choice) = &self.choice {
+                        choice.apply(&mut document);
+                    }
+                    lambda::add(self, file, &document);
+                }
                 _ => return None,
             }
         }

@@ -82,7 +82,10 @@ impl<'a> Scope<'a> {
     }
 
     fn default(&self, parameter: &str) -> Option<Value> {
-        self.template["Parameters"].get(parameter)?.get("Default").cloned()
+        let parameter = self.template["Parameters"].get(parameter)?;
+        // There the default is a name, and the value is in Systems Manager.
+        let is_elsewhere = text(&parameter["Type"]).is_some_and(|kind| kind.starts_with("AWS::SSM::Parameter::Value<"));
+        parameter.get("Default").filter(|_| !is_elsewhere).cloned()
     }
 
     /// Text without an open reference, or `{"Sub": text}`.

@@ -79,6 +79,10 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
         let condition = resource.get("Condition").map(|name| json!({"Condition": name}));
         condition.is_none_or(|condition| scope.condition(&condition) != Some(false))
     });
+    let mut deployed = deployed.peekable();
+    if deployed.peek().is_none() {
+        deployment.not_understood(file, "a template without resources");
+    }
     let mut permissions = Vec::new();
     for (name, resource) in deployed {
         let place = format!("{file}, {name}");

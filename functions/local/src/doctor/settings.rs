@@ -1,7 +1,7 @@
 //! The variables of a function: their values, and the secrets that stand among them in plain text.
 
 use super::{
-    deployment::{Deployment, Function, Platform},
+    deployment::{Deployment, Function, Platform, Secret},
     evaluate::text,
 };
 use serde_json::Value;
@@ -9,12 +9,13 @@ use serde_json::Value;
 /// Adds a variable as a template or a manifest has it.
 pub fn add(deployment: &mut Deployment, function: &mut Function, key: &str, value: &Value) {
     let written = text(value).or_else(|| text(&value["Sub"]));
-    if written
-        .as_deref()
-        .is_some_and(|written| is_secret(key, written, function.platform))
-    {
-        function.secrets.push(key.to_owned());
-    }
+    let secret = written
+        .as_ref()
+        .filter(|written| is_secret(key, written, function.platform));
+    function.secrets.extend(secret.map(|text| Secret {
+        key: key.to_owned(),
+        text: text.clone(),
+    }));
     // A value of another resource or of a deployment is somewhere else. One that is put together, of whatever, is not.
     let is_elsewhere = ["GetAtt", "ImportValue", "Ref"]
         .iter()

@@ -1,6 +1,7 @@
 //! Each rule on a deployment that breaks it, and on one that hardly does not.
 
 mod forms;
+mod parameters;
 
 use super::*;
 
@@ -11,14 +12,20 @@ const LIMITS: Limits = Limits {
 };
 
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
-    let mut deployment = Deployment::default();
-    for (file, text) in files {
-        assert!(
-            deployment.add(file, text, &Env::new(|_| None)).is_some(),
-            "{file} is not read:\n{text}"
-        );
-    }
-    examine(&deployment, LIMITS)
+    let read = |choice: Option<&Choice>| {
+        let mut deployment = Deployment {
+            choice: choice.cloned(),
+            ..Deployment::default()
+        };
+        for (file, text) in files {
+            assert!(
+                deployment.add(file, text, &Env::new(|_| None)).is_some(),
+                "{file} is not read:\n{text}"
+            );
+        }
+        deployment
+    };
+    examine_choices(&read(None), |choice| read(Some(choice)), LIMITS)
 }
 
 /// Exactly one thing is unsafe, and the finding names it.
@@ -31,7 +38,7 @@ fn service(annotations: &str, timeout: u32, env: &str) -> String {
     format!(
         "kind: Service\nmetadata: {{ name: app, annotations: {{ {annotations} }} }}\nspec:\n  template:\n    metadata: {{ \
          annotations: {{ autoscaling.knative.dev/maxScale: '10' }} }}\n    spec:\n      timeoutSeconds: {timeout}\n      \
-         containers: [{{ env: [{env}] }}]\n"
+         containers: [{{ image: app, env: [{env}] }}]\n"
     )
 }
 
@@ -189,7 +196,18 @@ fn a_file_that_is_not_what_its_name_says_is_told() {
 #[test]
 fn the_deployment_of_this_repository_is_safe() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let deployment = Deployment::read(&root, &Env::new(|_| None));
-    assert_eq!(examine(&deployment, LIMITS), [""; 0]);
+    let env = Env::new(|_| None);
+    let deployment = Deployment::read(&root, &env, None);
+    let read = |choice: &Choice| Deployment::read(&root, &env, Some(choice));
+    assert_eq!(examine_choices(&deployment, read, LIMITS), [""; 0]);
+    let choices: Vec<String> = deployment
+        .choices
+        .iter()
+        .map(|choice| choice.name(&deployment))
+        .collect();
+    assert_eq!(
+        choices,
+        ["Architecture=x86_64", "AuthType=NONE", "Concurrency=reserved"]
+    );
     assert!(deployment.functions.len() > 10 && deployment.lifecycles.len() > 1);
 }

@@ -97,7 +97,7 @@ fn a_second_document_and_a_second_container_are_examined_like_the_first() {
     let open = service("run.googleapis.com/invoker-iam-disabled: 'true'", 10, DATABASE);
     let both = format!("{safe}---\n{open}");
     names(&findings(&[("service.yaml", &both)]), "everybody may call it");
-    let shown = "{ env: [{ name: DATABASE_URL, value: 'postgres://u:hunter2@db/app' }] }";
+    let shown = "{ image: app, env: [{ name: DATABASE_URL, value: 'postgres://u:hunter2@db/app' }] }";
     let two = safe.replace("containers: [", &format!("containers: [{shown}, "));
     names(
         &findings(&[("service.yaml", &two)]),
@@ -204,6 +204,25 @@ fn what_the_doctor_does_not_understand_is_named() {
     names(&findings(&[("template.yaml", &other)]), "Transform is not understood");
     let safe = service("", 10, "");
     for (from, to, named) in [
+        (
+            "containers: [{ image: app, env: [] }]",
+            "containers: []",
+            "a manifest without a container",
+        ),
+        (
+            "containers: [{ image: app, env: [] }]",
+            "serviceAccountName: app",
+            "a manifest without a container",
+        ),
+        (
+            "containers: [{ image: app, env: [] }]",
+            "containers: { image: app }",
+            "a manifest without a container",
+        ),
+        ("{ image: app, env: [] }", "null", "a container without an image"),
+        ("image: app, ", "", "a container without an image"),
+        ("image: app", "image: ''", "a container without an image"),
+        ("env: []", "env: { DATABASE_URL: 'postgres://u:hunter2@db/app' }", "env"),
         ("containers: [{", "containers: [{ args: [--password=hunter2], ", "args"),
         (
             "timeoutSeconds",
@@ -251,6 +270,43 @@ fn what_the_doctor_does_not_understand_is_named() {
 }
 
 #[test]
+fn a_job_without_a_container_is_named_like_a_service() {
+    let job =
+        |spec: &str| format!("kind: Job\nmetadata: {{ name: app }}\nspec: {{ template: {{ spec: {{ {spec} }} }} }}");
+    for spec in [
+        "template: { spec: { containers: [] } }",
+        "template: { spec: {} }",
+        "taskCount: 1",
+    ] {
+        names(
+            &findings(&[("job.yaml", &job(spec))]),
+            "app: a manifest without a container is not understood",
+        );
+    }
+}
+
+#[test]
+fn a_template_that_deploys_nothing_is_named_beside_a_manifest_that_is_safe() {
+    let conditions = "Conditions: { Never: !Equals [a, b] }";
+    for resources in [
+        "Resources: {}".to_owned(),
+        format!("{conditions}\nResources: {{ L: {{ Type: AWS::Logs::LogGroup, Condition: Never }} }}"),
+    ] {
+        let text = format!("Transform: AWS::Serverless-2016-10-31\n{resources}");
+        let safe = service("", 10, "");
+        names(
+            &findings(&[("template.yaml", &text), ("service.yaml", &safe)]),
+            "template.yaml: a template without resources is not understood",
+        );
+    }
+    for resources in ["", "Resources:", "Resources: []", "resources: {}"] {
+        let text = format!("Transform: AWS::Serverless-2016-10-31\n{resources}");
+        let read = Deployment::default().add("template.yaml", &text, &Env::new(|_| None));
+        assert!(read.is_none(), "{text}");
+    }
+}
+
+#[test]
 fn a_file_under_another_name_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("functions/app")).unwrap();
@@ -262,7 +318,7 @@ fn a_file_under_another_name_is_named() {
     ] {
         std::fs::write(folder.path().join(file), [0xff]).unwrap();
     }
-    let deployment = Deployment::read(folder.path(), &Env::new(|_| None));
+    let deployment = Deployment::read(folder.path(), &Env::new(|_| None), None);
     assert_eq!(
         examine(&deployment, LIMITS).len(),
         4,
@@ -306,7 +362,7 @@ fn functions_that_reserve_nothing_share_the_accounts_concurrency() {
 #[test]
 fn all_tasks_of_a_job_count() {
     let job = "kind: Job\nmetadata: { name: app }\nspec: { template: { spec: { taskCount: 50, template: { spec: { containers: \
-               [{ env: [DATABASE] }] } } } } }".replace("DATABASE", DATABASE);
+               [{ image: app, env: [DATABASE] }] } } } } }".replace("DATABASE", DATABASE);
     names(&findings(&[("job.yaml", &job)]), "pools of 250 connections");
     let one = job.replace("taskCount: 50", "taskCount: 50, parallelism: 1");
     assert_eq!(findings(&[("job.yaml", &one)]), [""; 0]);
