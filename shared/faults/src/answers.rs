@@ -13,6 +13,7 @@ use shared::{
     config::{self, Env},
     health::process,
     lifetime::Lifetime,
+    problem::Problem,
     runtime::{self, Outcome, Responses, Service},
     sse::{self, Event},
     storage::Storage,
@@ -103,7 +104,7 @@ async fn stored(State(storage): State<Storage>) -> Response {
     let key = "file".parse().expect("a key");
     match storage.get(&key, None).await {
         Ok((_, content)) => Body::from_stream(content).into_response(),
-        Err(error) => error.to_string().into_response(),
+        Err(_) => Problem::Internal.into_response(),
     }
 }
 

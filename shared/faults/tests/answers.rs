@@ -177,15 +177,22 @@ async fn a_stored_file_that_rotted_or_was_cut_is_not_delivered_as_whole() {
     let server = answers().with("STORAGE_URL", url).serve();
     let (answer, reset) = raw(&server, "/stored", "1.1", "connection: close\r\n");
     assert!(is_whole(&answer, reset) && answer.contains("sound"), "{}", answer.len());
-    let file = folder.path().join("file");
-    let mut rotten = content.into_bytes();
+    let file = folder.path().join("objects/file%object");
+    let stored = std::fs::read(&file).unwrap();
+    assert!(stored.starts_with(content.as_bytes()), "not where the content is");
+    let mut rotten = stored.clone();
     rotten[500] ^= 1;
     rotten[50_000] ^= 1;
-    for damaged in [&rotten[..], &rotten[..1000]] {
-        std::fs::write(&file, damaged).unwrap();
-        let (answer, reset) = raw(&server, "/stored", "1.1", "connection: close\r\n");
-        assert!(!is_whole(&answer, reset), "{}", answer.len());
-    }
+    std::fs::write(&file, &rotten).unwrap();
+    let (answer, reset) = raw(&server, "/stored", "1.1", "connection: close\r\n");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && !is_whole(&answer, reset),
+        "{}",
+        answer.len()
+    );
+    std::fs::write(&file, &stored[..1000]).unwrap();
+    let (answer, _) = raw(&server, "/stored", "1.1", "connection: close\r\n");
+    assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
 }
 
 /// Longer than a connection may idle.
