@@ -200,6 +200,8 @@ async fn what_another_role_is_building_is_not_named_as_invalid_and_what_it_left_
         assert_eq!((named(&url), named(&weak)), (Value::Null, Value::Null), "{sql}");
         execute(&url, &format!("SELECT pg_cancel_backend({id})")).await;
         assert!(building.await.unwrap().is_err());
+        // The error comes before the locks go.
+        while scalar(&url, &format!("SELECT count(*) FROM pg_locks WHERE pid = {id}")).await > 0 {}
         for url in [&url, &weak] {
             assert!(named(url).as_str().unwrap().contains("public.by_name"), "{sql}");
         }
