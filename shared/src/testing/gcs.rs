@@ -23,8 +23,9 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 
 /// The bucket that every request is denied in.
 pub const CLOSED_BUCKET: &str = "closed";
@@ -237,7 +238,9 @@ fn truncated(answer: Answer) -> Answer {
     let frames = stream::once(async move { body.collect().await }).flat_map(move |whole| {
         let whole = whole.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let half = Frame::data(whole.slice(..half.min(whole.len())));
-        stream::iter([Ok(half), Err(io::Error::other("truncated"))])
+        // Hyper sends what it has when there is nothing more for a moment.
+        let later = stream::once(sleep(Duration::from_millis(5))).map(|()| Err(io::Error::other("truncated")));
+        stream::once(future::ready(Ok(half))).chain(later)
     });
     Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
 }
