@@ -190,6 +190,39 @@ async fn sessions_of_functions_bound_each_statement_unless_they_say_otherwise() 
     }
 }
 
+/// What is bounded is an answer, not all that a session has ever answered.
+#[tokio::test]
+async fn a_session_of_a_function_answers_any_number_of_queries() {
+    let url = format!(
+        "{}&statement-cache-capacity=0",
+        Postgres::shared().migrated_database().await
+    );
+    let env = Env::new(move |key| match key {
+        "DATABASE_URL" => Some(url.clone()),
+        "DATABASE_MAX_CONNECTIONS" => Some("1".to_owned()),
+        _ => None,
+    });
+    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let pool = database.pool().unwrap();
+    let session: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    let large = |mebibytes: i32| {
+        let rows = sqlx::query_scalar("SELECT repeat('x', 1 << 20) FROM generate_series(1, $1)").bind(mebibytes);
+        async move { rows.fetch_all(pool).await.map(|rows: Vec<String>| rows.len()) }
+    };
+    for _ in 0..5 {
+        assert_eq!(large(8).await.unwrap(), 8);
+    }
+    let still: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(still, session);
+    assert!(large(33).await.unwrap_err().to_string().contains("in one answer"));
+}
+
 /// An abstract name has no permissions.
 #[tokio::test]
 async fn the_socket_of_the_proxy_is_of_no_use_to_another_process() {
