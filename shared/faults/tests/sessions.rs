@@ -9,7 +9,7 @@ mod impatient;
 use impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
 use shared::{
     config::{self, Env},
-    database::Database,
+    database::{Database, Reason},
     testing::{Client, Postgres, Server, execute, scalar},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -142,7 +142,8 @@ async fn an_unused_session_is_closed_after_ten_seconds() {
 #[tokio::test]
 async fn on_lambda_no_session_outlives_its_check() {
     let postgres = Postgres::start(&[]);
-    let url = postgres.migrated_database().await;
+    let plain_url = postgres.migrated_database().await;
+    let url = plain_url.clone();
     let env = Env::new(move |key| match key {
         "DATABASE_URL" => Some(url.clone()),
         "AWS_LAMBDA_RUNTIME_API" => Some("127.0.0.1:1".to_owned()),
@@ -155,6 +156,14 @@ async fn on_lambda_no_session_outlives_its_check() {
         std::thread::sleep(TIMEOUT / 2);
         assert_eq!(postgres.clients(), 0);
     }
+    execute(
+        &plain_url,
+        "CREATE SCHEMA other; CREATE TABLE other._sqlx_migrations ()",
+    )
+    .await;
+    let error = database.schema(4 * TIMEOUT).await.unwrap_err();
+    std::thread::sleep(TIMEOUT / 2);
+    assert_eq!((error, postgres.clients()), (Reason::Misconfigured, 0));
 }
 
 const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active'";
