@@ -117,11 +117,13 @@ impl Dsn {
     pub fn parse(text: &str, env: &Env) -> Result<Self, String> {
         let mut parameters = accept(split(text)?)?;
         let has_mode = MODES.iter().any(|name| parameters.contains_key(name));
+        let is_said = |name: &str| parameters.contains_key(name) || has_mode && name == "sslmode";
         let variables = VARIABLES
             .iter()
-            .filter(|(name, _)| !(has_mode && *name == "sslmode") && !parameters.contains_key(name))
+            .filter(|(name, _)| !is_said(name))
             .filter_map(|(name, variable)| Some(((*name).to_owned(), env.text(variable)?)));
-        parameters.extend(accept(variables.collect())?);
+        let variables = accept(variables.collect())?;
+        parameters.extend(variables);
         let parameters = &parameters;
         let text = |name: &str| parameters.get(name).cloned();
         let hosts = hosts(parameters)?;
