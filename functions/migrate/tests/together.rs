@@ -96,6 +96,37 @@ async fn sqlx_itself_may_have_its_turn_between_two_files() {
     );
 }
 
+/// As does one of another release.
+#[tokio::test]
+async fn what_another_migrator_left_between_two_files_is_looked_at_before_the_next() {
+    let slow = ("0001_slow.up.sql", "CREATE TABLE slow (); SELECT pg_sleep(0.5)");
+    let last = ("0003_last.up.sql", "CREATE TABLE last ()");
+    let folder = Folder::with(&[slow, ("0002_next.up.sql", "CREATE TABLE next ()"), last]);
+    let other = Folder::with(&[slow, ("0002_next.up.sql", "CREATE TABLE other ()")]);
+    let url = Postgres::shared().empty_database().await;
+    let migrator = sqlx::migrate::Migrator::new(Path::new(other.path())).await.unwrap();
+    let first = folder.migrate(&url).start_run(&["up", "--json"]);
+    until(
+        &url,
+        "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+    )
+    .await;
+    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    let output = first.wait_with_output().unwrap();
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        report.contains("schema_drift") && report.contains("0002_next"),
+        "{report}"
+    );
+    let recorded = "SELECT count(*) FROM _sqlx_migrations WHERE success";
+    assert_eq!(
+        scalar(&url, recorded).await,
+        2,
+        "0003 runs on what nobody has looked at"
+    );
+}
+
 /// The control: why the lock is polled. Each waits in the server, which holds a snapshot that the index waits for. A
 /// reader keeps the index back until the second one waits.
 #[tokio::test]
@@ -230,4 +261,24 @@ async fn killed_in_a_transaction_the_next_run_is_clean_and_outside_of_one_it_is_
     }
     open.rollback().await.unwrap();
     assert!(mend(&folder, &url).await);
+}
+
+/// The record is a statement like those of the file, and what the file has locked waits with it.
+#[tokio::test]
+async fn a_record_that_has_to_wait_does_not_hold_up_the_queries_behind_its_file() {
+    let folder = Folder::with(&[TABLE, COLUMN].concat());
+    let url = Postgres::shared().empty_database().await;
+    folder.ok(&url, "up --to 1");
+    let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
+    let mut open = reader.begin().await.unwrap();
+    let lock = sqlx::raw_sql("LOCK TABLE _sqlx_migrations IN SHARE MODE");
+    lock.execute(&mut *open).await.unwrap();
+    let migrator = folder.migrate(&url).with("MIGRATE_LOCK_TIMEOUT", "200ms");
+    let migrator = migrator.start("trying again");
+    // Rolled back, the file has no lock that a query waits for.
+    execute(&url, "SET lock_timeout = '2s'; SELECT count(*) FROM cases").await;
+    open.rollback().await.unwrap();
+    let applied = "SELECT count(*) FROM _sqlx_migrations WHERE success";
+    while scalar(&url, applied).await < 2 {}
+    drop(migrator);
 }

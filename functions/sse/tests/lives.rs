@@ -159,6 +159,25 @@ fn as_a_job_it_reads_a_deployed_stream_and_says_why_it_cannot() {
     }
 }
 
+#[tokio::test]
+async fn a_url_may_name_an_ipv6_address_and_its_user_is_not_part_of_the_host() {
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("http://user:secret@[::1]:{port}/sse/heartbeat");
+    let job = tokio::task::spawn_blocking(move || beating("100ms").with("CHECK_URL", url).run(&["check"]));
+    let (mut client, _) = tokio::time::timeout(Duration::from_secs(5), listener.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    let mut bytes = [0; 4096];
+    let length = client.read(&mut bytes).await.unwrap();
+    drop(client);
+    let request = String::from_utf8_lossy(&bytes[..length]);
+    assert!(request.contains(&format!("host: [::1]:{port}\r\n")), "{request}");
+    assert!(!request.contains("secret"), "{request}");
+    assert_eq!(report(&job.await.unwrap())["reason"], "unreachable");
+}
+
 /// What a proxy does to the responses that pass it.
 #[derive(Clone, Copy)]
 struct Proxy {

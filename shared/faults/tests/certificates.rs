@@ -10,6 +10,7 @@ mod probed;
 mod world;
 
 use front::{Authority, Front, key_pem, pem, valid_for};
+use probed::Probed;
 use rcgen::date_time_ymd;
 use world::{World, all_are};
 
@@ -168,4 +169,43 @@ async fn certificates_are_those_of_the_file_and_clients_have_their_own() {
         ),
     ])
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variables_stand_in_for_what_the_url_does_not_say() {
+    let world = World::new().await;
+    let authority = Authority::new();
+    let port = Front::with(authority.issue(valid_for("localhost")))
+        .start("127.0.0.1", world.port)
+        .await;
+    let plain = Front::plain().start("127.0.0.1", world.port).await;
+    let roots = world.folder.path().join("ca.pem");
+    std::fs::write(&roots, authority.pem()).unwrap();
+    let roots = roots.to_str().unwrap();
+    for (variables, port, query, expected) in [
+        (&[("PGSSLMODE", "require")][..], port, "", "healthy"),
+        (&[("PGSSLMODE", "require")], plain, "", "tls_failed"),
+        (&[("PGSSLMODE", "require")], plain, "sslmode=prefer", "healthy"),
+        (
+            &[("PGSSLMODE", "verify-full"), ("PGSSLROOTCERT", roots)],
+            port,
+            "",
+            "healthy",
+        ),
+        (&[("PGSSLMODE", "verify-full")], port, "", "tls_failed"),
+        // They do not weaken what the URL says in another way.
+        (&[("PGSSLMODE", "disable")], plain, "ssl=true", "tls_failed"),
+        (&[("PGSSLMODE", "prefer")], port, "ssl=verify-full", "tls_failed"),
+        (&[("PGCHANNELBINDING", "require")], port, "", "tls_failed"),
+        (&[("PGREQUIREAUTH", "scram-sha-256")], plain, "", "misconfigured"),
+        (&[("PGTARGETSESSIONATTRS", "read-write")], plain, "", "misconfigured"),
+        (&[("PGTARGETSESSIONATTRS", "any")], plain, "", "healthy"),
+        (&[("PGOPTIONS", "-cnonsense=1")], plain, "", "error"),
+        (&[("PGHOST", "name.invalid"), ("PGPORT", "1")], plain, "", "healthy"),
+    ] {
+        let server = Probed::database_with(&world.url("localhost", port, query), variables);
+        let report = server.probe().await.json();
+        let found = report["reason"].as_str().unwrap_or("healthy");
+        assert_eq!(found, expected, "{variables:?} {query} {}", server.log());
+    }
 }

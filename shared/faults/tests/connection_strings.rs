@@ -4,12 +4,15 @@
 
 #[path = "fixture/front.rs"]
 mod front;
+#[path = "fixture/impatient.rs"]
+mod impatient;
 #[path = "fixture/probed.rs"]
 mod probed;
 #[path = "fixture/world.rs"]
 mod world;
 
 use front::Front;
+use impatient::database;
 use probed::Probed;
 use shared::testing::Postgres;
 use std::{
@@ -41,8 +44,7 @@ async fn hosts_are_names_addresses_sockets_and_lists_of_them() {
         (format!("host=127.0.0.1 port={port} dbname='{database}' user=hostile-user password='hostile-secret'"), "healthy"),
         (format!("jdbc:postgresql://127.0.0.1:{port}/{database}?user=hostile-user&password=hostile-secret"), "healthy"),
         (format!("postgresql://%68ostile-user:hostile%2Dsecret@127.0.0.1:{port}/{database}"), "healthy"),
-        (format!("postgresql://{who}@127.0.0.1:{port}/{database}?options=-crole%3Dnobody"), "error"),
-        (format!("postgresql://{who}@127.0.0.1:{port}/{database}?schema=nowhere"), "healthy"),
+        (format!("postgresql://{who}@127.0.0.1:{port}/{database}?options=-cnonsense%3D1"), "error"),
         (format!("postgresql://{who}@127.0.0.1:{port}/{database}?schema=public&connection_limit=1&pgbouncer=true"), "healthy"),
         (format!("postgresql://{who}@127.0.0.1:{port}/{database}?connect_timeout=10&keepalives=1&keepalives_idle=5&tcp_user_timeout=5000"), "healthy"),
         (format!("postgresql://{who}@127.0.0.1:{port}/{database}?target_session_attrs=any&gssencmode=prefer"), "healthy"),
@@ -50,6 +52,25 @@ async fn hosts_are_names_addresses_sockets_and_lists_of_them() {
         (format!("postgresql://{who}@127.0.0.1:port/{database}"), "misconfigured"),
     ])
     .await;
+}
+
+/// The table of migrations is found wherever it is; what a function asks for is not.
+#[tokio::test]
+async fn a_search_path_is_that_of_the_sessions_of_a_function_in_each_of_its_forms() {
+    let url = Postgres::shared().migrated_database().await;
+    for parameter in [
+        "options=-csearch_path%3Dnowhere",
+        "search_path=nowhere",
+        "schema=nowhere",
+        "currentSchema=nowhere",
+    ] {
+        let url = format!("{url}&{parameter}");
+        let database = database(&url);
+        let path = sqlx::query_scalar("SHOW search_path").fetch_one(database.pool().unwrap());
+        let path: String = path.await.unwrap();
+        assert_eq!(path, "nowhere", "{parameter}");
+        all_are([(url, "healthy")]).await;
+    }
 }
 
 #[tokio::test]

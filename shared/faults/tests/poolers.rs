@@ -58,6 +58,22 @@ async fn three_idle_checks_leave_a_session_pooler_of_three_to_the_application() 
     assert!(start.elapsed() > Duration::from_secs(5), "the checks had them all");
 }
 
+/// Each of the sessions that a function opens at the same time is refused for its `statement_timeout`.
+#[tokio::test]
+#[ignore = "needs pgbouncer, which .ci/run installs"]
+async fn the_first_queries_of_a_function_may_come_at_the_same_time() {
+    let postgres = Postgres::start(&[]);
+    let url = postgres.migrated_database().await;
+    let pooler = PgBouncer::start(&postgres, &["pool_mode = session"]);
+    // Nothing but this has it try again: `prefer` would, without encryption.
+    let application = database(&format!("{}?sslmode=disable", pooler.url(&url)));
+    let pool = application.pool().unwrap();
+    let queries = (0..5).map(|_| sqlx::raw_sql("SELECT pg_sleep(0.2)").execute(pool));
+    for answer in futures_util::future::join_all(queries).await {
+        answer.unwrap();
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs pgbouncer, which .ci/run installs"]
 async fn what_a_pooler_says_is_told_by_its_reason() {

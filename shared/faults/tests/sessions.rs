@@ -9,7 +9,7 @@ mod impatient;
 use impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
 use shared::{
     config::{self, Env},
-    database::Database,
+    database::{Database, Reason},
     testing::{Client, Postgres, Server, execute, scalar},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -142,7 +142,8 @@ async fn an_unused_session_is_closed_after_ten_seconds() {
 #[tokio::test]
 async fn on_lambda_no_session_outlives_its_check() {
     let postgres = Postgres::start(&[]);
-    let url = postgres.migrated_database().await;
+    let plain_url = postgres.migrated_database().await;
+    let url = plain_url.clone();
     let env = Env::new(move |key| match key {
         "DATABASE_URL" => Some(url.clone()),
         "AWS_LAMBDA_RUNTIME_API" => Some("127.0.0.1:1".to_owned()),
@@ -155,6 +156,14 @@ async fn on_lambda_no_session_outlives_its_check() {
         std::thread::sleep(TIMEOUT / 2);
         assert_eq!(postgres.clients(), 0);
     }
+    execute(
+        &plain_url,
+        "CREATE SCHEMA other; CREATE TABLE other._sqlx_migrations ()",
+    )
+    .await;
+    let error = database.schema(4 * TIMEOUT).await.unwrap_err();
+    std::thread::sleep(TIMEOUT / 2);
+    assert_eq!((error, postgres.clients()), (Reason::Misconfigured, 0));
 }
 
 const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active'";
@@ -188,6 +197,39 @@ async fn sessions_of_functions_bound_each_statement_unless_they_say_otherwise() 
             .unwrap();
         assert_eq!(shown, expected);
     }
+}
+
+/// What is bounded is an answer, not all that a session has ever answered.
+#[tokio::test]
+async fn a_session_of_a_function_answers_any_number_of_queries() {
+    let url = format!(
+        "{}&statement-cache-capacity=0",
+        Postgres::shared().migrated_database().await
+    );
+    let env = Env::new(move |key| match key {
+        "DATABASE_URL" => Some(url.clone()),
+        "DATABASE_MAX_CONNECTIONS" => Some("1".to_owned()),
+        _ => None,
+    });
+    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let pool = database.pool().unwrap();
+    let session: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    let large = |mebibytes: i32| {
+        let rows = sqlx::query_scalar("SELECT repeat('x', 1 << 20) FROM generate_series(1, $1)").bind(mebibytes);
+        async move { rows.fetch_all(pool).await.map(|rows: Vec<String>| rows.len()) }
+    };
+    for _ in 0..5 {
+        assert_eq!(large(8).await.unwrap(), 8);
+    }
+    let still: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert_eq!(still, session);
+    assert!(large(33).await.unwrap_err().to_string().contains("in one answer"));
 }
 
 /// An abstract name has no permissions.

@@ -57,14 +57,17 @@ impl Checks {
         // sqlx panics at messages that are shorter than their kind.
         let asked = AssertUnwindSafe(self.ask(proxy)).catch_unwind().await;
         let asked = asked.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed));
-        let (applied, connection) = asked.map_err(|error| logged(&error))?;
-        if self.keep {
-            self.put_back(connection);
-        } else {
-            drop(connection);
+        let answer = asked.map(|(applied, connection)| {
+            if self.keep {
+                self.put_back(connection);
+            }
+            applied
+        });
+        if !self.keep {
+            // Whatever was found: the session is closed by now, on this side.
             let _ = timeout(FAREWELL, proxy.is_quiet()).await;
         }
-        Ok(applied)
+        answer.map_err(|error| logged(&error))
     }
 
     async fn ask(&self, proxy: &Proxy) -> sqlx::Result<(Vec<Applied>, PgConnection)> {

@@ -13,7 +13,10 @@ use crate::config::Dsn;
 use dialer::Dialer;
 use messages::Fault;
 pub(super) use messages::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    Connection, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 use std::{
     io,
     path::PathBuf,
@@ -138,6 +141,8 @@ fn options(dsn: &Dsn) -> PgConnectOptions {
     let mut options = PgConnectOptions::new_without_pgpass()
         .port(5432)
         .application_name(&name)
+        // What lies between the two of them is this process.
+        .ssl_mode(PgSslMode::Disable)
         .extra_float_digits(None);
     if let Some(user) = &dsn.user {
         options = options.username(user);

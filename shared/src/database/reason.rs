@@ -63,7 +63,6 @@ const POOLERS: &[(&str, Reason)] = &[
     ("client_login_timeout", Reason::Unreachable),
     ("pooler is shut", Reason::Unreachable),
     ("pgbouncer is shutting down", Reason::Unreachable),
-    ("pgbouncer cannot connect to server", Reason::Unreachable),
     ("server DNS lookup failed", Reason::Unreachable),
     ("server conn crashed", Reason::Unreachable),
     ("server login has been failing", Reason::Unreachable),

@@ -132,10 +132,12 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Has another migrator had its turn since the last file?
+    /// Has another migrator had its turn since the last file? It may have left anything.
     async fn is_done(&mut self, file: &Migration) -> Result<bool, Refusal> {
         self.renew().await?;
-        let rows = applied(&mut self.session.connection).await?;
+        let connection = &mut self.session.connection;
+        let rows = applied(connection).await?;
+        validate(self.files, &rows, connection).await?;
         let is_recorded = rows.iter().any(|row| row.version == file.version);
         Ok(is_recorded != file.migration_type.is_down_migration())
     }

@@ -14,6 +14,8 @@ pub(super) struct Session {
     pub connection: PgConnection,
     /// The server's process.
     pub id: i32,
+    /// The statement that sets how long a file may wait for locks and run statements.
+    bounds: String,
     /// Has a file run in it?
     is_used: bool,
     /// Is there no second one to be had?
@@ -26,6 +28,7 @@ impl Session {
         Ok(Self {
             id: settle(&mut connection).await?,
             connection,
+            bounds: String::new(),
             is_used: false,
             is_only: false,
         })
@@ -50,11 +53,12 @@ impl Session {
     /// Readies it for a file, which may wait for locks and run statements as long as given.
     pub async fn prepare(&mut self, lock_timeout: Duration, statement_timeout: Duration) -> Result<(), Refusal> {
         self.is_used = true;
-        let settings = format!(
-            "SET standard_conforming_strings = on; SET lock_timeout = {}; SET statement_timeout = {}",
+        self.bounds = format!(
+            "SET lock_timeout = {}; SET statement_timeout = {}",
             lock_timeout.as_millis(),
             statement_timeout.as_millis(),
         );
+        let settings = format!("SET standard_conforming_strings = on; {}", self.bounds);
         Ok(execute(&settings, &mut self.connection).await?)
     }
 
@@ -82,13 +86,11 @@ impl Session {
         Ok(())
     }
 
-    /// Takes back what a file has set, for the statements of the migrator. Works in any transaction.
+    /// Takes back what a file has set, for the statements of the migrator, which wait no longer than the file: its
+    /// transaction holds locks. Works in any transaction.
     pub async fn reset(&mut self) -> Result<(), sqlx::Error> {
-        execute(
-            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL",
-            &mut self.connection,
-        )
-        .await
+        let reset = format!("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {}", self.bounds);
+        execute(&reset, &mut self.connection).await
     }
 }
 

@@ -116,7 +116,9 @@ fn addressed(url: &Uri, accept_encoding: HeaderValue) -> Result<Request<Body>, B
     let authority = url.authority().ok_or("CHECK_URL names no host")?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let mut request = request(path.parse()?, accept_encoding);
-    request.headers_mut().insert(header::HOST, authority.as_str().parse()?);
+    // Without a user and a password before it (RFC 9110, 4.2.4 and 7.2).
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    request.headers_mut().insert(header::HOST, host.parse()?);
     Ok(request)
 }
 
@@ -142,6 +144,8 @@ async fn stream(url: &Uri) -> Result<impl hyper::rt::Read + hyper::rt::Write + U
     if url.scheme_str() != Some("http") {
         return Err("CHECK_URL must begin with http:// unless the function is built with its feature https".into());
     }
-    let address = (url.host().unwrap_or_default(), url.port_u16().unwrap_or(80));
+    // An IPv6 address stands in brackets in a URL, and nowhere else.
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address = (host, url.port_u16().unwrap_or(80));
     Ok(TokioIo::new(TcpStream::connect(address).await?))
 }

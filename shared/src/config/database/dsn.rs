@@ -73,22 +73,38 @@ pub struct Keepalive {
 }
 
 /// The variables of libpq that stand in for parameters that are missing (PostgreSQL, 34.15).
-const VARIABLES: [(&str, &str); 14] = [
+const VARIABLES: [(&str, &str); 27] = [
     ("application_name", "PGAPPNAME"),
+    ("channel_binding", "PGCHANNELBINDING"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("dbname", "PGDATABASE"),
+    ("gssencmode", "PGGSSENCMODE"),
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
+    ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
     ("options", "PGOPTIONS"),
     ("passfile", "PGPASSFILE"),
     ("password", "PGPASSWORD"),
     ("port", "PGPORT"),
+    ("require_auth", "PGREQUIREAUTH"),
+    ("requirepeer", "PGREQUIREPEER"),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
     ("sslcert", "PGSSLCERT"),
+    ("sslcertmode", "PGSSLCERTMODE"),
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
     ("sslkey", "PGSSLKEY"),
     ("sslmode", "PGSSLMODE"),
+    ("sslnegotiation", "PGSSLNEGOTIATION"),
     ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslsni", "PGSSLSNI"),
+    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
     ("user", "PGUSER"),
 ];
+
+/// What says the same as `sslmode`, so that its variable is not for a URL which has one of them.
+const MODES: [&str; 3] = ["ssl", "sslaccept", "requiressl"];
 
 /// The folder that `.pgpass` is in.
 const HOME: &str = "HOME";
@@ -100,11 +116,14 @@ impl Dsn {
     /// What it must be instead, with the names of parameters and without any value.
     pub fn parse(text: &str, env: &Env) -> Result<Self, String> {
         let mut parameters = accept(split(text)?)?;
-        for (name, variable) in VARIABLES {
-            if let Some(value) = env.text(variable) {
-                parameters.entry(name).or_insert(value);
-            }
-        }
+        let has_mode = MODES.iter().any(|name| parameters.contains_key(name));
+        let is_said = |name: &str| parameters.contains_key(name) || has_mode && name == "sslmode";
+        let variables = VARIABLES
+            .iter()
+            .filter(|(name, _)| !is_said(name))
+            .filter_map(|(name, variable)| Some(((*name).to_owned(), env.text(variable)?)));
+        let variables = accept(variables.collect())?;
+        parameters.extend(variables);
         let parameters = &parameters;
         let text = |name: &str| parameters.get(name).cloned();
         let hosts = hosts(parameters)?;

@@ -70,12 +70,14 @@ impl Dialer {
         }
     }
 
+    /// `statement_timeout` for the next session, unless this server has refused one.
+    pub fn bound(&self) -> Option<&str> {
+        let bound = self.bound.as_deref();
+        bound.filter(|_| !self.bound_was_refused.load(Ordering::Relaxed))
+    }
+
     /// A startup message with the parameters of this server.
-    pub fn startup(&self, message: &[u8]) -> Vec<u8> {
-        let bound = self
-            .bound
-            .as_deref()
-            .filter(|_| !self.bound_was_refused.load(Ordering::Relaxed));
+    pub fn startup(&self, message: &[u8], bound: Option<&str>) -> Vec<u8> {
         let parameters = self.dsn.startup.iter().map(|(name, value)| (*name, value.as_str()));
         with_parameters(
             message,
@@ -83,10 +85,9 @@ impl Dialer {
         )
     }
 
-    /// Is it worth another try, without the bound?
-    pub fn is_without_bound_from_now(&self, fault: &Fault) -> bool {
-        let is_about_it = self.bound.is_some() && fault.says("statement_timeout");
-        is_about_it && !self.bound_was_refused.swap(true, Ordering::Relaxed)
+    /// No session has a bound from now on.
+    pub fn give_up_bound(&self) {
+        self.bound_was_refused.store(true, Ordering::Relaxed);
     }
 
     /// A stream, and the route with what became of its encryption. `accepted` is called once the server has the connection.

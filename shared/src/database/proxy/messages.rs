@@ -15,6 +15,8 @@ pub(super) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 /// Type and length.
 pub(super) const HEADER: usize = 5;
+/// How much is read at once. `BytesMut` alone makes room for 64 bytes, each of them a write and a packet of its own.
+pub(super) const CHUNK: usize = 8 * 1024;
 /// How long the message that begins or refuses a session may be. Servers take 10,000 bytes the other way.
 const GREETING: usize = 64 * 1024;
 

@@ -88,29 +88,29 @@ impl Opening<'_> {
             place: place.clone(),
             encryption,
         };
-        let mut greeted = self.greet_in_time(route.clone()).await;
-        if greeted
-            .as_ref()
-            .is_err_and(|fault| self.dialer.is_without_bound_from_now(fault))
-        {
-            greeted = self.greet_in_time(route).await;
+        let bound = self.dialer.bound();
+        let mut greeted = self.greet_in_time(route.clone(), bound).await;
+        // Each of the sessions that are opened at the same time is refused, and tries again.
+        if bound.is_some() && greeted.as_ref().is_err_and(|fault| fault.says("statement_timeout")) {
+            self.dialer.give_up_bound();
+            greeted = self.greet_in_time(route, None).await;
         }
         self.engaged.send_replace(greeted.is_ok());
         greeted
     }
 
-    async fn greet_in_time(&self, route: Route) -> Result<Opened, Fault> {
+    async fn greet_in_time(&self, route: Route, bound: Option<&str>) -> Result<Opened, Fault> {
         let Some(patience) = self.dialer.dsn.connect_timeout else {
-            return self.greet(route).await;
+            return self.greet(route, bound).await;
         };
-        let greeted = timeout(patience, self.greet(route)).await;
+        let greeted = timeout(patience, self.greet(route, bound)).await;
         greeted.unwrap_or(Err(Fault::Timeout("connect_timeout has passed")))
     }
 
-    async fn greet(&self, route: Route) -> Result<Opened, Fault> {
+    async fn greet(&self, route: Route, bound: Option<&str>) -> Result<Opened, Fault> {
         let accepted = || self.engaged.send_modify(|engaged| *engaged = true);
         let (mut stream, route) = self.dialer.connect(route, accepted).await?;
-        stream.write_all(&self.dialer.startup(self.startup)).await?;
+        stream.write_all(&self.dialer.startup(self.startup, bound)).await?;
         stream.flush().await?;
         let greeting = greeting(&mut stream).await?;
         if greeting[0] == b'E' {

@@ -223,3 +223,6 @@ fn overdue(progress: &Progress, patience: &Patience) -> Option<Instant> {
         _ => Some(asked + OVERLAP),
     }
 }
+
+#[cfg(test)]
+mod tests;

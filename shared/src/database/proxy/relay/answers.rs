@@ -4,7 +4,7 @@ use super::{End, Progress};
 use crate::database::proxy::{
     Fault,
     dialer::Stream,
-    messages::{HEADER, length},
+    messages::{CHUNK, HEADER, length},
 };
 use bytes::BytesMut;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ impl Answers {
             if !output.is_empty() {
                 return Ok(output);
             }
+            self.input.reserve(CHUNK);
             match self.from.read_buf(&mut self.input).await {
                 Ok(1..) => {}
                 _ => return Err(End::ServerGone),
@@ -99,13 +100,7 @@ impl Answers {
                 "the server sent what is not a message of Postgres".to_owned(),
             ));
         }
-        // Notifications come for as long as a session is open.
-        let taken = if self.progress.borrow().unanswered == 0 {
-            0
-        } else {
-            self.taken
-        };
-        if length > self.limit - taken.min(self.limit) {
+        if length > self.limit - self.taken {
             return Err(Fault::Protocol(format!(
                 "the server sent more than {} bytes in one answer",
                 self.limit
@@ -115,7 +110,6 @@ impl Answers {
             return Ok(false);
         }
         let key = (kind == b'K').then(|| message[HEADER..length].to_vec());
-        self.taken = taken + length;
         self.passing = length;
         match kind {
             b'K' => self.progress.send_modify(|progress| progress.key = key),
@@ -124,6 +118,9 @@ impl Answers {
                 .send_modify(|progress| progress.unanswered = progress.unanswered.saturating_sub(1)),
             _ => {}
         }
+        // Notifications, which come for as long as a session is open, are no part of an answer.
+        let is_answer = kind != b'Z' && self.progress.borrow().unanswered > 0;
+        self.taken = if is_answer { self.taken + length } else { 0 };
         Ok(true)
     }
 }

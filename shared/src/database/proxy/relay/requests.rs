@@ -4,7 +4,7 @@ use super::Progress;
 use crate::database::proxy::{
     Patience,
     dialer::Stream,
-    messages::{HEADER, length},
+    messages::{CHUNK, HEADER, length},
 };
 use bytes::{Buf, BytesMut};
 use std::{io, sync::Arc, time::Duration};
@@ -31,12 +31,15 @@ pub(super) struct Requests {
 impl Requests {
     /// Until sqlx closes its connection, or the server takes no more.
     pub async fn carry(&mut self, to: &mut WriteHalf<Stream>) -> io::Result<()> {
-        while self.from.read_buf(&mut self.input).await? > 0 {
+        loop {
+            self.input.reserve(CHUNK);
+            if self.from.read_buf(&mut self.input).await? == 0 {
+                return Ok(());
+            }
             let output = self.take();
             to.write_all(&output).await?;
             to.flush().await?;
         }
-        Ok(())
     }
 
     fn take(&mut self) -> BytesMut {
