@@ -237,7 +237,12 @@ fn truncated(answer: Answer) -> Answer {
     let frames = stream::once(async move { body.collect().await }).flat_map(move |whole| {
         let whole = whole.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let half = Frame::data(whole.slice(..half.min(whole.len())));
-        stream::iter([Ok(half), Err(io::Error::other("truncated"))])
+        let broken = stream::once(async {
+            // Hyper writes what it has while the body waits; an error at once would take the head with it.
+            tokio::task::yield_now().await;
+            Err(io::Error::other("truncated"))
+        });
+        stream::iter([Ok(half)]).chain(broken)
     });
     Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
 }
