@@ -3,6 +3,7 @@
 use futures_util::TryStreamExt;
 use shared::{
     config::{self, Env},
+    runtime::EXIT_USAGE,
     storage::{Error, Key, Put, Storage},
 };
 use std::{process::ExitCode, time::Duration};
@@ -18,7 +19,11 @@ async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&storage, &arguments).await {
-        Ok(line) => {
+        Ok(None) => {
+            eprintln!("{USAGE}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Ok(Some(line)) => {
             // A reader that has gone is the shell's to tell.
             let mut out = stdout();
             let _ = out.write_all(line.as_bytes()).await;
@@ -32,8 +37,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
-    Ok(match *arguments {
+/// What is printed at the end; `None` where the arguments are no command.
+async fn run(storage: &Storage, arguments: &[&str]) -> Result<Option<String>, Error> {
+    Ok(Some(match *arguments {
         ["put", name] => {
             let content = ReaderStream::with_capacity(stdin(), 256 << 10);
             let stored = storage.put_stream(&key(name)?, content, &Put::default()).await?;
@@ -41,7 +47,7 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
             let version = version.unwrap_or_default();
             format!("{} bytes, SHA-256 {}{version}\n", stored.size, stored.sha256)
         }
-        ["get", name, ref version @ ..] => {
+        ["get", name, ref version @ ..] if version.len() < 2 => {
             let (_, mut content) = storage.get(key(name)?.at(version.first().copied()), None).await?;
             let mut out = stdout();
             while let Some(chunk) = content.try_next().await? {
@@ -75,15 +81,15 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<String, Error> {
             String::new()
         }
         ["delete", name] => storage.delete(&key(name)?).await.map(|()| String::new())?,
-        ["sign", name, ref file_name @ ..] => {
+        ["sign", name, ref file_name @ ..] if file_name.len() < 2 => {
             let hour = Duration::from_secs(60 * 60);
             let signed = storage
                 .presign_get(&key(name)?, hour, file_name.first().copied())
                 .await?;
             signed.url + "\n"
         }
-        _ => format!("{USAGE}\n"),
-    })
+        _ => return Ok(None),
+    }))
 }
 
 fn key(text: &str) -> Result<Key, Error> {

@@ -27,7 +27,11 @@ use retry::retry;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::SystemTime};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, OnceCell},
+    time::timeout,
+};
 pub use upload::Stored;
 
 /// Reading this key tells whether objects can be read. It need not exist where the credentials may list the bucket;
@@ -41,6 +45,7 @@ pub struct Storage(Arc<Inner>);
 struct Inner {
     settings: config::Storage,
     backend: OnceCell<Arc<Backend>>,
+    connecting: Arc<Mutex<()>>,
 }
 
 /// An object without its content.
@@ -213,6 +218,7 @@ impl Storage {
         Self(Arc::new(Inner {
             settings,
             backend: OnceCell::new(),
+            connecting: Arc::default(),
         }))
     }
 
@@ -303,9 +309,25 @@ impl Storage {
     }
 
     async fn backend(&self) -> Result<Arc<Backend>, Error> {
-        let connect = || async { Backend::connect(&self.0.settings).await.map(Arc::new) };
         // The SDK may ask a metadata server for the region.
-        let connected = timeout(self.0.settings.timeout, self.0.backend.get_or_try_init(connect)).await;
+        let connected = self.0.backend.get_or_try_init(|| self.connect());
+        let connected = timeout(self.0.settings.timeout, connected).await;
         connected.map_err(|_| Kind::Timeout)?.cloned()
     }
+
+    /// On a thread of its own, and on no second one: a key file or a profile may lie in a volume that hangs.
+    async fn connect(&self) -> Result<Arc<Backend>, Error> {
+        let (storage, runtime) = (self.clone(), Handle::current());
+        let turn = Arc::clone(&self.0.connecting).lock_owned().await;
+        blocking(move || {
+            let _turn = turn;
+            runtime.block_on(Backend::connect(&storage.0.settings)).map(Arc::new)
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let worked = tokio::task::spawn_blocking(work).await;
+    worked.map_err(|panic| Error::new(Kind::Other, panic))?
 }

@@ -14,7 +14,7 @@ mod runtime_api;
 #[cfg(feature = "testing-storage")]
 pub mod s3;
 
-pub use binary::{Function, Server, signal};
+pub use binary::{Function, Server, signal, signal_group};
 pub use client::{Client, Exchange};
 pub use endless::Endless;
 pub use events::EventShape;

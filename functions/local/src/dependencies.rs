@@ -57,8 +57,12 @@ impl Dependencies {
                 tcp_port: None,
                 settings: Vec::new(),
             };
-            let postgres = PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
-            let postgres = postgres.map_err(|error| error.to_string())?;
+            let start = move || PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
+            // On a thread of its own, because a signal must end this process meanwhile, which ends all it has started.
+            let started = tokio::task::spawn_blocking(start).await;
+            let postgres = started
+                .map_err(|panic| panic.to_string())?
+                .map_err(|error| error.to_string())?;
             self.database = self.database.clone().at(&postgres.url("postgres"));
             self.postgres = Some(postgres);
         }

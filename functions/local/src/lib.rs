@@ -59,6 +59,8 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let cors = config::Cors::from_env(env);
     let mut dependencies = Dependencies::from_env(env);
     async move {
+        let stop = CancellationToken::new();
+        tokio::spawn(runtime::stop_on_signal(stop.clone()));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = match runtime::bind(address) {
             Ok(listener) => listener,
@@ -68,7 +70,11 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
                 ));
             }
         };
-        let database = match dependencies.start().await {
+        let started = tokio::select! {
+            started = dependencies.start() => started,
+            () = stop.cancelled() => return refuse("stopped by a signal before it was up"),
+        };
+        let database = match started {
             Ok(database) => database,
             Err(sentence) => return refuse(&sentence),
         };
@@ -78,8 +84,6 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             .route("/docs", get(async || page(include_str!("docs.html"))))
             .route("/openapi.json", get(openapi::openapi_json));
         announce(listener.local_addr().unwrap_or(address), &dependencies);
-        let stop = CancellationToken::new();
-        tokio::spawn(runtime::stop_on_signal(stop.clone()));
         let responses = Responses::Streamed {
             heartbeat: stream.heartbeat,
         };

@@ -14,7 +14,7 @@ use axum::{Router, http::header, routing::get};
 use checkout::checkout;
 use cloud::{Cloud, DEAD, Script};
 use newcomer::{Checkout, started};
-use shared::testing::{Server, loopback, signal};
+use shared::testing::{Server, loopback, signal, signal_group};
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
@@ -168,15 +168,9 @@ fn what_a_killed_deployment_left_is_taken_back(script: Script) {
     each(1..=forward, |call| {
         let cloud = Cloud::new(script, &live.url).with("PAUSE_AT", call.to_string());
         let mut run = cloud.start();
-        let group = format!("-{}", deployment(run.id()));
+        let group = deployment(run.id());
         run.kill().unwrap();
-        assert!(
-            Command::new("kill")
-                .args(["-KILL", "--", &group])
-                .status()
-                .unwrap()
-                .success()
-        );
+        signal_group(group, "KILL");
         run.wait().unwrap();
         let taken_back = cloud.run(&["roll-back"]);
         assert!(taken_back.status.success(), "{}", message(&taken_back));

@@ -53,6 +53,26 @@ async fn with_nothing_configured_every_route_is_healthy_and_no_signal_leaves_a_p
     }
 }
 
+#[test]
+fn a_signal_while_it_starts_ends_it_with_a_sentence_and_leaves_no_process_behind() {
+    let checkout = Checkout::new("starting");
+    for name in ["TERM", "INT"] {
+        let start = Instant::now();
+        let local = checkout.local().start_run(&[]);
+        while processes_of(&checkout.0.join(".local")) == 0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "no server is being made");
+        }
+        shared::testing::signal(local.id(), name);
+        let start = Instant::now();
+        let output = local.wait_with_output().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("local: stopped by a signal"), "{said}");
+        assert_nothing_left(&checkout);
+    }
+}
+
 #[tokio::test]
 async fn a_second_start_finds_the_same_data() {
     let checkout = Checkout::new("data");

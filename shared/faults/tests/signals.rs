@@ -92,6 +92,8 @@ fn first_process(unshare: u32) -> u32 {
 #[ignore = "needs the right to make namespaces, which .ci/run has as root"]
 fn as_the_first_process_of_its_container_a_signal_ends_every_life() {
     let api = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("postgresql://u@{}/d", api.local_addr().unwrap());
+    let starting = Function::new(env!("CARGO_BIN_EXE_faults-local"));
     let lives = [
         (health().with("PORT", "0"), 0),
         (
@@ -99,6 +101,7 @@ fn as_the_first_process_of_its_container_a_signal_ends_every_life() {
             0,
         ),
         (endless_check().with("CLOUD_RUN_JOB", "check"), 1),
+        (starting.with("PORT", "0").with("DATABASE_URL", silent), 1),
     ];
     for (life, code) in lives {
         for name in ["TERM", "INT"] {

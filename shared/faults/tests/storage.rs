@@ -17,6 +17,7 @@ use shared::testing::{
 };
 use std::{
     io::Write,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -96,6 +97,32 @@ async fn gcs_credentials_that_are_no_credentials_are_misconfigured() {
     for path in [path.as_str(), "/nonexistent"] {
         let settings = [("GCS_BUCKET", "evidence"), ("GOOGLE_APPLICATION_CREDENTIALS", path)];
         Probed::storage(&settings).fails("misconfigured").await;
+    }
+}
+
+#[tokio::test]
+async fn credentials_in_a_volume_that_hangs_are_a_timeout_and_hold_up_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let hanging = folder.path().join("credentials");
+    // Whoever opens one waits until somebody writes to it.
+    assert!(Command::new("mkfifo").arg(&hanging).status().unwrap().success());
+    let hanging = hanging.to_str().unwrap();
+    for settings in [
+        [("GCS_BUCKET", "evidence"), ("GOOGLE_APPLICATION_CREDENTIALS", hanging)],
+        [("S3_BUCKET", "evidence"), ("AWS_CONFIG_FILE", hanging)],
+    ] {
+        let server = Probed::storage(&settings);
+        let threads = || {
+            std::fs::read_dir(format!("/proc/{}/task", server.pid()))
+                .unwrap()
+                .count()
+        };
+        server.fails("timeout").await;
+        let waiting = threads();
+        server.fails("timeout").await;
+        assert_eq!(threads(), waiting, "each probe waits on a thread of its own");
+        let alive = Client::http1().get(&format!("{}/health", server.url)).await;
+        assert_eq!(alive.status, 200);
     }
 }
 

@@ -5,7 +5,7 @@ mod name;
 mod root;
 mod tree;
 
-use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, Put};
+use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, Put, blocking};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use root::Root;
@@ -182,9 +182,4 @@ impl Bucket {
         let upload = upload.to_owned();
         self.work(move |root| Ok(root.uploads()?.remove(&upload)?)).await
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    let worked = tokio::task::spawn_blocking(work).await;
-    worked.map_err(|panic| Error::new(Kind::Other, panic))?
 }

@@ -211,8 +211,20 @@ impl Server {
 
 /// Sends a signal to any process.
 pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
-    assert!(sent.expect("kill is a command").success(), "no process {pid} to signal");
+    send(&pid.to_string(), name);
+}
+
+/// Sends a signal to every process of a group.
+pub fn signal_group(group: u32, name: &str) {
+    send(&format!("-{group}"), name);
+}
+
+/// By the shell: a small machine has no other `kill`.
+fn send(to: &str, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" -- \"$1\"", name, to])
+        .status();
+    assert!(sent.expect("sh is a command").success(), "no process {to} to signal");
 }
 
 impl Drop for Server {

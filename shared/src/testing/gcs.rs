@@ -23,9 +23,8 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::net::TcpListener;
 
 /// The bucket that every request is denied in.
 pub const CLOSED_BUCKET: &str = "closed";
@@ -238,9 +237,12 @@ fn truncated(answer: Answer) -> Answer {
     let frames = stream::once(async move { body.collect().await }).flat_map(move |whole| {
         let whole = whole.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let half = Frame::data(whole.slice(..half.min(whole.len())));
-        // Hyper sends what it has when there is nothing more for a moment.
-        let later = stream::once(sleep(Duration::from_millis(5))).map(|()| Err(io::Error::other("truncated")));
-        stream::once(future::ready(Ok(half))).chain(later)
+        let broken = stream::once(async {
+            // Hyper writes what it has while the body waits; an error at once would take the head with it.
+            tokio::task::yield_now().await;
+            Err(io::Error::other("truncated"))
+        });
+        stream::iter([Ok(half)]).chain(broken)
     });
     Response::from_parts(parts, StreamBody::new(frames).boxed_unsync())
 }

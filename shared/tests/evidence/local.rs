@@ -167,7 +167,40 @@ mod folder {
         std::fs::write(folder.path().join(".gitkeep"), "").unwrap();
         assert_eq!(storage.probe().await, Ok(()));
         storage.put(&key("a"), content(1), &Put::default()).await.unwrap();
+        std::fs::write(folder.path().join("README.txt"), "").unwrap();
         assert_eq!(storage.probe().await, Ok(()));
+    }
+
+    #[test]
+    fn the_example_says_by_its_exit_code_whether_it_did_what_it_was_told() {
+        let binary = std::env::current_exe().unwrap();
+        let binary = binary.ancestors().nth(2).unwrap().join("examples/evidence");
+        let (folder, _) = in_folder();
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(&binary);
+            let url = format!("file://{}", folder.path().display());
+            command.args(arguments).env_clear().env("STORAGE_URL", url);
+            command.output().unwrap()
+        };
+        for nothing in [
+            &[][..],
+            &["put"],
+            &["put", "a", "b"],
+            &["get", "a", "1", "2"],
+            &["move", "a"],
+        ] {
+            let output = run(nothing);
+            assert_eq!(output.status.code(), Some(64), "{nothing:?}");
+            assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{nothing:?}");
+        }
+        for (code, arguments) in [
+            (1, ["head", "a"]),
+            (0, ["put", "a"]),
+            (0, ["head", "a"]),
+            (0, ["get", "a"]),
+        ] {
+            assert_eq!(run(&arguments).status.code(), Some(code), "{arguments:?}");
+        }
     }
 
     #[tokio::test]

@@ -68,7 +68,13 @@ export class Local {
   /** Sends a signal to the private Postgres and to the processes of its sessions. */
   signalPostgres(signal) {
     const server = this.postgres()
-    const parent = pid => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ')[1]
+    const parent = pid => {
+      try {
+        return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')[1]
+      } catch {
+        return undefined // it has ended meanwhile
+      }
+    }
     const children = readdirSync('/proc').filter(pid => /^\d+$/.test(pid) && parent(pid) === String(server))
     for (const pid of [server, ...children.map(Number)]) process.kill(pid, signal)
   }

@@ -172,8 +172,10 @@ impl Call {
             generation: parts.headers.get("x-goog-generation").and_then(header),
             ..Answered::default()
         };
-        // What is known, in case that the body breaks.
-        self.record(answered.clone());
+        // What is known, in case that the body breaks: of a 404, only the body tells what is missing.
+        if parts.status != StatusCode::NOT_FOUND {
+            self.record(answered.clone());
+        }
         if let Some(crc32c) = crc32c_in(&parts.headers) {
             parts.extensions.insert(crc32c);
         }
