@@ -21,10 +21,15 @@ pub struct Lifetime {
 }
 
 impl Lifetime {
-    /// Returns a second after all should have ended: who does not send or read by then is cut off.
-    pub async fn overdue(&self) {
+    /// Returns when all should have ended.
+    pub async fn ended(&self) {
         let deadline = self.deadline.unwrap_or_else(|| Instant::now() + NEVER);
         let _ = timeout_at(deadline, self.drain.cancelled()).await;
+    }
+
+    /// Returns a second after all should have ended: who does not send or read by then is cut off.
+    pub async fn overdue(&self) {
+        self.ended().await;
         sleep(GRACE).await;
     }
 }

@@ -5,7 +5,7 @@
 #[path = "fixture/checkout.rs"]
 mod checkout;
 
-use checkout::text;
+use checkout::{template_parameters, text};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -84,14 +84,7 @@ fn an_alias_would_go_on_serving_what_was_published_last() {
 
 #[test]
 fn no_parameter_is_missing_here() {
-    let template = text("template.yaml");
-    let parameters = template
-        .split("\nParameters:\n")
-        .nth(1)
-        .unwrap()
-        .split("\n\n")
-        .next()
-        .unwrap();
+    let parameters = template_parameters();
     let names = parameters
         .lines()
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));

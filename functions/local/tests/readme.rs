@@ -5,7 +5,7 @@
 #[path = "fixture/checkout.rs"]
 mod checkout;
 
-use checkout::{checkout, functions, text};
+use checkout::{checkout, functions, template_parameters, text};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -215,14 +215,7 @@ fn the_table_of_parameters_is_that_of_the_template() {
             table.insert(name.to_owned(), default.to_owned());
         }
     }
-    let template = text("template.yaml");
-    let parameters = template
-        .split("\nParameters:\n")
-        .nth(1)
-        .unwrap()
-        .split("\n\n")
-        .next()
-        .unwrap();
+    let parameters = template_parameters();
     let mut expected = BTreeMap::new();
     let mut name = String::new();
     for line in parameters.lines() {

@@ -10,7 +10,7 @@ use shared::testing::{Postgres, execute, scalar};
 use sqlx::Connection;
 use std::{
     path::Path,
-    process::Child,
+    process::{Child, Output},
     time::{Duration, Instant},
 };
 
@@ -69,7 +69,20 @@ async fn a_concurrent_index_that_is_being_built_is_not_dirty() {
     drop(migrator);
 }
 
-/// Which waits in the server's queue, and has its turn between two files.
+/// A run whose first file sleeps, while sqlx's own migrator waits in the server's queue to apply the files of another folder.
+async fn with_sqlx_between_two_files(folder: &Folder, other: &Folder, url: &str) -> Output {
+    let migrator = sqlx::migrate::Migrator::new(Path::new(other.path())).await.unwrap();
+    let run = folder.migrate(url).start_run(&["up", "--json"]);
+    until(
+        url,
+        "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+    )
+    .await;
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    migrator.run_direct(None, &mut connection, false).await.unwrap();
+    run.wait_with_output().unwrap()
+}
+
 #[tokio::test]
 async fn sqlx_itself_may_have_its_turn_between_two_files() {
     let folder = Folder::with(&[
@@ -78,16 +91,7 @@ async fn sqlx_itself_may_have_its_turn_between_two_files() {
         ("0003_last.up.sql", "CREATE TABLE last ()"),
     ]);
     let url = Postgres::shared().empty_database().await;
-    let migrator = sqlx::migrate::Migrator::new(Path::new(folder.path())).await.unwrap();
-    let first = folder.migrate(&url).start_run(&["up", "--json"]);
-    until(
-        &url,
-        "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
-    )
-    .await;
-    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
-    migrator.run_direct(None, &mut connection, false).await.unwrap();
-    let output = first.wait_with_output().unwrap();
+    let output = with_sqlx_between_two_files(&folder, &folder, &url).await;
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !log.contains("0003_last"), "{output:?}");
     assert_eq!(
@@ -104,16 +108,7 @@ async fn what_another_migrator_left_between_two_files_is_looked_at_before_the_ne
     let folder = Folder::with(&[slow, ("0002_next.up.sql", "CREATE TABLE next ()"), last]);
     let other = Folder::with(&[slow, ("0002_next.up.sql", "CREATE TABLE other ()")]);
     let url = Postgres::shared().empty_database().await;
-    let migrator = sqlx::migrate::Migrator::new(Path::new(other.path())).await.unwrap();
-    let first = folder.migrate(&url).start_run(&["up", "--json"]);
-    until(
-        &url,
-        "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
-    )
-    .await;
-    let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
-    migrator.run_direct(None, &mut connection, false).await.unwrap();
-    let output = first.wait_with_output().unwrap();
+    let output = with_sqlx_between_two_files(&folder, &other, &url).await;
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(
         report.contains("schema_drift") && report.contains("0002_next"),

@@ -10,7 +10,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// What the end of a run may take, after a signal. Cloud Run kills 10 s after its signal.
 const GRACE: Duration = Duration::from_secs(5);
@@ -37,16 +37,11 @@ impl Limit {
 
     /// Waits for the end.
     pub async fn ended(&self) {
-        let deadline = async {
-            match self.end {
-                Some(end) => sleep_until(end).await,
-                None => std::future::pending().await,
-            }
+        let run = Lifetime {
+            deadline: self.end,
+            drain: self.lifetime.drain.clone(),
         };
-        tokio::select! {
-            () = self.lifetime.drain.cancelled() => {}
-            () = deadline => {}
-        }
+        run.ended().await;
     }
 
     /// What ended the run, if anything.
