@@ -3,17 +3,14 @@
 
 use super::Refusal;
 use crate::lifetime::Lifetime;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI32, Ordering},
-    },
-    time::Duration,
-};
-use tokio::time::Instant;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::Instant};
 
 /// What the end of a run may take, after a signal. Cloud Run kills 10 s after its signal.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The shortest timeout of the server's: what the migrator itself asks in the session of a file takes less.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Clones share what they know of the running statement.
 #[derive(Clone, Default)]
@@ -21,7 +18,8 @@ pub(super) struct Limit {
     lifetime: Lifetime,
     /// When the platform's deadline has come so close that the run has to end.
     end: Option<Instant>,
-    running: Arc<AtomicI32>,
+    /// The session that runs a file.
+    running: Arc<Mutex<Option<i32>>>,
 }
 
 impl Limit {
@@ -86,20 +84,60 @@ impl Limit {
 
     /// A timeout of the server's that ends with the run, should the process be gone by then.
     pub fn cap(&self, timeout: Duration) -> Duration {
-        let left = |end: Instant| end.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        let left = |end: Instant| end.saturating_duration_since(Instant::now()).max(SHORTEST);
         self.end.map_or(timeout, |end| left(end).min(timeout))
     }
 
-    /// Notes the session that runs a file while `work` does, so that it can be cancelled.
+    /// Notes the session that runs a file while `work` does, so that it can be cancelled. Returns when no cancel is under
+    /// way any more: a late one would strike the question that comes after the file.
     pub async fn running<T>(&self, session: i32, work: impl Future<Output = T>) -> T {
-        self.running.store(session, Ordering::Relaxed);
+        *self.running.lock().await = Some(session);
         let done = work.await;
-        self.running.store(0, Ordering::Relaxed);
+        *self.running.lock().await = None;
         done
     }
 
-    /// The process id of the session that runs a file.
-    pub fn session(&self) -> Option<i32> {
-        Some(self.running.load(Ordering::Relaxed)).filter(|session| *session != 0)
+    /// Cancels what a session runs, if one runs a file.
+    pub async fn cancel(&self, cancel: impl AsyncFnOnce(i32)) {
+        let running = self.running.lock().await;
+        if let Some(session) = *running {
+            cancel(session).await;
+        }
+    }
+
+    /// Does a session run a file?
+    pub async fn is_running(&self) -> bool {
+        self.running.lock().await.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{sleep, timeout};
+
+    #[tokio::test]
+    async fn a_file_is_over_only_when_no_cancel_is_under_way() {
+        let limit = Limit::default();
+        let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+        let file = limit.running(7, async {
+            let _ = begun.await;
+        });
+        let mut cancelled = false;
+        let cancel = limit.cancel(async |session| {
+            assert_eq!(session, 7);
+            begin.send(()).unwrap();
+            sleep(Duration::from_millis(50)).await;
+            cancelled = true;
+        });
+        let mut file = std::pin::pin!(file);
+        assert!(timeout(Duration::from_millis(1), &mut file).await.is_err());
+        tokio::select! {
+            biased;
+            () = cancel => file.await,
+            () = &mut file => panic!("the file was over before its cancel"),
+        }
+        assert!(cancelled);
+        limit.cancel(async |_| panic!("nothing runs")).await;
     }
 }

@@ -38,13 +38,14 @@ impl Migrator {
     /// The server forgets a request that comes between two statements. Ends where it takes no connection for one.
     async fn keep_cancelling(&self) {
         loop {
-            if let Some(session) = self.limit.session() {
+            if self.limit.is_running().await {
                 let Ok(mut other) = self.database.connect().await else {
                     return;
                 };
-                if self.limit.session() == Some(session) {
+                let cancel = async |session| {
                     let _ = execute(&format!("SELECT pg_catalog.pg_cancel_backend({session})"), &mut other).await;
-                }
+                };
+                self.limit.cancel(cancel).await;
             }
             sleep(Duration::from_millis(250)).await;
         }
