@@ -17,8 +17,15 @@ use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 impl Migrator {
-    /// Whatever runs at the end of the time for it is cancelled in the server, and has a while to be undone.
+    /// Once it returns, its locks are free, and no session is left that a frozen process would hold open.
     pub(super) async fn run(&self, change: Change) -> Result<Run, Refusal> {
+        let done = self.run_in_time(change).await;
+        let _ = timeout(self.limit.grace(), self.database.until_jobs_have_left()).await;
+        done
+    }
+
+    /// Whatever runs at the end of the time for it is cancelled in the server, and has a while to be undone.
+    async fn run_in_time(&self, change: Change) -> Result<Run, Refusal> {
         let mut work = pin!(self.work(change));
         tokio::select! {
             done = &mut work => return done,
@@ -93,7 +100,6 @@ impl Migrator {
         after?;
         recorded?;
         let _ = applier.session.connection.close().await;
-        self.database.until_jobs_have_left().await;
         Ok(run)
     }
 
