@@ -4,7 +4,7 @@
 
 use hyper::Method;
 use serde_json::Value;
-use shared::testing::{Client, EventShape, Exchange, FakeRuntimeApi, Function, Server};
+use testing::{Client, EventShape, Exchange, FakeRuntimeApi, Function, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

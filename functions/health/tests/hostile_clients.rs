@@ -6,11 +6,11 @@ use axum::body::Body;
 use futures_util::{StreamExt, stream};
 use http_body_util::StreamBody;
 use hyper::{HeaderMap, Method, body::Frame};
-use shared::testing::{Client, Function, Server};
 use std::{
     convert::Infallible,
     time::{Duration, Instant},
 };
+use testing::{Client, Function, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

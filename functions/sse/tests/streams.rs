@@ -4,13 +4,13 @@
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use shared::testing::{Client, Function, Server};
 use socket2::SockRef;
 use std::{
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
+use testing::{Client, Function, Server};
 
 fn beating(interval: &str) -> Function {
     Function::new(env!("CARGO_BIN_EXE_sse")).with("SSE_HEARTBEAT_INTERVAL", interval)

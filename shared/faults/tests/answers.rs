@@ -5,13 +5,13 @@
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::Value;
-use shared::testing::{Client, Function, Server};
 use socket2::{Domain, Socket, Type};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
+use testing::{Client, Function, Server};
 
 /// As a function that answers in one piece, and as one that streams.
 fn servers() -> [Server; 2] {

@@ -14,11 +14,11 @@ mod world;
 use front::Front;
 use impatient::database;
 use probed::Probed;
-use shared::testing::Postgres;
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
 };
+use testing::Postgres;
 use world::{World, all_are};
 
 #[tokio::test]

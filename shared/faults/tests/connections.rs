@@ -13,9 +13,9 @@ use serde_json::json;
 use shared::{
     config::{self, Env},
     database::Database,
-    testing::{Postgres, execute},
 };
 use std::time::{Duration, Instant};
+use testing::{Postgres, execute};
 
 fn database(url: &str) -> Database {
     let url = url.to_owned();

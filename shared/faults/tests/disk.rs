@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Client, Function, Server};
 use std::{fs::File, io::Write, path::PathBuf, time::Duration};
+use testing::{Client, Function, Server};
 
 /// `local` on a disk of its own, which no other process sees.
 fn on_disk(megabytes: u32) -> Function {

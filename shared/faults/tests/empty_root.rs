@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Function, Postgres, execute};
 use std::{
     fs,
     net::UdpSocket,
@@ -11,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
+use testing::{Function, Postgres, execute};
 
 const NEEDS: &str = "needs root, port 53 and .ci/release health-db; .ci/run has all of them";
 

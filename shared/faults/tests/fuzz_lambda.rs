@@ -13,8 +13,8 @@ use proptest::{
     test_runner::TestRunner,
 };
 use serde_json::Value;
-use shared::testing::{EventShape, FakeRuntimeApi, Function};
 use std::{collections::BTreeMap, time::Duration};
+use testing::{EventShape, FakeRuntimeApi, Function};
 
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use shared::testing::{EventShape, FakeRuntimeApi, Function, Server};
 use std::time::{Duration, Instant};
+use testing::{EventShape, FakeRuntimeApi, Function, Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

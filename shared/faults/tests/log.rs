@@ -3,13 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use shared::testing::{Client, EventShape, FakeRuntimeApi, Function, free_port, signal, wait_for_port};
 use std::{
     io::{BufRead, BufReader, Read},
     process::Child,
     sync::mpsc,
     time::{Duration, Instant},
 };
+use testing::{Client, EventShape, FakeRuntimeApi, Function, free_port, signal, wait_for_port};
 
 /// One line each.
 const REQUESTS: usize = 6000;

@@ -6,9 +6,9 @@
 mod impatient;
 
 use impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
-use shared::testing::{Client, Function, PgBouncer, Postgres, scalar};
 use sqlx::AssertSqlSafe;
 use std::time::{Duration, Instant};
+use testing::{Client, Function, PgBouncer, Postgres, scalar};
 use tokio::time::sleep;
 
 #[tokio::test]

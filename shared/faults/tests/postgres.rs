@@ -7,7 +7,6 @@ mod probed;
 
 use probed::{DEADLINE, Probed};
 use serde_json::json;
-use shared::testing::{Client, Function, Postgres, execute, loopback, migrate, scalar};
 use sqlx::{Connection, PgConnection};
 use std::{
     sync::{
@@ -16,6 +15,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use testing::{Client, Function, Postgres, execute, loopback, migrate, scalar};
 
 #[tokio::test]
 async fn killed_with_9_it_is_unreachable_and_back_after_a_restart() {

@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Client, Function, Server};
 use socket2::SockRef;
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
+use testing::{Client, Function, Server};
 
 fn health() -> Function {
     Function::new(env!("CARGO_BIN_EXE_faults-health"))
@@ -25,7 +25,7 @@ async fn sigterm_at_any_moment_of_a_start_ends_it_within_a_second() {
     for moment in (0..40).map(|step| Duration::from_millis(step / 2)) {
         let mut starting = health().with("PORT", "0").start_run(&[]);
         tokio::time::sleep(moment).await;
-        shared::testing::signal(starting.id(), "TERM");
+        testing::signal(starting.id(), "TERM");
         let start = Instant::now();
         while starting.try_wait().unwrap().is_none() {
             assert!(start.elapsed() < Duration::from_secs(1), "{moment:?}: still running");
@@ -235,7 +235,7 @@ async fn a_clock_that_jumps_stops_neither_probes_nor_streams() {
             .with("FAKETIME_NO_CACHE", "1")
             .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     };
-    let postgres = shared::testing::Postgres::shared().migrated_database().await;
+    let postgres = testing::Postgres::shared().migrated_database().await;
     let database = Function::new(env!("CARGO_BIN_EXE_faults-health-db"))
         .with("DATABASE_URL", postgres)
         .with("HEALTH_CACHE", "10ms");

@@ -7,10 +7,10 @@ mod probed;
 
 use probed::Probed;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-use shared::testing::{Function, Postgres, loopback};
 use socket2::SockRef;
 use sqlx::{Connection, PgConnection};
 use std::{fs, time::Duration};
+use testing::{Function, Postgres, loopback};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -204,7 +204,7 @@ fn nodelay(process: u32, port: u16) -> Vec<bool> {
 async fn connections_send_small_messages_at_once_and_those_of_plain_sqlx_do_not() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
-    shared::testing::execute(
+    testing::execute(
         &url,
         "CREATE ROLE \"hostile-user\" SUPERUSER LOGIN PASSWORD 'hostile-secret'",
     )

@@ -10,10 +10,10 @@ use impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
 use shared::{
     config::{self, Env},
     database::{Database, Reason},
-    testing::{Client, Postgres, Server, execute, scalar},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use std::time::{Duration, Instant};
+use testing::{Client, Postgres, Server, execute, scalar};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,

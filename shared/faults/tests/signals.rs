@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Function, signal};
 use std::{
     io::Write,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
+use testing::{Function, signal};
 
 fn health() -> Function {
     Function::new(env!("CARGO_BIN_EXE_faults-health"))

@@ -10,8 +10,8 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message;
-use shared::testing::{Client, EventShape, FakeRuntimeApi, Function, loopback};
 use std::time::{Duration, Instant};
+use testing::{Client, EventShape, FakeRuntimeApi, Function, loopback};
 use tokio::{sync::mpsc, time::timeout};
 
 fn health() -> Function {

@@ -9,16 +9,16 @@ mod proxy;
 
 use probed::Probed;
 use proxy::Proxy;
-use shared::testing::{
-    Client, Endless,
-    gcs::{Fault, GcsEmulator},
-    loopback,
-    s3::{self, S3Server},
-};
 use std::{
     io::Write,
     process::Command,
     time::{Duration, Instant},
+};
+use testing::{
+    Client, Endless,
+    gcs::{Fault, GcsEmulator},
+    loopback,
+    s3::{self, S3Server},
 };
 
 fn on_gcs(bucket: &str, url: &str) -> Probed {

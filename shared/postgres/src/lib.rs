@@ -47,7 +47,7 @@ pub struct Options {
     pub settings: Vec<String>,
 }
 
-const KEEPER: &str = include_str!("private_postgres/keeper.sh");
+const KEEPER: &str = include_str!("keeper.sh");
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -5,13 +5,7 @@ use crate::{
     world::{LARGE, World, bound, content, key, read, storage},
 };
 use bytes::Bytes;
-use shared::{
-    storage::{Crc32c, Kind, Put, Retention, Sha256, SignPut, Storage},
-    testing::{
-        Client, Endless,
-        gcs::{Auth, CLOSED_BUCKET, Fault, GcsEmulator, key_file},
-    },
-};
+use shared::storage::{Crc32c, Kind, Put, Retention, Sha256, SignPut, Storage};
 use std::{
     convert::Infallible,
     io::Write,
@@ -20,6 +14,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 use tempfile::NamedTempFile;
+use testing::{
+    Client, Endless,
+    gcs::{Auth, CLOSED_BUCKET, Fault, GcsEmulator, key_file},
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -1,11 +1,11 @@
 //! A running moto: S3 as Python programmers fake it.
 
-use shared::testing::{free_port, wait_for_port};
 use std::{
     io::{Read, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
 };
+use testing::{free_port, wait_for_port};
 
 /// One bucket, `evidence`, with Object Lock.
 pub struct Moto {

@@ -5,13 +5,11 @@ mod client;
 pub mod contract;
 mod endless;
 mod events;
-#[cfg(feature = "testing-storage")]
 pub mod gcs;
 pub mod golden;
 mod pgbouncer;
 mod postgres;
 mod runtime_api;
-#[cfg(feature = "testing-storage")]
 pub mod s3;
 
 pub use binary::{Function, Server, signal, signal_group};

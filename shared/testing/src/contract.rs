@@ -14,7 +14,7 @@ pub fn holds_while_unhealthy(url: &str, paths: &[&str]) {
 }
 
 fn run(url: &str, paths: &[&str], options: &[&str]) {
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/local/openapi.json");
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../functions/local/openapi.json");
     let mut schemathesis = Command::new("schemathesis");
     schemathesis.arg("run").arg(document);
     schemathesis

@@ -5,14 +5,12 @@ use crate::{
     world::{LARGE, World, bound, content, files, key, read, storage},
 };
 use bytes::Bytes;
-use shared::{
-    storage::{Hold, Kind, Put, Retention, Sha256, SignPut, Storage},
-    testing::{
-        Client,
-        s3::{ACCESS_KEY, ACCESS_KEY_WITHOUT_LIST, CLOSED_BUCKET, S3Server, SECRET_KEY},
-    },
-};
+use shared::storage::{Hold, Kind, Put, Retention, Sha256, SignPut, Storage};
 use std::time::{Duration, SystemTime};
+use testing::{
+    Client,
+    s3::{ACCESS_KEY, ACCESS_KEY_WITHOUT_LIST, CLOSED_BUCKET, S3Server, SECRET_KEY},
+};
 
 fn on(server: &str, bucket: &str, secret: &str) -> Storage {
     with_key(server, bucket, ACCESS_KEY, secret)
@@ -165,8 +163,8 @@ mod without_versions {
         response::IntoResponse,
         routing::any,
     };
-    use shared::testing::loopback;
     use std::sync::{Arc, Mutex};
+    use testing::loopback;
 
     /// The answers of S3 to a copy whose source was replaced after the first look.
     fn answer(request: &Request) -> (StatusCode, HeaderMap, &'static str) {

@@ -2,11 +2,9 @@
 
 use crate::world::{key, read, storage};
 use bytes::Bytes;
-use shared::{
-    storage::{Kind, Put, Storage},
-    testing::Endless,
-};
+use shared::storage::{Kind, Put, Storage};
 use std::time::{Duration, Instant};
+use testing::Endless;
 
 /// What a connection takes beyond what is read of it: the buffers of its sockets.
 const MIB: u64 = 1 << 20;

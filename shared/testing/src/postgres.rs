@@ -1,11 +1,8 @@
 //! Postgres for tests: one server for a test binary, one database for a test, and servers of one's own to break.
 
 use super::{binary::signal, free_port};
-use crate::{
-    config,
-    database::Database,
-    private_postgres::{Options, PrivatePostgres},
-};
+use postgres::{Options, PrivatePostgres};
+use shared::{config, database::Database};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::{
     LazyLock,
@@ -30,7 +27,7 @@ impl Postgres {
         let options = Options {
             home: None,
             // The one of `local`.
-            store: concat!(env!("CARGO_MANIFEST_DIR"), "/../.local/programs").into(),
+            store: concat!(env!("CARGO_MANIFEST_DIR"), "/../../.local/programs").into(),
             durable: false,
             tcp_port: Some(free_port()),
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
