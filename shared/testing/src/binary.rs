@@ -168,18 +168,8 @@ impl Server {
 
     /// Waits for its end; its exit code, or `None` where a signal ended it.
     pub fn exit_code(&mut self, patience: Duration) -> Option<i32> {
-        let deadline = Instant::now() + patience;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is our child") {
-                return status.code();
-            }
-            assert!(
-                Instant::now() < deadline,
-                "still running after {patience:?}:\n{}",
-                self.log()
-            );
-            thread::sleep(Duration::from_millis(5));
-        }
+        let code = ended(&mut self.child, patience);
+        code.unwrap_or_else(|| panic!("still running after {patience:?}:\n{}", self.log()))
     }
 
     /// Is it still running?
@@ -206,6 +196,24 @@ impl Server {
         targets
             .filter(|target| target.to_string_lossy().starts_with("socket:"))
             .count()
+    }
+}
+
+/// Waits for the end of a process; its exit code, or `None` where a signal ended it.
+pub fn exit_code(process: &mut Child, patience: Duration) -> Option<i32> {
+    ended(process, patience).unwrap_or_else(|| panic!("still running after {patience:?}"))
+}
+
+fn ended(process: &mut Child, patience: Duration) -> Option<Option<i32>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(status) = process.try_wait().expect("it is our child") {
+            return Some(status.code());
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

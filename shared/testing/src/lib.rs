@@ -2,22 +2,32 @@
 
 mod binary;
 mod client;
+mod clock;
 pub mod contract;
 mod endless;
 mod events;
+mod first_process;
 pub mod gcs;
 pub mod golden;
+mod hostile;
 mod pgbouncer;
 mod postgres;
+mod probed;
+mod proxy;
 mod runtime_api;
 pub mod s3;
 
-pub use binary::{Function, Server, signal, signal_group};
+pub use binary::{Function, Server, exit_code, signal, signal_group};
 pub use client::{Client, Exchange};
+pub use clock::FakeClock;
 pub use endless::Endless;
 pub use events::EventShape;
+pub use first_process::signals_end_the_first_process;
+pub use hostile::hostile;
 pub use pgbouncer::PgBouncer;
-pub use postgres::{Postgres, execute, migrate, scalar};
+pub use postgres::{Postgres, database_of, execute, migrate, scalar};
+pub use probed::{DEADLINE, Probed};
+pub use proxy::Proxy;
 pub use runtime_api::{FakeRuntimeApi, Posted};
 
 /// A listener on a port of its own, and its URL.

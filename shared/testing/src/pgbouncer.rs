@@ -1,6 +1,6 @@
 //! A real PgBouncer before a server of the tests.
 
-use super::{Postgres, free_port, wait_for_port};
+use super::{Postgres, database_of, free_port, wait_for_port};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -47,9 +47,7 @@ impl PgBouncer {
 
     /// The URL of a database behind it.
     pub fn url(&self, direct: &str) -> String {
-        let path = direct.split('?').next().unwrap_or_default();
-        let database = path.rsplit('/').next().unwrap_or_default();
-        format!("postgresql://anyone@127.0.0.1:{}/{database}", self.port)
+        format!("postgresql://anyone@127.0.0.1:{}/{}", self.port, database_of(direct))
     }
 
     /// The URL of its console.

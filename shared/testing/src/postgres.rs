@@ -101,6 +101,12 @@ impl Postgres {
     }
 }
 
+/// The name of the database that a URL names.
+pub fn database_of(url: &str) -> &str {
+    let path = url.split('?').next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
+
 /// Brings a database to the schema of this build.
 pub async fn migrate(url: &str) {
     let env = config::Env::new({
