@@ -7,21 +7,16 @@
 //! 3. [`health`] is the health contract; [`sse`] is the life of an event stream; [`runtime`] is the four lives of a
 //!    binary.
 //!
-//! `private_postgres` (feature `private-postgres`) runs a Postgres of our own, for development and for tests;
-//! `testing` (feature `testing`) starts the real binaries under a fake Lambda Runtime API.
+//! What never ships stands in packages beside `src`: `testing`, `postgres` and `bench`.
 
 pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
 pub mod health;
 pub mod lifetime;
-#[cfg(feature = "private-postgres")]
-pub mod private_postgres;
 pub mod problem;
 pub mod runtime;
 pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;
 pub mod telemetry;
-#[cfg(feature = "testing")]
-pub mod testing;

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Client, Function, Postgres, contract, golden};
 use std::time::Duration;
+use testing::{Client, Function, Postgres, contract, golden};
 
 async fn healthy() -> Function {
     let url = Postgres::shared().migrated_database().await;
@@ -74,9 +74,9 @@ async fn nothing_connects_before_the_first_probe() {
         .serve();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'health-db'";
-    assert_eq!(shared::testing::scalar(&url, connections).await, 0);
+    assert_eq!(testing::scalar(&url, connections).await, 0);
     Client::http1().get(&format!("{}/health/db", server.url)).await;
-    assert_eq!(shared::testing::scalar(&url, connections).await, 1);
+    assert_eq!(testing::scalar(&url, connections).await, 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{Client, Function, contract, golden};
+use testing::{Client, Function, contract, golden};
 
 fn over(url: &str) -> Function {
     Function::new(env!("CARGO_BIN_EXE_health-storage")).with("STORAGE_URL", url)

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use shared::testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
 use std::time::{Duration, Instant};
+use testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
 
 fn health() -> Function {
     Function::new(env!("CARGO_BIN_EXE_health"))

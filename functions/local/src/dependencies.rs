@@ -1,9 +1,9 @@
 //! What the routes need: what the environment names, and of the rest something that just works.
 
+use postgres::{Options, PrivatePostgres};
 use shared::{
     config::{self, Env, Location, Unusable},
     database::{Database, Reason, Refusal},
-    private_postgres::{Options, PrivatePostgres},
 };
 use std::{
     fs,

@@ -9,8 +9,8 @@ mod newcomer;
 
 use checkout::{checkout, text};
 use newcomer::{Checkout, started};
-use shared::testing::{Function, contract};
 use std::fs;
+use testing::{Function, contract};
 
 fn local() -> Function {
     Function::new(env!("CARGO_BIN_EXE_local"))

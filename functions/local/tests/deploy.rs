@@ -14,12 +14,12 @@ use axum::{Router, http::header, routing::get};
 use checkout::checkout;
 use cloud::{Cloud, DEAD, Script};
 use newcomer::{Checkout, started};
-use shared::testing::{Server, loopback, signal, signal_group};
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
+use testing::{Server, loopback, signal, signal_group};
 
 const CLOUD_RUN: Script = Script {
     name: "cloud-run",

@@ -7,7 +7,6 @@
 mod newcomer;
 
 use newcomer::Checkout;
-use shared::testing::{Client, Server, signal};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
@@ -16,6 +15,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+use testing::{Client, Server, signal};
 
 async fn assert_healthy(server: &Server) {
     let answer = Client::http1().get(&format!("{}/health/db", server.url)).await;

@@ -6,12 +6,12 @@
 mod newcomer;
 
 use newcomer::{Checkout, started};
-use shared::testing::{Client, Function, Postgres, Server};
 use std::{
     net::TcpListener,
     path::Path,
     time::{Duration, Instant},
 };
+use testing::{Client, Function, Postgres, Server};
 
 async fn assert_healthy(server: &Server) {
     for path in ["/health", "/health/db", "/health/storage"] {
@@ -62,7 +62,7 @@ fn a_signal_while_it_starts_ends_it_with_a_sentence_and_leaves_no_process_behind
         while processes_of(&checkout.0.join(".local")) == 0 {
             assert!(start.elapsed() < Duration::from_secs(10), "no server is being made");
         }
-        shared::testing::signal(local.id(), name);
+        testing::signal(local.id(), name);
         let start = Instant::now();
         let output = local.wait_with_output().unwrap();
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
@@ -82,13 +82,13 @@ async fn a_second_start_finds_the_same_data() {
         url.expect("it prints how to look into the database").to_owned()
     };
     let mut first = checkout.start();
-    shared::testing::execute(&database(&first), "CREATE TABLE kept AS SELECT 1 AS one").await;
+    testing::execute(&database(&first), "CREATE TABLE kept AS SELECT 1 AS one").await;
     std::fs::write(checkout.0.join(".local/storage/kept"), "kept").unwrap();
     first.signal("TERM");
     first.exit_code(Duration::from_secs(10));
     let second = checkout.start();
     assert_eq!(
-        shared::testing::scalar(&database(&second), "SELECT count(*) FROM kept").await,
+        testing::scalar(&database(&second), "SELECT count(*) FROM kept").await,
         1
     );
     assert!(checkout.0.join(".local/storage/kept").exists());
@@ -107,10 +107,7 @@ async fn a_database_and_a_bucket_that_are_named_are_used() {
             .with("STORAGE_URL", "memory:"),
     );
     assert_healthy(&server).await;
-    assert_eq!(
-        shared::testing::scalar(&url, "SELECT count(*) FROM migration_runs").await,
-        1
-    );
+    assert_eq!(testing::scalar(&url, "SELECT count(*) FROM migration_runs").await, 1);
     assert!(!checkout.0.join(".local").exists());
 }
 

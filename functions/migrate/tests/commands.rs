@@ -7,8 +7,8 @@ mod folder;
 
 use folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, report};
 use serde_json::json;
-use shared::testing::{Postgres, execute, scalar};
 use std::time::{Duration, Instant};
+use testing::{Postgres, execute, scalar};
 
 fn all() -> Folder {
     Folder::with(&[TABLE, INDEX, COLUMN].concat())
@@ -249,7 +249,7 @@ async fn a_database_that_was_migrated_by_hand_is_adopted_by_a_stamp() {
 #[tokio::test]
 async fn the_history_holds_every_run_that_moved_the_schema() {
     let url = Postgres::shared().empty_database().await;
-    let embedded = shared::testing::Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", &url);
+    let embedded = testing::Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", &url);
     assert_eq!(
         report(&embedded, "history").1,
         json!({"status": "recorded", "runs": []})

@@ -6,14 +6,12 @@
 mod folder;
 
 use folder::{Folder, TABLE, refused, tables};
-use shared::{
-    database::Reason,
-    testing::{Postgres, scalar},
-};
+use shared::database::Reason;
 use std::{
     fs,
     time::{Duration, Instant},
 };
+use testing::{Postgres, scalar};
 
 const ALL_COMMANDS: [&str; 5] = ["up", "down", "plan", "status", "stamp 1"];
 

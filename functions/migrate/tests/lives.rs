@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
-use shared::testing::{FakeRuntimeApi, Function, Postgres, execute, scalar};
 use std::time::Duration;
+use testing::{FakeRuntimeApi, Function, Postgres, execute, scalar};
 
 fn migrate(url: &str) -> Function {
     Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url)

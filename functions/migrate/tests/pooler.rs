@@ -6,10 +6,10 @@ use serde_json::json;
 use shared::{
     config::{self, Env},
     database::Database,
-    testing::{Function, PgBouncer, Postgres, scalar},
 };
 use sqlx::{ConnectOptions, Row, postgres::PgConnectOptions};
 use std::time::Duration;
+use testing::{Function, PgBouncer, Postgres, scalar};
 
 fn migrate(url: &str, command: &str) -> serde_json::Value {
     let function = Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);

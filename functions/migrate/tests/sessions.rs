@@ -7,11 +7,9 @@ mod folder;
 
 use folder::{Folder, TABLE, database, database_name, refused, role, tables};
 use serde_json::json;
-use shared::{
-    database::Reason,
-    testing::{execute, scalar},
-};
+use shared::database::Reason;
 use sqlx::{Connection, PgConnection};
+use testing::{execute, scalar};
 
 /// What a file can leave in its session, and what the next one then sees.
 const LEAVES: &str = "SELECT set_config('search_path', 'app', false), set_config('app.tenant', 'a', false), setseed(0.5);

@@ -8,9 +8,9 @@ mod folder;
 
 use folder::{Folder, INDEX, TABLE, database, database_name, role};
 use serde_json::{Value, json};
-use shared::testing::{FakeRuntimeApi, Server, execute, loopback, scalar};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
+use testing::{FakeRuntimeApi, Server, execute, loopback, scalar};
 
 const SLEEP: &str = "SELECT pg_sleep(60)";
 
@@ -167,7 +167,7 @@ async fn a_signal_ends_what_waits_for_another_for_a_lock_and_for_an_answer() {
         "pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
     )
     .await;
-    shared::testing::signal(status.id(), "TERM");
+    testing::signal(status.id(), "TERM");
     assert_eq!(status.wait().unwrap().code(), Some(1));
     let start = Instant::now();
     while sessions(&url).await > 0 {
@@ -182,7 +182,7 @@ async fn a_signal_ends_what_waits_for_another_for_a_lock_and_for_an_answer() {
     let connecting = folder.migrate(&silent).start_run(&["up", "--json"]);
     let _connection = listener.accept().await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    shared::testing::signal(connecting.id(), "TERM");
+    testing::signal(connecting.id(), "TERM");
     let output = connecting.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8(output.stdout).unwrap().contains("\"stopped\""));

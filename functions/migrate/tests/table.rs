@@ -7,12 +7,10 @@ mod folder;
 
 use folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, role, tables};
 use serde_json::Value;
-use shared::{
-    database::{Database, Reason},
-    testing::{execute, scalar},
-};
+use shared::database::{Database, Reason};
 use sqlx::{Connection, PgConnection, migrate::Migrate};
 use std::time::{Duration, Instant};
+use testing::{execute, scalar};
 
 #[tokio::test]
 async fn another_search_path_does_not_hide_the_table_of_migrations() {

@@ -6,13 +6,13 @@
 mod folder;
 
 use folder::{COLUMN, Folder, INDEX, TABLE};
-use shared::testing::{Postgres, execute, scalar};
 use sqlx::Connection;
 use std::{
     path::Path,
     process::{Child, Output},
     time::{Duration, Instant},
 };
+use testing::{Postgres, execute, scalar};
 
 #[tokio::test]
 async fn twenty_migrators_twenty_times_apply_each_file_once_and_all_end_with_0() {

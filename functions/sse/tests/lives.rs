@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use shared::testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
 use std::time::{Duration, Instant};
+use testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

@@ -1,15 +1,15 @@
 //! The evidence client: the peak memory of a process that puts 500 MB and gets them back.
 
-use shared::testing::{
-    gcs::GcsEmulator,
-    s3::{ACCESS_KEY, S3Server, SECRET_KEY},
-};
 use std::{
     io::Write,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
+};
+use testing::{
+    gcs::GcsEmulator,
+    s3::{ACCESS_KEY, S3Server, SECRET_KEY},
 };
 
 const SIZE: usize = 500_000_000;

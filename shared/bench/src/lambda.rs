@@ -2,8 +2,8 @@
 
 use crate::{BARE_LAMBDA, HEALTH, HEALTH_DB, HEALTH_STORAGE, Measured, SSE, median};
 use serde_json::Value;
-use shared::testing::{EventShape, FakeRuntimeApi, Function};
 use std::time::{Duration, Instant};
+use testing::{EventShape, FakeRuntimeApi, Function};
 
 const COLD_ROUNDS: usize = 30;
 const WARM_ROUNDS: usize = 500;

@@ -4,11 +4,11 @@ mod evidence;
 mod lambda;
 mod server;
 
-use shared::testing::Function;
 use std::{
     path::PathBuf,
     process::{Command, ExitCode},
 };
+use testing::Function;
 
 /// A binary under measurement.
 #[derive(Clone, Copy)]

@@ -1,8 +1,8 @@
 //! The HTTP server: memory idle and with ten thousand streams, and requests under full load.
 
 use crate::{BARE_AXUM, HEALTH, Measured, SSE, median};
-use shared::testing::Server;
 use std::time::{Duration, Instant};
+use testing::Server;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -1,0 +1,18 @@
+//! What breaks `health-db`: a server that fails, hangs or lies, a path that drops, a pooler, a wrong certificate.
+
+#![allow(clippy::unwrap_used)]
+
+mod certificates;
+mod clock;
+mod connection_strings;
+mod connections;
+mod drain;
+mod empty_root;
+mod front;
+mod impatient;
+mod poolers;
+mod postgres;
+mod probed;
+mod rogue_servers;
+mod sessions;
+mod world;

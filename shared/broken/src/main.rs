@@ -1,0 +1,67 @@
+//! A function that breaks in every way that a function can, for tests of what others see of it. `STREAMED` makes it one
+//! that streams; `BROKEN_START` has it panic before it starts.
+
+mod bodies;
+
+use axum::{Router, body::Body, routing::get};
+use shared::{
+    config::{self, Env},
+    health::process,
+    runtime::{self, Outcome, Responses, Service},
+    storage::Storage,
+};
+use std::{future::pending, process::ExitCode};
+
+fn main() -> ExitCode {
+    runtime::serve(|env| {
+        let start = env.text("BROKEN_START");
+        let _panics = (start.as_deref() == Some("twice")).then(|| PanicsWhenDropped);
+        assert!(start.is_none(), "{HOSTILE}");
+        service(env)
+    })
+}
+
+/// What no line of a log may hold as it is.
+const HOSTILE: &str = "one\n2026-01-01T00:00:00Z ERROR forged: two\r\u{1b}[2J\u{85}\u{2028}\u{202e}three";
+
+fn service(env: &Env) -> Service {
+    let stream = config::Stream::from_env(env);
+    let storage = Storage::connect_lazy(config::Storage::from_env(env));
+    Service {
+        router: Router::new()
+            .route("/health", process::alive())
+            .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
+            .route("/log", get(log))
+            .route("/burst", get(burst))
+            .merge(bodies::router(stream, storage)),
+        responses: match env.text("STREAMED") {
+            None => Responses::Buffered,
+            Some(_) => Responses::Streamed {
+                heartbeat: stream.heartbeat,
+            },
+        },
+        check: Box::pin(async {
+            println!("the check has begun");
+            pending::<Outcome>().await
+        }),
+    }
+}
+
+/// 20,000 records at once: some megabytes.
+async fn burst() {
+    for number in 0..20_000 {
+        tracing::info!(number, padding = "0".repeat(100), "burst");
+    }
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("the second panic");
+    }
+}
+
+async fn log() {
+    tracing::info!(debug = HOSTILE, display = %HOSTILE, "{HOSTILE}");
+}

@@ -1,0 +1,9 @@
+//! What clients, platforms, logs and collectors see of a function that breaks.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod lambda;
+mod log;
+mod signals;
+mod spans;

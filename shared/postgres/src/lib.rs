@@ -1,0 +1,272 @@
+//! A private Postgres server, for development and for tests: found or fetched, on a Unix socket, stopped with its last user.
+
+mod binaries;
+mod error;
+mod home;
+mod users;
+
+use binaries::Binaries;
+pub use error::Error;
+use home::Home;
+use std::{
+    fs::OpenOptions,
+    io::Read,
+    os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use users::{Member, Users};
+
+/// A running server. The end of its last user stops the server, by dropping this or however the process ends.
+#[derive(Debug)]
+pub struct PrivatePostgres {
+    socket: PathBuf,
+    data: PathBuf,
+    tcp_port: Option<u16>,
+    home: Home,
+    /// Of a server that can be joined.
+    member: Option<Member>,
+    /// `None` for a server that another process started.
+    keeper: Option<Child>,
+}
+
+/// What kind of server is wanted.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where its data lives on, or `None` for a folder that ends with the server.
+    pub home: Option<PathBuf>,
+    /// Where the programs are kept on a machine that has none.
+    pub store: PathBuf,
+    /// Survives a crash of the machine.
+    pub durable: bool,
+    /// Listens on this port of 127.0.0.1 too, where roles need their passwords.
+    pub tcp_port: Option<u16>,
+    /// Further settings of the server, as `name=value`.
+    pub settings: Vec<String>,
+}
+
+const KEEPER: &str = include_str!("keeper.sh");
+
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl PrivatePostgres {
+    /// Starts a server, or joins the one that already runs on the same home. `progress` is told what takes time.
+    ///
+    /// # Errors
+    /// One sentence that says what to do.
+    pub fn start(options: &Options, progress: impl Fn(&str)) -> Result<Self, Error> {
+        let home = Home::prepare(options.home.as_deref())?;
+        let users = home.control().map(Users::of);
+        let lock = users.as_ref().map(Users::lock).transpose()?;
+        let binaries = Binaries::obtain(&options.store, progress)?;
+        let mut server = Self {
+            socket: home.sockets()?,
+            data: home.path().join(format!("data-{}", binaries.major())),
+            tcp_port: options.tcp_port,
+            home,
+            member: None,
+            keeper: None,
+        };
+        if let Some(users) = &users {
+            server.member = server.join(users);
+        }
+        if server.member.is_none() {
+            server.stop_the_last();
+            server.launch(&binaries, options)?;
+        }
+        drop(lock);
+        Ok(server)
+    }
+
+    /// Becomes a user of the server that runs. Its supervisor confirms, unless its last user has just ended: then the server
+    /// stops. A server without a supervisor is nobody's to join.
+    fn join(&self, users: &Users) -> Option<Member> {
+        let name = format!("{}", std::process::id());
+        let member = users.join(&name)?;
+        let start = Instant::now();
+        while start.elapsed() < START_TIMEOUT && self.is_alive() {
+            let joined = read(&self.home.path().join("joined"));
+            if joined.is_some_and(|joined| joined.trim() == name) && self.is_ready() {
+                return Some(member);
+            }
+            sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    /// The server's URL for a superuser of the database `name`, through its Unix socket.
+    pub fn url(&self, name: &str) -> String {
+        format!(
+            "postgresql://{SUPERUSER}@localhost/{name}?host={}",
+            self.socket.display()
+        )
+    }
+
+    /// The process id of the server, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.status_line(0)?.trim().parse().ok()
+    }
+
+    /// Starts it again after it was killed.
+    ///
+    /// # Errors
+    /// As [`PrivatePostgres::start`].
+    pub fn restart(&mut self, options: &Options) -> Result<(), Error> {
+        let binaries = Binaries::obtain(&options.store, |_| ())?;
+        self.launch(&binaries, options)
+    }
+
+    fn launch(&mut self, binaries: &Binaries, options: &Options) -> Result<(), Error> {
+        let (input, member) = match self.home.control() {
+            Some(control) => {
+                let founded = Users::of(control).found();
+                let (input, member) = founded.map_err(|error| Error::Io(control.to_owned(), error))?;
+                (input, Some(member))
+            }
+            None => (Stdio::piped(), None),
+        };
+        let mut command = self.keeper(binaries, options);
+        command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
+        // A group of its own: Ctrl-C is for us, and the server stops when we are done with it.
+        let keeper = command.process_group(0).spawn();
+        self.keeper = Some(keeper.map_err(|error| Error::Io(PathBuf::from("sh"), error))?);
+        self.member = member;
+        self.wait_until_ready()
+    }
+
+    fn keeper(&self, binaries: &Binaries, options: &Options) -> Command {
+        // The machine crashed, and another process has the server's number. Postgres minds the number, and notices by its shared
+        // memory where the server lives after all.
+        let stale = if self.is_alive() { "stale" } else { "" };
+        let remove = if options.home.is_none() { "remove" } else { "" };
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", KEEPER, "postgres-keeper"])
+            .args([binaries.tool("postgres"), binaries.tool("initdb")])
+            .arg(SUPERUSER)
+            .arg(&self.data)
+            .args([stale, remove])
+            // Compiling queries pays off on large tables only, and not every server here brings its compiler.
+            .args(["-cjit=off", "-k"])
+            .arg(&self.socket);
+        let listen = match options.tcp_port {
+            Some(port) => format!("-clisten_addresses=127.0.0.1 -cport={port}"),
+            None => "-clisten_addresses=".to_owned(),
+        };
+        command.args(listen.split(' '));
+        if !options.durable {
+            command.args(["-cfsync=off", "-cfull_page_writes=off"]);
+        }
+        for setting in &options.settings {
+            command.arg(format!("-c{setting}"));
+        }
+        self.home.run_as_owner(binaries.environment(&mut command));
+        command
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        while start.elapsed() < START_TIMEOUT {
+            if self.is_ready() {
+                return Ok(());
+            }
+            if let Some(Ok(Some(_))) = self.keeper.as_mut().map(Child::try_wait) {
+                break;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        Err(self.failure())
+    }
+
+    /// Why there is no server, by what initdb said.
+    fn failure(&mut self) -> Error {
+        let mut said = String::new();
+        // Standard error ends with the supervisor, which is stopped with its last user.
+        self.member = None;
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            let output = keeper.stderr.take();
+            let _ = output.map(|output| output.take(1 << 16).read_to_string(&mut said));
+            let _ = keeper.wait();
+        }
+        let is_cause = |line: &&str| line.contains("FATAL") || line.contains("error:");
+        // The cause comes first; what follows is how the tool cleans up.
+        match said.lines().find(is_cause).or(said.lines().last()) {
+            Some(cause) if cause.contains("could not look up effective user ID") => {
+                Error::NoName(home::effective_uid())
+            }
+            Some(cause) => Error::Initdb(cause.to_owned()),
+            None => Error::NotReady(self.data.join("server.log")),
+        }
+    }
+
+    /// Waits for a server whose users have ended, and stops one whose supervisor was killed.
+    fn stop_the_last(&self) {
+        if let Some(pid) = self.pid().filter(|_| self.is_ready()) {
+            let mut stop = Command::new("sh");
+            stop.args(["-c", "kill -INT \"$0\"", &pid.to_string()]);
+            self.home.run_as_owner(&mut stop);
+            let _ = stop.stderr(Stdio::null()).status();
+        }
+        self.wait_for_the_last_to_stop();
+    }
+
+    fn wait_for_the_last_to_stop(&self) {
+        const PATIENCE: Duration = Duration::from_secs(15);
+        let start = Instant::now();
+        while self.is_alive() && start.elapsed() < PATIENCE {
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether a process has the number that the server left in its lock file.
+    fn is_alive(&self) -> bool {
+        let pid = self
+            .pid()
+            .and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+        // To be refused is to have found one.
+        pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    }
+
+    /// Postgres writes `ready` into the eighth line of its lock file; the socket tells a live file from a stale one.
+    fn is_ready(&self) -> bool {
+        let ready = self.status_line(7).is_some_and(|status| status.starts_with("ready"));
+        let port = self.tcp_port.unwrap_or(5432);
+        ready && UnixStream::connect(self.socket.join(format!(".s.PGSQL.{port}"))).is_ok()
+    }
+
+    fn status_line(&self, index: usize) -> Option<String> {
+        let status = read(&self.data.join("postmaster.pid"))?;
+        status.lines().nth(index).map(str::to_owned)
+    }
+}
+
+const SUPERUSER: &str = "pilotlight";
+
+/// A short file that another user wrote: whatever that is, it is read and holds nothing up.
+fn read(path: &Path) -> Option<String> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let mut text = String::new();
+    file.ok()?.take(4096).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        let member = self.member.take();
+        // Nobody joins a server that is about to stop.
+        let control = self.home.control().filter(|_| member.is_some());
+        let _lock = control.map(|control| Users::of(control).lock());
+        let is_last = member.is_none_or(|member| member.is_last());
+        if let Some(mut keeper) = self.keeper.take().filter(|_| is_last) {
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
+        } else if is_last && control.is_some() {
+            self.wait_for_the_last_to_stop();
+        }
+    }
+}

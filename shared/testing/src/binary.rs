@@ -1,0 +1,243 @@
+//! The real binaries as processes: as a server, under a Lambda Runtime API, as a job.
+
+use super::FakeRuntimeApi;
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A function's binary and its settings. It sees nothing of the environment of the test but `PATH` and `HOME`.
+#[derive(Clone, Debug)]
+pub struct Function {
+    binary: PathBuf,
+    arguments: Vec<String>,
+    settings: Vec<(String, String)>,
+}
+
+impl Function {
+    /// The binary, as `env!("CARGO_BIN_EXE_name")`.
+    pub fn new(binary: impl Into<PathBuf>) -> Self {
+        Self {
+            binary: binary.into(),
+            arguments: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// With one more setting.
+    pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.settings.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// Started by another program, which takes it as its last argument and becomes it: `prlimit`, `unshare`, `sh -c`.
+    pub fn under(self, program: &[&str]) -> Self {
+        let (binary, arguments) = program.split_first().expect("a program has a name");
+        let own = self.binary.to_string_lossy().into_owned();
+        Self {
+            binary: binary.into(),
+            arguments: arguments
+                .iter()
+                .map(|argument| (*argument).to_owned())
+                .chain([own])
+                .collect(),
+            ..self
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(&self.arguments);
+        command.env_clear().env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+        for inherited in ["PATH", "HOME"] {
+            command.envs(std::env::var_os(inherited).map(|value| (inherited, value)));
+        }
+        command.envs(self.settings.iter().map(|(key, value)| (key, value)));
+        command
+    }
+
+    /// As an HTTP server on a port of its own choice.
+    pub fn serve(&self) -> Server {
+        let mut function = self.clone();
+        if !self.settings.iter().any(|(key, _)| key == "PORT") {
+            function = function.with("PORT", "0");
+        }
+        let mut server = Server::spawn(function.command());
+        let line = server.wait_for_line("\"listening\"");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("logs are JSON off a terminal");
+        let address = line["address"].as_str().expect("the listening line has an address");
+        let port = address.rsplit(':').next().expect("an address has a port");
+        server.url = format!("http://127.0.0.1:{port}");
+        server
+    }
+
+    /// In a Lambda environment, fed by `api`.
+    pub fn on_lambda(&self, api: &FakeRuntimeApi) -> Server {
+        let function = self.clone().with("AWS_LAMBDA_RUNTIME_API", api.address());
+        Server::spawn(function.command())
+    }
+
+    /// As a process that ends: a job, or one that refuses to start.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().expect("the binary can be run")
+    }
+
+    /// As [`Function::run`], without waiting for its end.
+    pub fn start_run(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the binary can be run")
+    }
+
+    /// As a process that is up once a line of its output holds `ready`.
+    pub fn start(&self, ready: &str) -> Server {
+        let mut server = Server::spawn(self.command());
+        server.wait_for_line(ready);
+        server
+    }
+}
+
+/// A running process. Dropping it kills it.
+#[derive(Debug)]
+pub struct Server {
+    /// `http://127.0.0.1:port`
+    pub url: String,
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    fn spawn(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be run");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (sender, lines) = mpsc::channel();
+        let outputs: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("it is piped")),
+            Box::new(child.stderr.take().expect("it is piped")),
+        ];
+        for output in outputs {
+            let (log, sender) = (Arc::clone(&log), sender.clone());
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    *log.lock().expect("no test panics here") += &format!("{line}\n");
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Self {
+            url: String::new(),
+            child,
+            lines,
+            log,
+        }
+    }
+
+    /// The next line that holds `text`.
+    pub fn wait_for_line(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(_) => panic!("no line with {text:?} in:\n{}", self.log()),
+            }
+        }
+    }
+
+    /// Everything it wrote so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no test panics here").clone()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Waits for its end; its exit code, or `None` where a signal ended it.
+    pub fn exit_code(&mut self, patience: Duration) -> Option<i32> {
+        let code = ended(&mut self.child, patience);
+        code.unwrap_or_else(|| panic!("still running after {patience:?}:\n{}", self.log()))
+    }
+
+    /// Is it still running?
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Resident memory, in KiB, as the kernel counts it.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let figure = line.and_then(|line| line.split_whitespace().next());
+        figure
+            .and_then(|figure| figure.parse().ok())
+            .expect("the kernel counts it")
+    }
+
+    /// The number of its open sockets.
+    pub fn sockets(&self) -> usize {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        let targets = descriptors
+            .flatten()
+            .filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        targets
+            .filter(|target| target.to_string_lossy().starts_with("socket:"))
+            .count()
+    }
+}
+
+/// Waits for the end of a process; its exit code, or `None` where a signal ended it.
+pub fn exit_code(process: &mut Child, patience: Duration) -> Option<i32> {
+    ended(process, patience).unwrap_or_else(|| panic!("still running after {patience:?}"))
+}
+
+fn ended(process: &mut Child, patience: Duration) -> Option<Option<i32>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(status) = process.try_wait().expect("it is our child") {
+            return Some(status.code());
+        }
+        if Instant::now() > deadline {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends a signal to any process.
+pub fn signal(pid: u32, name: &str) {
+    send(&pid.to_string(), name);
+}
+
+/// Sends a signal to every process of a group.
+pub fn signal_group(group: u32, name: &str) {
+    send(&format!("-{group}"), name);
+}
+
+/// By the shell: a small machine has no other `kill`.
+fn send(to: &str, name: &str) {
+    let sent = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" -- \"$1\"", name, to])
+        .status();
+    assert!(sent.expect("sh is a command").success(), "no process {to} to signal");
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,64 @@
+//! A real PgBouncer before a server of the tests.
+
+use super::{Postgres, database_of, free_port, wait_for_port};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// Ends with its handle.
+pub struct PgBouncer {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl PgBouncer {
+    /// With these lines among its settings. It takes any user, who is the superuser of the server then.
+    pub fn start(postgres: &Postgres, settings: &[&str]) -> Self {
+        let port = free_port();
+        let folder = tempfile::tempdir().expect("there is room");
+        let file = folder.path().join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n* = host={} port={} user=pilotlight\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\nadmin_users = admin\n{}\n",
+            postgres.socket(),
+            postgres.port(),
+            settings.join("\n"),
+        );
+        fs::write(&file, text).expect("there is room");
+        let mut command = Command::new("pgbouncer");
+        command.arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        // It refuses root.
+        if fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("the folder is ours");
+            command.args(["--user", "postgres"]);
+        }
+        let process = command.spawn().expect("pgbouncer is installed");
+        wait_for_port(port);
+        Self {
+            process,
+            port,
+            _folder: folder,
+        }
+    }
+
+    /// The URL of a database behind it.
+    pub fn url(&self, direct: &str) -> String {
+        format!("postgresql://anyone@127.0.0.1:{}/{}", self.port, database_of(direct))
+    }
+
+    /// The URL of its console.
+    pub fn console(&self) -> String {
+        format!("postgresql://admin@127.0.0.1:{}/pgbouncer", self.port)
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,142 @@
+//! Postgres for tests: one server for a test binary, one database for a test, and servers of one's own to break.
+
+use super::{binary::signal, free_port};
+use postgres::{Options, PrivatePostgres};
+use shared::{config, database::Database};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// A private server that ends, data and all, with the test binary.
+pub struct Postgres {
+    server: PrivatePostgres,
+    options: Options,
+}
+
+impl Postgres {
+    /// The server that the tests of this binary share. Do it no harm.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
+        &SHARED
+    }
+
+    /// A server to break, with settings of its own. It has a password on 127.0.0.1 and none on its socket.
+    pub fn start(settings: &[&str]) -> Self {
+        let options = Options {
+            home: None,
+            // The one of `local`.
+            store: concat!(env!("CARGO_MANIFEST_DIR"), "/../../.local/programs").into(),
+            durable: false,
+            tcp_port: Some(free_port()),
+            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+        };
+        let server = PrivatePostgres::start(&options, |progress| eprintln!("{progress}"));
+        Self {
+            server: server.unwrap_or_else(|error| panic!("{error}")),
+            options,
+        }
+    }
+
+    /// The URL of a new and empty database.
+    pub async fn empty_database(&self) -> String {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        execute(&self.url(), &format!("CREATE DATABASE {name}")).await;
+        self.tcp(&self.server.url(&name))
+    }
+
+    /// The URL of a new database with the schema of this build.
+    pub async fn migrated_database(&self) -> String {
+        let url = self.empty_database().await;
+        migrate(&url).await;
+        url
+    }
+
+    /// The URL of the maintenance database.
+    pub fn url(&self) -> String {
+        self.tcp(&self.server.url("postgres"))
+    }
+
+    /// The folder of its Unix socket.
+    pub fn socket(&self) -> String {
+        let url = self.server.url("postgres");
+        url.rsplit("host=").next().unwrap_or_default().to_owned()
+    }
+
+    /// The port on 127.0.0.1, where roles need their passwords.
+    pub fn port(&self) -> u16 {
+        self.options.tcp_port.expect("test servers listen")
+    }
+
+    /// The socket's file has the port of the server in its name.
+    fn tcp(&self, url: &str) -> String {
+        format!("{url}&port={}", self.port())
+    }
+
+    /// Sends a signal to the server's first process, such as `KILL`, `STOP` or `CONT`.
+    pub fn signal(&self, name: &str) {
+        signal(self.server.pid().expect("it runs"), name);
+    }
+
+    /// How many processes of the server have a client, whatever they are at: `pg_stat_activity` knows none that still logs
+    /// in, and cannot be read while its catalogs are locked.
+    pub fn clients(&self) -> usize {
+        let server = self.server.pid().expect("it runs");
+        let parent = format!("PPid:\t{server}\n");
+        let is_client = |process: &std::path::Path| {
+            let read = |file: &str| std::fs::read_to_string(process.join(file)).unwrap_or_default();
+            let title = read("cmdline");
+            read("status").contains(&parent) && (title.contains("[local]") || title.contains("127.0.0.1("))
+        };
+        let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+        processes.filter(|process| is_client(&process.path())).count()
+    }
+
+    /// Starts it again after it was killed.
+    pub fn restart(&mut self) {
+        let restarted = self.server.restart(&self.options);
+        restarted.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// The name of the database that a URL names.
+pub fn database_of(url: &str) -> &str {
+    let path = url.split('?').next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// Brings a database to the schema of this build.
+pub async fn migrate(url: &str) {
+    let env = config::Env::new({
+        let url = url.to_owned();
+        move |key| (key == "DATABASE_URL").then(|| url.clone())
+    });
+    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let migrated = database
+        .migrator(config::Migrate::from_env(&env), "test")
+        .up(None)
+        .await;
+    migrated.unwrap_or_else(|refusal| panic!("{refusal}"));
+    // A test that blocks its thread next would keep the session, and its lock.
+    database.until_jobs_have_left().await;
+}
+
+/// Runs SQL that answers nothing.
+pub async fn execute(url: &str, sql: &str) {
+    let mut connection = PgConnection::connect(url).await.expect("the server is up");
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(&mut connection)
+        .await;
+    done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// The one number that SQL answers.
+pub async fn scalar(url: &str, sql: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.expect("the server is up");
+    let number = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+        .fetch_one(&mut connection)
+        .await;
+    number.unwrap_or_else(|error| panic!("{sql}: {error}"))
+}

@@ -1,0 +1,109 @@
+//! A function under probes: each answer in time, and without a secret.
+
+use super::{Client, Exchange, Function, Server};
+use serde_json::json;
+use std::{
+    ops::Deref,
+    time::{Duration, Instant},
+};
+
+/// `HEALTH_TIMEOUT` of every function here.
+pub const DEADLINE: Duration = Duration::from_secs(1);
+
+/// What must never be seen outside, in the settings and services of every test.
+const SECRETS: [&str; 10] = [
+    "127.0.0.1",
+    "hostile-user",
+    "hostile-secret",
+    "hostile_database",
+    "hostile-key",
+    "hostile-project",
+    "SELECT",
+    "pgsocket",
+    "Recognisable",
+    "<Error>",
+];
+
+/// A running function, and how its report says that its dependency fails.
+pub struct Probed {
+    server: Server,
+    path: &'static str,
+    /// The member of the report and its word for a dependency that fails.
+    failing: (&'static str, &'static str),
+}
+
+impl Deref for Probed {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl Probed {
+    /// Serves a function whose report has this path and, where its dependency fails, this member with this word.
+    pub fn start(function: Function, path: &'static str, failing: (&'static str, &'static str)) -> Self {
+        Self {
+            server: function.with("HEALTH_TIMEOUT", "1s").serve(),
+            path,
+            failing,
+        }
+    }
+
+    /// The URL of its report.
+    pub fn target(&self) -> String {
+        format!("{}{}", self.url, self.path)
+    }
+
+    /// Probes once; the answer must come within the deadline + 50 ms and hold no secret.
+    pub async fn probe(&self) -> Exchange {
+        // Longer than a bucket's state is remembered here.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let client = Client::http1();
+        let start = Instant::now();
+        let answer = client.get(&self.target()).await;
+        let time = start.elapsed();
+        assert!(time < DEADLINE + Duration::from_millis(50), "took {time:?}");
+        for secret in SECRETS {
+            assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
+        }
+        answer
+    }
+
+    /// Unhealthy, for this reason.
+    pub async fn fails(&self, reason: &str) {
+        let answer = self.probe().await;
+        let report = answer.json();
+        assert_eq!(answer.status, 503, "{report}");
+        let (member, word) = self.failing;
+        assert_eq!(
+            (&report[member], &report["reason"]),
+            (&json!(word), &json!(reason)),
+            "{}",
+            self.log()
+        );
+    }
+
+    /// Healthy now, or within 2 s, without a restart.
+    pub async fn recovers(&self) {
+        let start = Instant::now();
+        loop {
+            let answer = self.probe().await;
+            if answer.status == 200 {
+                assert_eq!(answer.json()["status"], "healthy");
+                return;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(2),
+                "{} {}",
+                answer.text(),
+                self.log()
+            );
+        }
+    }
+
+    /// When what was found last is forgotten.
+    pub async fn forgets(&self) {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+}

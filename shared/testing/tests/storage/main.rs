@@ -1,0 +1,11 @@
+//! The evidence client over every backend: one suite for all of them, and what is special to each.
+
+#![allow(clippy::unwrap_used)]
+
+mod bounds;
+mod conformance;
+mod gcs;
+mod local;
+mod moto;
+mod s3;
+mod world;
