@@ -1,19 +1,15 @@
 //! One binary, four lives: the only place that knows a Lambda environment from a container, a job and a laptop.
 
-mod access;
-mod connection;
-mod entrance;
-mod guarded;
+mod access_log;
+mod app;
 mod http;
-mod http2;
 mod lambda;
-mod runtime_api;
+mod on_end;
 mod signals;
-mod stream;
 
 use crate::{
     config::{self, Env},
-    lifetime::Lifetime,
+    deadline::Lifetime,
     telemetry::{self, PROCESS},
 };
 use axum::Router;
@@ -27,7 +23,7 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-pub use entrance::Entrance;
+pub use app::Entrance;
 pub use http::{bind, serve_until};
 pub use signals::stop_on_signal;
 

@@ -1,6 +1,6 @@
 //! Event streams: the framing of `text/event-stream`, and the life of a stream from its first byte to its clean end.
 
-use crate::{config, lifetime::Lifetime};
+use crate::{config, deadline::Lifetime};
 use axum::{
     body::Body,
     http::{HeaderValue, header},

@@ -5,8 +5,8 @@ mod check;
 use axum::{Extension, Router, extract::State, response::Response, routing::get};
 use shared::{
     config::{Env, Stream},
+    deadline::Lifetime,
     health::process,
-    lifetime::Lifetime,
     runtime::{Responses, Service},
     sse::{self, Event},
 };

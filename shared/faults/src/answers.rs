@@ -11,8 +11,8 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use shared::{
     config::{self, Env},
+    deadline::Lifetime,
     health::process,
-    lifetime::Lifetime,
     problem::Problem,
     runtime::{self, Outcome, Responses, Service},
     sse::{self, Event},

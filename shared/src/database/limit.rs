@@ -2,7 +2,7 @@
 //! runs then can be cancelled in the server, and what it left behind be said.
 
 use super::Refusal;
-use crate::lifetime::Lifetime;
+use crate::deadline::Lifetime;
 use std::{
     sync::{
         Arc,

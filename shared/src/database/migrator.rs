@@ -9,7 +9,7 @@ use super::{
     table::{Applied, applied},
     validate::{pending, validate},
 };
-use crate::{config, lifetime::Lifetime};
+use crate::{config, deadline::Lifetime};
 use serde::Serialize;
 use sqlx::PgConnection;
 

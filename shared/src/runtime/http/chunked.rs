@@ -1,7 +1,7 @@
 //! An event stream over HTTP/1, written straight to the socket: one chunk in hand, no buffer that lives on.
 
 use super::connection::Connection;
-use crate::lifetime::Lifetime;
+use crate::deadline::Lifetime;
 use axum::{
     body::Body,
     http::{

@@ -1,6 +1,6 @@
 //! One line a request: what was asked, what was answered, how long it took. For a stream, until its end.
 
-use super::guarded::{self, Guard};
+use super::on_end::{self, Guard};
 use crate::telemetry::{self, Context};
 use axum::{
     Error,
@@ -53,7 +53,7 @@ impl Access {
         }
         let length = response.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        response.map(|body| guarded::body(body, length, move || Box::new(self.detached())))
+        response.map(|body| on_end::body(body, length, move || Box::new(self.detached())))
     }
 
     /// Without the request's own URI, which keeps the whole buffer alive that the request was read into: 8 KB.

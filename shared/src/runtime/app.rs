@@ -1,10 +1,10 @@
 //! What happens to every request in every life: cross-origin access, ids, its lifetime, an answer even to a panic,
 //! headers that keep browsers careful, and a line in the log.
 
-use super::access::Access;
+use super::access_log::Access;
 use crate::{
     config,
-    lifetime::Lifetime,
+    deadline::Lifetime,
     problem::Problem,
     telemetry::{self, Context, Trace},
 };

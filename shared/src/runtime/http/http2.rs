@@ -1,7 +1,7 @@
 //! The end of streams over HTTP/2. A client that gives no window is not written to, and hyper waits for it without end:
 //! the task of its request is dropped once the stream is overdue, which resets the stream.
 
-use crate::lifetime::Lifetime;
+use crate::deadline::Lifetime;
 use futures_util::future::BoxFuture;
 use hyper::rt::Executor;
 use std::{cell::OnceCell, future::poll_fn, task::Poll};

@@ -1,9 +1,7 @@
 //! One connection of a client: its socket, its requests, its silence and its end.
 
-use super::{
-    guarded::{self, Guard},
-    stream::Stream,
-};
+use super::chunked::Stream;
+use crate::runtime::on_end::{self, Guard};
 use axum::{Error, body::Body, http::Version, response::Response};
 use hyper::{
     body::Body as _,
@@ -210,7 +208,7 @@ impl OpenRequest {
         if body.size_hint().exact().is_some() {
             body
         } else {
-            guarded::body(body, None, || Box::new(self))
+            on_end::body(body, None, || Box::new(self))
         }
     }
 }
