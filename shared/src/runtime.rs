@@ -9,7 +9,7 @@ mod signals;
 
 use crate::{
     config::{self, Env},
-    deadline::Lifetime,
+    deadline::Deadline,
     telemetry::{self, PROCESS},
 };
 use axum::Router;
@@ -23,7 +23,7 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-pub use app::Entrance;
+pub use app::App;
 pub use http::{bind, serve_until};
 pub use signals::stop_on_signal;
 
@@ -59,7 +59,7 @@ pub struct Outcome {
 }
 
 /// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.
-pub type Job = Box<dyn Fn(Vec<String>, Format, Lifetime) -> LocalBoxFuture<'static, Outcome>>;
+pub type Job = Box<dyn Fn(Vec<String>, Format, Deadline) -> LocalBoxFuture<'static, Outcome>>;
 
 /// Who reads the report of a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,7 +94,7 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
             (Some(_), Responses::Buffered) => lambda::in_one_piece(service.router),
             _ => service.router,
         };
-        let entrance = Entrance::new(router, &config::Cors::from_env(env));
+        let app = App::new(router, &config::Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
         let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
@@ -103,12 +103,12 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
                 tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
                 ExitCode::from(EXIT_USAGE)
             } else if let Some(settings) = lambda {
-                lambda::serve(settings, entrance, service.responses).await
+                lambda::serve(settings, app, service.responses).await
             } else if check {
                 finish(service.check.await).await
             } else {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                listen(address, entrance, service.responses).await
+                listen(address, app, service.responses).await
             }
         }
     })
@@ -134,11 +134,8 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
                 None => {
-                    let lifetime = Lifetime {
-                        drain: signals::stop(),
-                        ..Lifetime::default()
-                    };
-                    finish(job(arguments(), format, lifetime).await).await
+                    let deadline = Deadline::new(None, signals::stop());
+                    finish(job(arguments(), format, deadline).await).await
                 }
             }
         }
@@ -198,7 +195,7 @@ impl Drop for FlushAtEnd {
     }
 }
 
-async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -> ExitCode {
+async fn listen(address: SocketAddr, app: App, responses: Responses) -> ExitCode {
     let listener = match http::bind(address) {
         Ok(listener) => listener,
         Err(error) => {
@@ -211,7 +208,7 @@ async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -
     // Signals are caught before anybody hears that this process is up.
     tokio::task::yield_now().await;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
-    serve_until(stop, listener, entrance, responses).await;
+    serve_until(stop, listener, app, responses).await;
     ExitCode::SUCCESS
 }
 

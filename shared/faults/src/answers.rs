@@ -1,7 +1,7 @@
 //! A function whose answers break in every way that a body can. `STREAMED` makes it one that streams.
 
 use axum::{
-    Extension, Router,
+    Router,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderName, StatusCode, header::CONTENT_LENGTH},
@@ -11,7 +11,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use shared::{
     config::{self, Env},
-    deadline::Lifetime,
+    deadline::Deadline,
     health::process,
     problem::Problem,
     runtime::{self, Outcome, Responses, Service},
@@ -108,8 +108,8 @@ async fn stored(State(storage): State<Storage>) -> Response {
     }
 }
 
-async fn events(State(settings): State<config::Stream>, Extension(lifetime): Extension<Lifetime>) -> Response {
-    sse::heartbeats(settings, lifetime, || {
+async fn events(State(settings): State<config::Stream>, deadline: Deadline) -> Response {
+    sse::heartbeats(settings, deadline, || {
         let size = std::env::var("EVENT_SIZE").expect("the test says how large an event is");
         let data = &"x".repeat(size.parse().expect("a number"));
         let since_epoch = SystemTime::UNIX_EPOCH.elapsed().expect("the clock is right");

@@ -1,10 +1,10 @@
-//! What happens to every request in every life: cross-origin access, ids, its lifetime, an answer even to a panic,
+//! What happens to every request in every life: cross-origin access, ids, its deadline, an answer even to a panic,
 //! headers that keep browsers careful, and a line in the log.
 
-use super::access_log::Access;
+use super::access_log::AccessLog;
 use crate::{
     config,
-    deadline::Lifetime,
+    deadline::Deadline,
     problem::Problem,
     telemetry::{self, Context, Trace},
 };
@@ -58,27 +58,27 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// The routes of a function, behind what every request passes. It is cloned for each; in a box, what few need costs nobody.
 #[derive(Clone)]
-pub struct Entrance(Either<Box<Cors<Guard>>, Guard>);
+pub struct App(Either<Box<Cors<CatchPanic>>, CatchPanic>);
 
-impl Entrance {
+impl App {
     /// Gives the paths and methods that no route has their problem, and pages of the configured origins access.
     pub fn new(router: Router, cors: &config::Cors) -> Self {
-        let guard = Guard(
+        let routes = CatchPanic(
             router
                 .fallback(async || Problem::NotFound)
                 .method_not_allowed_fallback(async || Problem::MethodNotAllowed),
         );
         Self(if cors.origins.is_empty() {
-            Either::Right(guard)
+            Either::Right(routes)
         } else {
-            Either::Left(Box::new(grant(cors).layer(guard)))
+            Either::Left(Box::new(grant(cors).layer(routes)))
         })
     }
 
     /// Answers every request with the problem.
     pub fn refusing(problem: Problem) -> Self {
         let routes = Router::new().fallback(async move || problem);
-        Self(Either::Right(Guard(routes)))
+        Self(Either::Right(CatchPanic(routes)))
     }
 
     /// Answers one request. `invocation` is the platform's name for it.
@@ -86,7 +86,7 @@ impl Entrance {
         mut self,
         mut request: Request<Body>,
         invocation: Option<HeaderValue>,
-        lifetime: Lifetime,
+        deadline: Deadline,
     ) -> Response {
         let id = presented_id(request.headers()).or_else(|| invocation.clone());
         let context = Context {
@@ -94,8 +94,8 @@ impl Entrance {
             invocation,
             trace: Trace::from_headers(request.headers()),
         };
-        let access = Access::begin(&request, context);
-        request.extensions_mut().insert(lifetime);
+        let access = AccessLog::begin(&request, context);
+        request.extensions_mut().insert(deadline);
         let answer = telemetry::with_context(access.context().clone(), self.route(request));
         let mut response = answer.await.unwrap_or_else(|never| match never {});
         let headers = response.headers_mut();
@@ -159,9 +159,9 @@ fn grant(cors: &config::Cors) -> CorsLayer {
 
 /// The routes, with the refusal of bodies before, an answer to OPTIONS, and a net under panics.
 #[derive(Clone)]
-struct Guard(Router);
+struct CatchPanic(Router);
 
-impl Service<Request<Body>> for Guard {
+impl Service<Request<Body>> for CatchPanic {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -228,10 +228,7 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
     if body.size_hint().lower() > 0 {
         return Err(Problem::UnexpectedBody);
     }
-    let patience = Lifetime {
-        deadline: Some(Instant::now() + BODY_TIMEOUT),
-        ..parts.extensions.get().cloned().unwrap_or_default()
-    };
+    let deadline: Deadline = parts.extensions.get().cloned().unwrap_or_default();
     let ends = async {
         while let Some(frame) = body.frame().await {
             if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(|data| data.is_empty())) {
@@ -240,11 +237,8 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
         }
         Ok(())
     };
-    tokio::select! {
-        biased;
-        ends = ends => ends?,
-        () = patience.overdue() => return Err(Problem::RequestTimeout),
-    }
+    let deadline = deadline.earlier(Instant::now() + BODY_TIMEOUT);
+    deadline.cut_off(ends).await.unwrap_or(Err(Problem::RequestTimeout))?;
     Ok(Request::from_parts(parts, Body::empty()))
 }
 

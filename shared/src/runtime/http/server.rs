@@ -2,8 +2,8 @@
 
 use super::{connection::Connection, http2};
 use crate::{
-    deadline::Lifetime,
-    runtime::{Entrance, Responses},
+    deadline::Deadline,
+    runtime::{App, Responses},
 };
 use axum::{
     body::Body,
@@ -53,9 +53,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until `stop` is cancelled, then until every request is answered, for 8 s at most.
-pub async fn serve_until(stop: CancellationToken, listener: TcpListener, entrance: Entrance, responses: Responses) {
+pub async fn serve_until(stop: CancellationToken, listener: TcpListener, app: App, responses: Responses) {
     let server = Arc::new(Server {
-        entrance,
+        app,
         http: protocols(),
         drain: stop.clone(),
         stream_timeout: match responses {
@@ -91,7 +91,7 @@ pub async fn serve_until(stop: CancellationToken, listener: TcpListener, entranc
 }
 
 struct Server {
-    entrance: Entrance,
+    app: App,
     http: auto::Builder<http2::Tasks>,
     drain: CancellationToken,
     /// How long data may stay unacknowledged on an event stream, where the function has any.
@@ -185,15 +185,8 @@ impl Server {
         let version = request.version();
         let is_head = request.method() == Method::HEAD;
         let open = connection.open_request(version);
-        let lifetime = Lifetime {
-            deadline: None,
-            drain: self.drain.clone(),
-        };
-        let mut response = self
-            .entrance
-            .clone()
-            .answer(request.map(Body::new), None, lifetime)
-            .await;
+        let deadline = Deadline::new(None, self.drain.clone());
+        let mut response = self.app.clone().answer(request.map(Body::new), None, deadline).await;
         if version < Version::HTTP_2 && is_early(response.status()) {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -228,7 +221,7 @@ fn is_early(status: StatusCode) -> bool {
 
 /// Whether the answer says when it ends, and not how long it is.
 fn is_event_stream(response: &Response) -> bool {
-    response.extensions().get::<Lifetime>().is_some()
+    response.extensions().get::<Deadline>().is_some()
         && response.status() == StatusCode::OK
         && response.body().size_hint().exact().is_none()
         && !response.headers().contains_key(header::CONTENT_LENGTH)

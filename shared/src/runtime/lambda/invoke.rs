@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     config::Env,
-    deadline::Lifetime,
+    deadline::Deadline,
     problem::Problem,
-    runtime::{Entrance, Format, Job, Responses, signals},
+    runtime::{App, Format, Job, Responses, signals},
     telemetry::{self, XRAY},
 };
 use axum::{http::HeaderValue, response::Response};
@@ -50,15 +50,15 @@ impl Settings {
 }
 
 /// Serves HTTP events until the platform ends the process.
-pub async fn serve(settings: Settings, entrance: Entrance, responses: Responses) -> ExitCode {
+pub async fn serve(settings: Settings, app: App, responses: Responses) -> ExitCode {
     poll(settings, move |invocation| {
-        let entrance = entrance.clone();
+        let app = app.clone();
         async move {
             let event: Option<Event> = serde_json::from_slice(&invocation.event).ok();
             let (event, origin) = event
                 .and_then(|event| event.origin().map(|origin| (event, origin)))
                 .ok_or(UNSUPPORTED)?;
-            let response = answer(entrance, event, &invocation).await;
+            let response = answer(app, event, &invocation).await;
             match responses {
                 Responses::Buffered => buffered(origin, response).await,
                 Responses::Streamed { .. } => Ok(streamed(response)),
@@ -85,7 +85,7 @@ pub async fn run(settings: Settings, job: Job) -> ExitCode {
             );
             let event = serde_json::from_slice::<Option<Event>>(&invocation.event).map_err(|_| UNSUPPORTED)?;
             let arguments = event.map(|event| event.arguments).unwrap_or_default();
-            let outcome = job(arguments, Format::Json, invocation.lifetime()).await;
+            let outcome = job(arguments, Format::Json, invocation.deadline()).await;
             if outcome.success {
                 Ok(Answer::Buffered(outcome.report.into()))
             } else {
@@ -123,32 +123,29 @@ impl Invocation {
     }
 
     /// The deadline, unless it has passed already: emulators send a constant.
-    fn lifetime(&self) -> Lifetime {
-        let deadline = self.headers.get("lambda-runtime-deadline-ms");
-        let deadline: Option<u64> = deadline.and_then(|value| value.to_str().ok()?.parse().ok());
-        let left = deadline.and_then(|deadline| {
-            let deadline = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(deadline))?;
-            deadline.duration_since(SystemTime::now()).ok()
+    fn deadline(&self) -> Deadline {
+        let at = self.headers.get("lambda-runtime-deadline-ms");
+        let at: Option<u64> = at.and_then(|value| value.to_str().ok()?.parse().ok());
+        let at = at.and_then(|at| {
+            let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at))?;
+            Instant::now().checked_add(at.duration_since(SystemTime::now()).ok()?)
         });
-        Lifetime {
-            deadline: left.and_then(|left| Instant::now().checked_add(left)),
-            drain: signals::stop(),
-        }
+        Deadline::new(at, signals::stop())
     }
 }
 
 /// Answers whatever a client sent: what is not HTTP, with 400.
-async fn answer(entrance: Entrance, event: Event, invocation: &Invocation) -> Response {
+async fn answer(app: App, event: Event, invocation: &Invocation) -> Response {
     let mut request = Request::default();
     let read = event.read_into(&mut request);
     if let Some(trace) = invocation.headers.get("lambda-runtime-trace-id") {
         request.headers_mut().entry(XRAY).or_insert_with(|| trace.clone());
     }
-    let entrance = match read {
-        Some(()) => entrance,
-        None => Entrance::refusing(Problem::Malformed),
+    let app = match read {
+        Some(()) => app,
+        None => App::refusing(Problem::Malformed),
     };
-    entrance.answer(request, invocation.id(), invocation.lifetime()).await
+    app.answer(request, invocation.id(), invocation.deadline()).await
 }
 
 /// Polls with as many workers as the platform may send invocations at once, each on a connection of its own, until
