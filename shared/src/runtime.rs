@@ -5,6 +5,7 @@ mod app;
 mod http;
 mod job;
 mod lambda;
+mod middleware;
 mod on_end;
 mod signals;
 
