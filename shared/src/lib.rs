@@ -1,6 +1,6 @@
 //! What every function of the bundle stands on. Floors, from the ground; a module imports from the floors below only:
 //!
-//! 1. [`config`] reads settings; [`problem`] answers errors; [`telemetry`] logs; [`lifetime`] says how long an answer
+//! 1. [`config`] reads settings; [`problem`] answers errors; [`telemetry`] logs; [`deadline`] says how long an answer
 //!    may take.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
@@ -12,8 +12,8 @@
 pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
+pub mod deadline;
 pub mod health;
-pub mod lifetime;
 pub mod problem;
 pub mod runtime;
 pub mod sse;

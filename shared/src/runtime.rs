@@ -1,34 +1,30 @@
 //! One binary, four lives: the only place that knows a Lambda environment from a container, a job and a laptop.
 
-mod access;
-mod connection;
-mod entrance;
-mod guarded;
+mod access_log;
+mod app;
 mod http;
-mod http2;
+mod job;
 mod lambda;
-mod runtime_api;
+mod middleware;
+mod on_end;
 mod signals;
-mod stream;
 
 use crate::{
     config::{self, Env},
-    lifetime::Lifetime,
     telemetry::{self, PROCESS},
 };
 use axum::Router;
-use futures_util::future::{BoxFuture, LocalBoxFuture};
+use futures_util::future::BoxFuture;
 use std::{
-    io::{Write, stdout},
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
     time::Duration,
 };
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-pub use entrance::Entrance;
+pub use app::App;
 pub use http::{bind, serve_until};
+pub use job::{Format, Job, Outcome, run_job};
 pub use signals::stop_on_signal;
 
 /// What a function serves, and how it looks at itself.
@@ -51,27 +47,6 @@ pub enum Responses {
         /// The longest silence on a stream. A peer that acknowledges nothing for that long is gone.
         heartbeat: Duration,
     },
-}
-
-/// How a job ended.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Decides the exit code: 0 or 1. On Lambda, a failure is an invocation error.
-    pub success: bool,
-    /// For standard output: one line of JSON, unless it is for a person.
-    pub report: String,
-}
-
-/// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.
-pub type Job = Box<dyn Fn(Vec<String>, Format, Lifetime) -> LocalBoxFuture<'static, Outcome>>;
-
-/// Who reads the report of a job.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
-    /// A person at a command line.
-    Text,
-    /// A platform: one line.
-    Json,
 }
 
 /// An argument that nobody knows (`EX_USAGE` of sysexits.h).
@@ -98,7 +73,7 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
             (Some(_), Responses::Buffered) => lambda::in_one_piece(service.router),
             _ => service.router,
         };
-        let entrance = Entrance::new(router, &config::Cors::from_env(env));
+        let app = App::new(router, &config::Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
         let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
@@ -107,12 +82,12 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
                 tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
                 ExitCode::from(EXIT_USAGE)
             } else if let Some(settings) = lambda {
-                lambda::serve(settings, entrance, service.responses).await
+                lambda::serve(settings, app, service.responses).await
             } else if check {
-                finish(service.check.await).await
+                job::finish(service.check.await).await
             } else {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                listen(address, entrance, service.responses).await
+                listen(address, app, service.responses).await
             }
         }
     })
@@ -121,32 +96,6 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
 /// The words after the name of this program.
 pub fn arguments() -> Vec<String> {
     std::env::args().skip(1).collect()
-}
-
-/// Lives the life of a function without a route: each Lambda invocation is a run, and so is the process elsewhere.
-pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
-    start(|env| {
-        signals::catch();
-        let job = build(env);
-        let lambda = lambda::Settings::from_env(env);
-        let format = if env.text("CLOUD_RUN_JOB").is_some() {
-            Format::Json
-        } else {
-            Format::Text
-        };
-        async move {
-            match lambda {
-                Some(settings) => lambda::run(settings, job).await,
-                None => {
-                    let lifetime = Lifetime {
-                        drain: signals::stop(),
-                        ..Lifetime::default()
-                    };
-                    finish(job(arguments(), format, lifetime).await).await
-                }
-            }
-        }
-    })
 }
 
 /// Reads the settings, starts telemetry, and drives `life` on this thread, unless a setting is one it cannot live with.
@@ -202,7 +151,7 @@ impl Drop for FlushAtEnd {
     }
 }
 
-async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -> ExitCode {
+async fn listen(address: SocketAddr, app: App, responses: Responses) -> ExitCode {
     let listener = match http::bind(address) {
         Ok(listener) => listener,
         Err(error) => {
@@ -215,32 +164,6 @@ async fn listen(address: SocketAddr, entrance: Entrance, responses: Responses) -
     // Signals are caught before anybody hears that this process is up.
     tokio::task::yield_now().await;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
-    serve_until(stop, listener, entrance, responses).await;
+    serve_until(stop, listener, app, responses).await;
     ExitCode::SUCCESS
-}
-
-/// Writes the report. A reader of standard output who stops does not keep a signal from ending the process.
-async fn finish(outcome: Outcome) -> ExitCode {
-    let report = outcome.report.clone();
-    let write = tokio::task::spawn_blocking(move || writeln!(stdout(), "{report}"));
-    let stop = signals::stop();
-    let given_up = async {
-        stop.cancelled().await;
-        sleep(FLUSH_TIMEOUT).await;
-    };
-    let written = tokio::select! {
-        written = write => written.is_ok_and(|written| written.is_ok()),
-        () = given_up => false,
-    };
-    if !written {
-        tracing::error!(
-            report = outcome.report,
-            "the report cannot be written to standard output"
-        );
-    }
-    if outcome.success && written {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
 }

@@ -1,6 +1,6 @@
 //! Event streams: the framing of `text/event-stream`, and the life of a stream from its first byte to its clean end.
 
-use crate::{config, lifetime::Lifetime};
+use crate::{config, deadline::Deadline};
 use axum::{
     body::Body,
     http::{HeaderValue, header},
@@ -65,29 +65,22 @@ impl Event<'_> {
 /// The end is the earliest of its max age (give or take a fifth, so that clients do not come back together), a second
 /// before the platform's deadline, and the drain of this process; it falls between two events. A client that does not
 /// read is not written to: what it missed is left out, so a stream holds one event at most.
-pub fn heartbeats(settings: config::Stream, lifetime: Lifetime, next: fn() -> String) -> Response {
+pub fn heartbeats(settings: config::Stream, deadline: Deadline, next: fn() -> String) -> Response {
     let now = Instant::now();
     let share = 1.0 - config::Stream::SPREAD + 2.0 * config::Stream::SPREAD * random_fraction();
-    let max_age = now + settings.max_age.mul_f64(share);
-    let deadline = lifetime
-        .deadline
-        .map(|deadline| deadline.checked_sub(MARGIN).unwrap_or(now));
-    let end = deadline.map_or(max_age, |deadline| deadline.min(max_age));
-    let lifetime = Lifetime {
-        deadline: Some(end),
-        ..lifetime
-    };
+    let max_age = settings.max_age.mul_f64(share);
+    let deadline = deadline.before(MARGIN).earlier(now + max_age);
     let body = Heartbeats {
         interval: settings.heartbeat,
         next,
-        end,
         due: now,
         opened: false,
         timer: Box::pin(tokio::time::sleep_until(now)),
-        drain: Box::pin(lifetime.drain.clone().cancelled_owned()),
+        drain: Box::pin(deadline.drained()),
+        deadline: deadline.clone(),
     };
     let mut response = Response::new(Body::new(body));
-    response.extensions_mut().insert(lifetime);
+    response.extensions_mut().insert(deadline);
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -109,7 +102,7 @@ fn random_fraction() -> f64 {
 struct Heartbeats {
     interval: Duration,
     next: fn() -> String,
-    end: Instant,
+    deadline: Deadline,
     due: Instant,
     opened: bool,
     timer: Pin<Box<Sleep>>,
@@ -127,20 +120,20 @@ impl hyper::body::Body for Heartbeats {
             // In the first event: some clients take a block of its own for an empty event.
             let opening = format!("retry: {}\n", RETRY.as_millis()) + &(this.next)();
             this.due += this.interval;
-            this.timer.as_mut().reset(this.due.min(this.end));
+            this.timer.as_mut().reset(this.deadline.cap(this.due));
             return Poll::Ready(Some(Ok(Frame::data(opening.into()))));
         }
         if this.drain.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
         std::task::ready!(this.timer.as_mut().poll(cx));
-        let now = Instant::now();
-        if now >= this.end {
+        if this.deadline.has_come() {
             return Poll::Ready(None);
         }
+        let now = Instant::now();
         let late = (now - this.due).as_nanos() % this.interval.as_nanos();
         this.due = now + this.interval - Duration::from_nanos(late as u64);
-        this.timer.as_mut().reset(this.due.min(this.end));
+        this.timer.as_mut().reset(this.deadline.cap(this.due));
         Poll::Ready(Some(Ok(Frame::data((this.next)().into()))))
     }
 }
@@ -149,6 +142,7 @@ impl hyper::body::Body for Heartbeats {
 mod tests {
     use super::*;
     use http_body_util::BodyExt;
+    use tokio_util::sync::CancellationToken;
 
     const SETTINGS: config::Stream = config::Stream {
         heartbeat: Duration::from_secs(15),
@@ -164,9 +158,9 @@ mod tests {
     }
 
     /// The length of a stream's life and the number of its frames.
-    async fn life(lifetime: Lifetime) -> (Duration, usize) {
+    async fn life(deadline: Deadline) -> (Duration, usize) {
         let start = Instant::now();
-        let mut body = heartbeats(SETTINGS, lifetime, beat).into_body();
+        let mut body = heartbeats(SETTINGS, deadline, beat).into_body();
         let mut frames = 0;
         while let Some(frame) = body.frame().await {
             let text = String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap();
@@ -207,7 +201,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_opens_with_retry_and_a_heartbeat_without_waiting() {
         let start = Instant::now();
-        let mut body = heartbeats(SETTINGS, Lifetime::default(), beat).into_body();
+        let mut body = heartbeats(SETTINGS, Deadline::default(), beat).into_body();
         let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "retry: 2000\ndata: ping\n\n");
         assert_eq!(start.elapsed(), Duration::ZERO);
@@ -217,7 +211,7 @@ mod tests {
     async fn streams_end_at_their_max_age_give_or_take_a_fifth_and_not_together() {
         let mut ages = Vec::new();
         for _ in 0..20 {
-            let (age, frames) = life(Lifetime::default()).await;
+            let (age, frames) = life(Deadline::default()).await;
             assert!((240..=361).contains(&age.as_secs()), "{age:?}");
             assert_eq!(frames as u128, 1 + (age.as_millis() - 2) / 15_000, "{age:?}");
             ages.push(age);
@@ -229,29 +223,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_ends_a_second_before_the_deadline_of_the_platform() {
-        let lifetime = Lifetime {
-            deadline: Some(Instant::now() + Duration::from_secs(20)),
-            ..Lifetime::default()
-        };
-        let (age, frames) = life(lifetime).await;
+        let deadline = Deadline::default().earlier(Instant::now() + Duration::from_secs(20));
+        let (age, frames) = life(deadline).await;
         assert_eq!((age.as_secs(), frames), (19, 2));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_ends_when_the_process_drains() {
-        let lifetime = Lifetime::default();
-        let drain = lifetime.drain.clone();
+        let drain = CancellationToken::new();
+        let deadline = Deadline::new(None, drain.clone());
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(40)).await;
             drain.cancel();
         });
-        let (age, frames) = life(lifetime).await;
+        let (age, frames) = life(deadline).await;
         assert_eq!((age.as_secs(), frames), (40, 3));
     }
 
     #[tokio::test(start_paused = true)]
     async fn heartbeats_that_a_slow_reader_missed_are_left_out() {
-        let mut body = heartbeats(SETTINGS, Lifetime::default(), beat).into_body();
+        let mut body = heartbeats(SETTINGS, Deadline::default(), beat).into_body();
         body.frame().await;
         tokio::time::advance(Duration::from_secs(100)).await;
         let start = Instant::now();

@@ -15,7 +15,7 @@ use futures_util::future::LocalBoxFuture;
 use shared::{
     config::{self, Env},
     database::Database,
-    runtime::{self, Entrance, Responses},
+    runtime::{self, App, Responses},
     storage::Storage,
 };
 use std::{
@@ -87,7 +87,7 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
         let responses = Responses::Streamed {
             heartbeat: stream.heartbeat,
         };
-        runtime::serve_until(stop, listener, Entrance::new(router, &cors), responses).await;
+        runtime::serve_until(stop, listener, App::new(router, &cors), responses).await;
         ExitCode::SUCCESS
     }
 }

@@ -15,8 +15,8 @@ use shared::{
 pub fn job(env: &Env) -> Job {
     let database = Database::connect_lazy(config::Database::from_env(env));
     let migrator = database.migrator(config::Migrate::from_env(env), env!("CARGO_PKG_VERSION"));
-    Box::new(move |arguments, format, lifetime| {
-        let migrator = migrator.within(lifetime);
+    Box::new(move |arguments, format, deadline| {
+        let migrator = migrator.within(deadline);
         Box::pin(async move { run(&migrator, &arguments, format).await })
     })
 }

@@ -2,11 +2,11 @@
 
 mod check;
 
-use axum::{Extension, Router, extract::State, response::Response, routing::get};
+use axum::{Router, extract::State, response::Response, routing::get};
 use shared::{
     config::{Env, Stream},
+    deadline::Deadline,
     health::process,
-    lifetime::Lifetime,
     runtime::{Responses, Service},
     sse::{self, Event},
 };
@@ -45,9 +45,8 @@ const PATH: &str = "/sse/heartbeat";
             body = shared::problem::Details, content_type = "application/problem+json"),
     ),
 ))]
-async fn heartbeat(State(settings): State<Stream>, lifetime: Option<Extension<Lifetime>>) -> Response {
-    let lifetime = lifetime.map(|Extension(lifetime)| lifetime).unwrap_or_default();
-    sse::heartbeats(settings, lifetime, beat)
+async fn heartbeat(State(settings): State<Stream>, deadline: Deadline) -> Response {
+    sse::heartbeats(settings, deadline, beat)
 }
 
 /// What the API document says of this function.

@@ -1,7 +1,7 @@
 //! Answers whose bodies break in every way that a body can, and those that only look like it.
 
 use axum::{
-    Extension, Router,
+    Router,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderName, StatusCode, header::CONTENT_LENGTH},
@@ -11,7 +11,7 @@ use axum::{
 use futures_util::{Stream, StreamExt, stream};
 use shared::{
     config,
-    lifetime::Lifetime,
+    deadline::Deadline,
     problem::Problem,
     sse::{self, Event},
     storage::Storage,
@@ -105,8 +105,8 @@ async fn stored(State(storage): State<Storage>) -> Response {
     }
 }
 
-async fn events(State(settings): State<config::Stream>, Extension(lifetime): Extension<Lifetime>) -> Response {
-    sse::heartbeats(settings, lifetime, || {
+async fn events(State(settings): State<config::Stream>, deadline: Deadline) -> Response {
+    sse::heartbeats(settings, deadline, || {
         let size = std::env::var("EVENT_SIZE").expect("the test says how large an event is");
         let data = &"x".repeat(size.parse().expect("a number"));
         let since_epoch = SystemTime::UNIX_EPOCH.elapsed().expect("the clock is right");

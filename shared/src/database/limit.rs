@@ -2,9 +2,9 @@
 //! runs then can be cancelled in the server, and what it left behind be said.
 
 use super::Refusal;
-use crate::lifetime::Lifetime;
+use crate::deadline::Deadline;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::sync::Mutex;
 
 /// What the end of a run may take, after a signal. Cloud Run kills 10 s after its signal.
 const GRACE: Duration = Duration::from_secs(5);
@@ -15,41 +15,35 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Clones share what they know of the running statement.
 #[derive(Clone, Default)]
 pub(super) struct Limit {
-    lifetime: Lifetime,
-    /// When the platform's deadline has come so close that the run has to end.
-    end: Option<Instant>,
+    deadline: Deadline,
+    /// When the run has to end, so that what runs can be cancelled before the deadline.
+    end: Deadline,
     /// The session that runs a file.
     running: Arc<Mutex<Option<i32>>>,
 }
 
 impl Limit {
     /// Of the time that is left, a third is for the end, 5 s at most.
-    pub fn new(lifetime: Lifetime) -> Self {
-        let reserve = |deadline: Instant| (deadline.saturating_duration_since(Instant::now()) / 3).min(GRACE);
+    pub fn new(deadline: Deadline) -> Self {
+        let reserve = deadline.left().unwrap_or_default() / 3;
         Self {
-            end: lifetime.deadline.map(|deadline| deadline - reserve(deadline)),
-            lifetime,
+            end: deadline.clone().before(reserve.min(GRACE)),
+            deadline,
             running: Arc::default(),
         }
     }
 
     /// Waits for the end.
     pub async fn ended(&self) {
-        let run = Lifetime {
-            deadline: self.end,
-            drain: self.lifetime.drain.clone(),
-        };
-        run.ended().await;
+        self.end.ended().await;
     }
 
     /// What ended the run, if anything.
     pub fn cause(&self) -> Option<&'static str> {
-        if self.lifetime.drain.is_cancelled() {
+        if self.end.is_draining() {
             Some("a signal")
         } else {
-            self.end
-                .is_some_and(|end| end <= Instant::now())
-                .then_some("the platform's deadline")
+            self.end.has_come().then_some("the platform's deadline")
         }
     }
 
@@ -76,16 +70,13 @@ impl Limit {
 
     /// What is left for cancelling and for saying so; most of the reserve, because the answer has to arrive as well.
     pub fn grace(&self) -> Duration {
-        let left = self.lifetime.deadline.map_or(GRACE, |deadline| {
-            deadline.saturating_duration_since(Instant::now()).mul_f64(0.8)
-        });
+        let left = self.deadline.left().map_or(GRACE, |left| left.mul_f64(0.8));
         left.min(GRACE)
     }
 
     /// A timeout of the server's that ends with the run, should the process be gone by then.
     pub fn cap(&self, timeout: Duration) -> Duration {
-        let left = |end: Instant| end.saturating_duration_since(Instant::now()).max(SHORTEST);
-        self.end.map_or(timeout, |end| left(end).min(timeout))
+        self.end.left().map_or(timeout, |left| left.max(SHORTEST).min(timeout))
     }
 
     /// Notes the session that runs a file while `work` does, so that it can be cancelled. Returns when no cancel is under

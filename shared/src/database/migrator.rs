@@ -9,7 +9,7 @@ use super::{
     table::{Applied, applied},
     validate::{pending, validate},
 };
-use crate::{config, lifetime::Lifetime};
+use crate::{config, deadline::Deadline};
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -68,10 +68,10 @@ impl Database {
 }
 
 impl Migrator {
-    /// The same, for a run that may take no longer than `lifetime`.
-    pub fn within(&self, lifetime: Lifetime) -> Self {
+    /// The same, for a run that may take no longer than `deadline`.
+    pub fn within(&self, deadline: Deadline) -> Self {
         Self {
-            limit: Limit::new(lifetime),
+            limit: Limit::new(deadline),
             ..self.clone()
         }
     }

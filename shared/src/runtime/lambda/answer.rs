@@ -1,7 +1,11 @@
 //! How a response leaves: in one piece, or as a stream. A body that fails reaches nobody as whole.
 
-use super::{Answer, Failure, Origin, response::ProxyResponse};
-use crate::{problem::Problem, runtime::runtime_api::error_trailers};
+use super::{
+    event::Origin,
+    response::ProxyResponse,
+    runtime_api::{Answer, Failure, error_trailers},
+};
+use crate::problem::Problem;
 use axum::{
     Router,
     body::Body,

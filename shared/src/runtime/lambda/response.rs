@@ -1,6 +1,6 @@
 //! An HTTP response in the JSON that Function URLs, API Gateway and load balancers take.
 
-use super::Origin;
+use super::event::Origin;
 use axum::http::{HeaderValue, header::SET_COOKIE, response};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;

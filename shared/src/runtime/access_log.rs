@@ -1,6 +1,6 @@
 //! One line a request: what was asked, what was answered, how long it took. For a stream, until its end.
 
-use super::guarded::{self, Guard};
+use super::on_end::{self, OnEnd};
 use crate::telemetry::{self, Context};
 use axum::{
     Error,
@@ -11,7 +11,7 @@ use axum::{
 use std::{sync::Arc, time::Instant};
 
 /// A request that is not over. Dropping it writes its line.
-pub struct Access {
+pub struct AccessLog {
     context: Arc<Context>,
     method: Method,
     uri: Uri,
@@ -21,7 +21,7 @@ pub struct Access {
     span: Option<telemetry::otlp::Span>,
 }
 
-impl Access {
+impl AccessLog {
     /// Begins with the arrival of a request.
     pub fn begin<B>(request: &Request<B>, context: Context) -> Self {
         #[cfg(feature = "otel")]
@@ -53,7 +53,7 @@ impl Access {
         }
         let length = response.headers().get(header::CONTENT_LENGTH);
         let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        response.map(|body| guarded::body(body, length, move || Box::new(self.detached())))
+        response.map(|body| on_end::attach(body, length, move || Box::new(self.detached())))
     }
 
     /// Without the request's own URI, which keeps the whole buffer alive that the request was read into: 8 KB.
@@ -87,7 +87,7 @@ impl Access {
     }
 }
 
-impl Guard for Access {
+impl OnEnd for AccessLog {
     fn failed(&mut self, error: &Error) {
         let (method, path) = (self.method.as_str(), self.uri.path());
         telemetry::in_context(Arc::clone(&self.context), || {
@@ -96,7 +96,7 @@ impl Guard for Access {
     }
 }
 
-impl Drop for Access {
+impl Drop for AccessLog {
     fn drop(&mut self) {
         if self.is_fine_probe() && !tracing::enabled!(target: "access", tracing::Level::DEBUG) {
             return;

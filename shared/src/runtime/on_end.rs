@@ -9,17 +9,17 @@ use std::{
 };
 
 /// What lasts as long as a body.
-pub trait Guard: Send {
+pub trait OnEnd: Send {
     /// The body failed: a part of the answer is missing.
     fn failed(&mut self, error: &Error);
 }
 
-/// The body with its guard; without one where all of the body is there already.
+/// The body with its on_end; without one where all of the body is there already.
 ///
 /// A guarded body does not panic, may be polled after its end, and fails where its bytes are not the `length` that the
 /// answer's `Content-Length` promises. Its last promised bytes leave once the body has ended: a client takes them for
 /// the end, and could not be told of an error that follows them.
-pub fn body(mut body: Body, length: Option<u64>, guard: impl FnOnce() -> Box<dyn Guard>) -> Body {
+pub fn attach(mut body: Body, length: Option<u64>, on_end: impl FnOnce() -> Box<dyn OnEnd>) -> Body {
     if body.is_end_stream() && length.unwrap_or(0) == 0 {
         return body;
     }
@@ -29,18 +29,18 @@ pub fn body(mut body: Body, length: Option<u64>, guard: impl FnOnce() -> Box<dyn
         }
         early => early.map(Box::new),
     };
-    Body::new(Guarded {
+    Body::new(Watched {
         body,
         early,
         left: length,
         last: None,
-        guard: Some(guard()),
+        on_end: Some(on_end()),
     })
 }
 
 type Next = Option<Result<Frame<Bytes>, Error>>;
 
-struct Guarded {
+struct Watched {
     body: Body,
     /// What the body has said already. In a box, because a stream has none.
     early: Option<Box<Next>>,
@@ -49,7 +49,7 @@ struct Guarded {
     /// The last of the promised bytes.
     last: Option<Box<Frame<Bytes>>>,
     /// `None` once the body has ended.
-    guard: Option<Box<dyn Guard>>,
+    on_end: Option<Box<dyn OnEnd>>,
 }
 
 /// A body that knows its size is probably in one piece.
@@ -70,7 +70,7 @@ fn size(frame: &Frame<Bytes>) -> u64 {
     frame.data_ref().map_or(0, Bytes::len) as u64
 }
 
-impl Guarded {
+impl Watched {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         match self.early.take() {
             Some(early) => Poll::Ready(*early),
@@ -110,24 +110,24 @@ impl Guarded {
         if self.left.is_some_and(|left| left > 0) {
             return self.fail(Error::new("the body is shorter than its Content-Length"));
         }
-        self.guard = None;
+        self.on_end = None;
         None
     }
 
     fn fail(&mut self, error: Error) -> Next {
-        if let Some(mut guard) = self.guard.take() {
-            guard.failed(&error);
+        if let Some(mut on_end) = self.on_end.take() {
+            on_end.failed(&error);
         }
         Some(Err(error))
     }
 }
 
-impl hyper::body::Body for Guarded {
+impl hyper::body::Body for Watched {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
-        while self.guard.is_some() {
+        while self.on_end.is_some() {
             let next = ready!(self.poll_next(cx));
             if let Some(next) = self.settle(next) {
                 return Poll::Ready(next);
@@ -137,6 +137,6 @@ impl hyper::body::Body for Guarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.guard.is_none()
+        self.on_end.is_none()
     }
 }

@@ -1,13 +1,13 @@
 //! The end of streams over HTTP/2. A client that gives no window is not written to, and hyper waits for it without end:
 //! the task of its request is dropped once the stream is overdue, which resets the stream.
 
-use crate::lifetime::Lifetime;
+use crate::deadline::Deadline;
 use futures_util::future::BoxFuture;
 use hyper::rt::Executor;
 use std::{cell::OnceCell, future::poll_fn, task::Poll};
 
 tokio::task_local! {
-    static LIFETIME: OnceCell<Lifetime>;
+    static DEADLINE: OnceCell<Deadline>;
 }
 
 /// Spawns the task of each request.
@@ -25,7 +25,7 @@ where
 
 /// Takes a box, because hyper has two kinds of tasks: each would bring the code of a task of its own.
 fn spawn(task: BoxFuture<'static, ()>) {
-    tokio::spawn(LIFETIME.scope(OnceCell::new(), async {
+    tokio::spawn(DEADLINE.scope(OnceCell::new(), async {
         tokio::select! {
             biased;
             () = task => {}
@@ -35,15 +35,15 @@ fn spawn(task: BoxFuture<'static, ()>) {
 }
 
 /// Bounds the task of this request. Does nothing over HTTP/1, whose requests have no tasks.
-pub fn end_task_with(lifetime: &Lifetime) {
-    let _ = LIFETIME.try_with(|slot| slot.set(lifetime.clone()));
+pub fn end_task_with(deadline: &Deadline) {
+    let _ = DEADLINE.try_with(|slot| slot.set(deadline.clone()));
 }
 
 async fn overdue() {
-    // Nobody is woken when the lifetime is set: the task sets it, and this is polled after the task.
-    let lifetime = poll_fn(|_| match LIFETIME.with(|slot| slot.get().cloned()) {
-        Some(lifetime) => Poll::Ready(lifetime),
+    // Nobody is woken when the deadline is set: the task sets it, and this is polled after the task.
+    let deadline = poll_fn(|_| match DEADLINE.with(|slot| slot.get().cloned()) {
+        Some(deadline) => Poll::Ready(deadline),
         None => Poll::Pending,
     });
-    lifetime.await.overdue().await;
+    deadline.await.overdue().await;
 }

@@ -1,9 +1,7 @@
 //! One connection of a client: its socket, its requests, its silence and its end.
 
-use super::{
-    guarded::{self, Guard},
-    stream::Stream,
-};
+use super::chunked::EventStream;
+use crate::runtime::on_end::{self, OnEnd};
 use axum::{Error, body::Body, http::Version, response::Response};
 use hyper::{
     body::Body as _,
@@ -51,7 +49,7 @@ struct Activity {
     /// Whether an answer broke off that the client would take for whole after an orderly close.
     broken: bool,
     /// A response that hyper does not write.
-    taken_over: Option<Box<Stream>>,
+    taken_over: Option<Box<EventStream>>,
 }
 
 impl Connection {
@@ -106,7 +104,7 @@ impl Connection {
     }
 
     /// The response that was taken over, if one was.
-    pub fn taken_over(&self) -> Option<Box<Stream>> {
+    pub fn taken_over(&self) -> Option<Box<EventStream>> {
         self.activity().taken_over.take()
     }
 
@@ -210,12 +208,12 @@ impl OpenRequest {
         if body.size_hint().exact().is_some() {
             body
         } else {
-            guarded::body(body, None, || Box::new(self))
+            on_end::attach(body, None, || Box::new(self))
         }
     }
 }
 
-impl Guard for OpenRequest {
+impl OnEnd for OpenRequest {
     fn failed(&mut self, _: &Error) {
         self.connection.activity().broken |= self.close_delimited;
     }

@@ -1,7 +1,7 @@
 //! An event stream over HTTP/1, written straight to the socket: one chunk in hand, no buffer that lives on.
 
 use super::connection::Connection;
-use crate::lifetime::Lifetime;
+use crate::deadline::Deadline;
 use axum::{
     body::Body,
     http::{
@@ -17,9 +17,9 @@ use hyper::body::Bytes;
 use std::{future::poll_fn, io, mem, time::SystemTime};
 
 /// An answer that is a stream. Small, because an idle one is kept by the ten thousand.
-pub struct Stream {
+pub struct EventStream {
     body: Body,
-    lifetime: Lifetime,
+    deadline: Deadline,
     chunked: bool,
     /// What is to be written: the head at first.
     bytes: Vec<u8>,
@@ -32,25 +32,25 @@ enum Next {
     HungUp,
 }
 
-impl From<Response> for Stream {
+impl From<Response> for EventStream {
     fn from(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         Self {
             body,
-            lifetime: parts.extensions.get().cloned().unwrap_or_default(),
+            deadline: parts.extensions.get().cloned().unwrap_or_default(),
             chunked: parts.version == Version::HTTP_11,
             bytes: head(parts),
         }
     }
 }
 
-impl Stream {
+impl EventStream {
     /// Writes the response, in its version, until its body ends, the body fails, or the client hangs up. The connection
     /// ends with it. A response of HTTP/1.1 whose body failed lacks its last chunk (RFC 9112, section 8).
     ///
     /// # Errors
     /// The connection has to be reset: the socket failed; the client has not taken what was written a second after the
-    /// end of the response's [`Lifetime`]; or the body of a response of HTTP/1.0 failed, where an orderly close means
+    /// end of the response's [`Deadline`]; or the body of a response of HTTP/1.0 failed, where an orderly close means
     /// the end.
     pub async fn write(mut self: Box<Self>, connection: &Connection) -> io::Result<()> {
         // The first event leaves with the head.
@@ -109,15 +109,8 @@ impl Stream {
         if written == bytes.len() {
             return Ok(());
         }
-        let overdue = self.lifetime.overdue();
-        Box::pin(async {
-            tokio::select! {
-                biased;
-                sent = connection.write_all(&bytes[written..]) => sent,
-                () = overdue => Err(io::ErrorKind::TimedOut.into()),
-            }
-        })
-        .await
+        let sent = self.deadline.cut_off(connection.write_all(&bytes[written..]));
+        Box::pin(sent).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -168,7 +161,7 @@ mod tests {
         let connection = Connection::new(listener.accept().await.unwrap().0);
         let mut response = Response::new(body);
         *response.version_mut() = version;
-        let stream = Box::new(Stream::from(response));
+        let stream = Box::new(EventStream::from(response));
         let reset = stream.write(&connection).await.is_err();
         drop(connection);
         let mut answer = String::new();

@@ -1,0 +1,80 @@
+//! The life of a job: runs once, writes one report, and its exit code says how it ended.
+
+use super::{FLUSH_TIMEOUT, arguments, lambda, signals, start};
+use crate::{config::Env, deadline::Deadline};
+use futures_util::future::LocalBoxFuture;
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
+use tokio::time::sleep;
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Decides the exit code: 0 or 1. On Lambda, a failure is an invocation error.
+    pub success: bool,
+    /// For standard output: one line of JSON, unless it is for a person.
+    pub report: String,
+}
+
+/// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.
+pub type Job = Box<dyn Fn(Vec<String>, Format, Deadline) -> LocalBoxFuture<'static, Outcome>>;
+
+/// Who reads the report of a job.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Format {
+    /// A person at a command line.
+    Text,
+    /// A platform: one line.
+    Json,
+}
+
+/// Lives the life of a function without a route: each Lambda invocation is a run, and so is the process elsewhere.
+pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
+    start(|env| {
+        signals::catch();
+        let job = build(env);
+        let lambda = lambda::Settings::from_env(env);
+        let format = if env.text("CLOUD_RUN_JOB").is_some() {
+            Format::Json
+        } else {
+            Format::Text
+        };
+        async move {
+            match lambda {
+                Some(settings) => lambda::run(settings, job).await,
+                None => {
+                    let deadline = Deadline::new(None, signals::stop());
+                    finish(job(arguments(), format, deadline).await).await
+                }
+            }
+        }
+    })
+}
+
+/// Writes the report. A reader of standard output who stops does not keep a signal from ending the process.
+pub async fn finish(outcome: Outcome) -> ExitCode {
+    let report = outcome.report.clone();
+    let write = tokio::task::spawn_blocking(move || writeln!(stdout(), "{report}"));
+    let stop = signals::stop();
+    let given_up = async {
+        stop.cancelled().await;
+        sleep(FLUSH_TIMEOUT).await;
+    };
+    let written = tokio::select! {
+        written = write => written.is_ok_and(|written| written.is_ok()),
+        () = given_up => false,
+    };
+    if !written {
+        tracing::error!(
+            report = outcome.report,
+            "the report cannot be written to standard output"
+        );
+    }
+    if outcome.success && written {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,189 @@
+//! The life in Lambda: polls the Runtime API, decodes HTTP events, answers in one piece or as a stream.
+//!
+//! The loop is our own because `lambda_http`'s cannot be told to send small writes at once: the first byte of a stream
+//! takes 40 ms there, while the kernel waits for an acknowledgement (Nagle's algorithm). Source of the protocol:
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
+
+use super::{
+    answer::{buffered, streamed},
+    event::Event,
+    runtime_api::{Answer, BoxError, Failure, Invocation, REQUEST_ID, RuntimeApi},
+};
+use crate::{
+    config::Env,
+    deadline::Deadline,
+    problem::Problem,
+    runtime::{App, Format, Job, Responses, signals},
+    telemetry::{self, XRAY},
+};
+use axum::{http::HeaderValue, response::Response};
+use futures_util::{FutureExt, future};
+use hyper::Request;
+use std::{
+    panic::AssertUnwindSafe,
+    process::ExitCode,
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, timeout};
+
+/// How long the log may take before each freeze. The platform reads it at once.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long the platform may take over the news that this process cannot start.
+const INIT_ERROR_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the platform says about this environment.
+pub struct Settings {
+    api: String,
+    concurrency: usize,
+}
+
+impl Settings {
+    /// `None` outside Lambda. Reads `AWS_LAMBDA_RUNTIME_API` and `AWS_LAMBDA_MAX_CONCURRENCY`.
+    pub fn from_env(env: &Env) -> Option<Self> {
+        let api = env.text("AWS_LAMBDA_RUNTIME_API")?;
+        let concurrency = env.parse("AWS_LAMBDA_MAX_CONCURRENCY", 1, "a number above 0", |text| {
+            text.parse().ok().filter(|count| *count > 0)
+        });
+        Some(Self { api, concurrency })
+    }
+}
+
+/// Serves HTTP events until the platform ends the process.
+pub async fn serve(settings: Settings, app: App, responses: Responses) -> ExitCode {
+    poll(settings, move |invocation| {
+        let app = app.clone();
+        async move {
+            let event: Option<Event> = serde_json::from_slice(&invocation.event).ok();
+            let (event, origin) = event
+                .and_then(|event| event.origin().map(|origin| (event, origin)))
+                .ok_or(UNSUPPORTED)?;
+            let response = answer(app, event, &invocation).await;
+            match responses {
+                Responses::Buffered => buffered(origin, response).await,
+                Responses::Streamed { .. } => Ok(streamed(response)),
+            }
+        }
+    })
+    .await
+}
+
+/// Runs the job once an invocation, until the platform ends the process. The event may be `{"arguments": [...]}`.
+pub async fn run(settings: Settings, job: Job) -> ExitCode {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        #[serde(default)]
+        arguments: Vec<String>,
+    }
+    let job = Rc::new(job);
+    poll(settings, move |invocation| {
+        let job = Rc::clone(&job);
+        async move {
+            const UNSUPPORTED: Failure = Failure::new(
+                "UnsupportedEvent",
+                "this job takes null, or an object such as {\"arguments\": [\"status\"]}",
+            );
+            let event = serde_json::from_slice::<Option<Event>>(&invocation.event).map_err(|_| UNSUPPORTED)?;
+            let arguments = event.map(|event| event.arguments).unwrap_or_default();
+            let outcome = job(arguments, Format::Json, invocation.deadline()).await;
+            if outcome.success {
+                Ok(Answer::Buffered(outcome.report.into()))
+            } else {
+                tracing::error!(report = outcome.report, "the job failed");
+                Err(Failure::new("JobFailed", "the job failed; its log has the report"))
+            }
+        }
+    })
+    .await
+}
+
+const UNSUPPORTED: Failure = Failure::new(
+    "UnsupportedEvent",
+    "this function takes the HTTP events of Function URLs, API Gateway (REST APIs v1, HTTP APIs v2) and Application \
+     Load Balancers",
+);
+const PANIC: Failure = Failure::new("Panic", "the function panicked; its log has the cause");
+
+/// Tells the platform why this process will not start. Does nothing outside Lambda.
+pub async fn report_init_error(env: &Env, message: &str) {
+    let Some(api) = env.text("AWS_LAMBDA_RUNTIME_API") else {
+        return;
+    };
+    let failure = Failure {
+        error_type: "Runtime.InvalidSettings",
+        error_message: message.to_owned().into(),
+    };
+    // Where the platform does not take it, the log and the exit code have to do.
+    let _ = timeout(INIT_ERROR_TIMEOUT, RuntimeApi::new(&api).init_error(&failure)).await;
+}
+
+impl Invocation {
+    fn id(&self) -> Option<HeaderValue> {
+        self.headers.get(REQUEST_ID).cloned()
+    }
+
+    /// The deadline, unless it has passed already: emulators send a constant.
+    fn deadline(&self) -> Deadline {
+        let at = self.headers.get("lambda-runtime-deadline-ms");
+        let at: Option<u64> = at.and_then(|value| value.to_str().ok()?.parse().ok());
+        let at = at.and_then(|at| {
+            let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(at))?;
+            Instant::now().checked_add(at.duration_since(SystemTime::now()).ok()?)
+        });
+        Deadline::new(at, signals::stop())
+    }
+}
+
+/// Answers whatever a client sent: what is not HTTP, with 400.
+async fn answer(app: App, event: Event, invocation: &Invocation) -> Response {
+    let mut request = Request::default();
+    let read = event.read_into(&mut request);
+    if let Some(trace) = invocation.headers.get("lambda-runtime-trace-id") {
+        request.headers_mut().entry(XRAY).or_insert_with(|| trace.clone());
+    }
+    let app = match read {
+        Some(()) => app,
+        None => App::refusing(Problem::Malformed),
+    };
+    app.answer(request, invocation.id(), invocation.deadline()).await
+}
+
+/// Polls with as many workers as the platform may send invocations at once, each on a connection of its own, until
+/// SIGTERM or SIGINT.
+async fn poll<F>(settings: Settings, handler: impl Fn(Invocation) -> F) -> ExitCode
+where
+    F: Future<Output = Result<Answer, Failure>>,
+{
+    let workers = (0..settings.concurrency).map(|_| work(RuntimeApi::new(&settings.api), &handler).boxed_local());
+    match future::try_join_all(workers).await {
+        Ok(_) => ExitCode::SUCCESS,
+        // The Runtime API fails for good: the platform starts a new environment when this process has ended.
+        Err(error) => {
+            tracing::error!(%error, "the Lambda Runtime API failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves one invocation after the other. What was begun is answered, also when the process is to stop.
+async fn work<F>(mut api: RuntimeApi, handler: impl Fn(Invocation) -> F) -> Result<(), BoxError>
+where
+    F: Future<Output = Result<Answer, Failure>>,
+{
+    let stop = signals::stop();
+    loop {
+        // Asking for the next invocation lets the platform freeze this process.
+        telemetry::flush_before_freeze(FLUSH_TIMEOUT);
+        let invocation = tokio::select! {
+            invocation = api.next() => invocation?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let headers = invocation.headers.clone();
+        let answer = AssertUnwindSafe(handler(invocation)).catch_unwind().await;
+        if let Err(error) = api.respond(&headers, answer.unwrap_or(Err(PANIC))).await {
+            tracing::warn!(%error, "the Lambda Runtime API did not take the answer");
+        }
+        #[cfg(feature = "otel")]
+        telemetry::otlp::flush().await;
+    }
+}

@@ -1,0 +1,108 @@
+//! What every request passes on its way to the routes: a refusal of bodies, a net under panics, an answer to OPTIONS.
+
+use crate::{deadline::Deadline, problem::Problem};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Method, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::{FutureExt, future::BoxFuture};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    task::{self, Poll},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tower::Service;
+
+/// How long a client may take to say that its request has no content, with a second of grace.
+const BODY_TIMEOUT: Duration = Duration::from_secs(9);
+
+/// The routes, with the refusal of bodies before, an answer to OPTIONS, and a net under panics.
+#[derive(Clone)]
+pub struct CatchPanic(pub Router);
+
+impl Service<Request<Body>> for CatchPanic {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let router = self.0.clone();
+        Box::pin(async {
+            let mut request = request;
+            if !request.body().is_end_stream() {
+                // In a box, because few requests have one.
+                request = match Box::pin(refuse_content(request)).await {
+                    Ok(request) => request,
+                    Err(problem) => return Ok(problem.into_response()),
+                };
+            }
+            answer(router, request).await
+        })
+    }
+}
+
+async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, Infallible> {
+    let is_options = request.method() == Method::OPTIONS;
+    if is_options && request.uri().path() == "*" {
+        return Ok(options(HeaderValue::from_static("GET,HEAD,OPTIONS")));
+    }
+    let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
+    let mut response = answer.await.unwrap_or_else(|_panic| {
+        // The panic hook has written what and where; this line tells which request.
+        tracing::error!("a handler panicked");
+        Ok(Problem::Internal.into_response())
+    })?;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allow) = with_options(response.headers().get(header::ALLOW))
+    {
+        if is_options {
+            return Ok(options(allow));
+        }
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    Ok(response)
+}
+
+/// What a path that does not answer OPTIONS itself says to it (RFC 9110, section 9.3.7).
+fn options(allow: HeaderValue) -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response()
+}
+
+fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
+    let methods = allow?.to_str().ok()?;
+    if methods.contains("OPTIONS") {
+        return allow.cloned();
+    }
+    HeaderValue::try_from(format!("{methods},OPTIONS")).ok()
+}
+
+/// No route of the bundle takes a body, so none is read: memory stays flat whatever a client sends. Only its first bytes
+/// tell a body from none where its length is not known: an empty chunked one, an empty DATA frame, trailers.
+async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
+    let (parts, mut body) = request.into_parts();
+    if body.size_hint().lower() > 0 {
+        return Err(Problem::UnexpectedBody);
+    }
+    let deadline: Deadline = parts.extensions.get().cloned().unwrap_or_default();
+    let ends = async {
+        while let Some(frame) = body.frame().await {
+            if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(|data| data.is_empty())) {
+                return Err(Problem::UnexpectedBody);
+            }
+        }
+        Ok(())
+    };
+    let deadline = deadline.earlier(Instant::now() + BODY_TIMEOUT);
+    deadline.cut_off(ends).await.unwrap_or(Err(Problem::RequestTimeout))?;
+    Ok(Request::from_parts(parts, Body::empty()))
+}
