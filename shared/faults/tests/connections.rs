@@ -11,7 +11,7 @@ use probed::Probed;
 use proxy::Proxy;
 use serde_json::json;
 use shared::{
-    config::{self, Env},
+    config::Env,
     database::Database,
     testing::{Postgres, execute},
 };
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 fn database(url: &str) -> Database {
     let url = url.to_owned();
     let env = Env::new(move |key| (key == "DATABASE_URL").then(|| url.clone()));
-    Database::connect_lazy(config::Database::from_env(&env))
+    Database::from_env(&env)
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use super::{binary::signal, free_port};
 use crate::{
-    config,
-    database::Database,
+    config::Env,
+    database::{Database, MigratorSettings},
     private_postgres::{Options, PrivatePostgres},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -106,13 +106,13 @@ impl Postgres {
 
 /// Brings a database to the schema of this build.
 pub async fn migrate(url: &str) {
-    let env = config::Env::new({
+    let env = Env::new({
         let url = url.to_owned();
         move |key| (key == "DATABASE_URL").then(|| url.clone())
     });
-    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let database = Database::from_env(&env);
     let migrated = database
-        .migrator(config::Migrate::from_env(&env), "test")
+        .migrator(MigratorSettings::from_env(&env), "test")
         .up(None)
         .await;
     migrated.unwrap_or_else(|refusal| panic!("{refusal}"));
