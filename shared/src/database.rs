@@ -2,37 +2,19 @@
 //! but the pool's.
 
 mod checks;
-mod files;
-mod history;
-mod in_transaction;
-mod lexer;
-mod limit;
-mod lock;
-mod migrator;
-mod names;
-mod no_transaction;
+mod migrations;
 mod proxy;
 mod reason;
-mod refusal;
-mod run;
-mod schema;
-mod script;
-mod session;
-mod table;
-mod undone;
-mod validate;
+mod settings;
 
-use crate::config::{self, Dsn, Unusable};
+use crate::config::{Env, Unusable};
 use checks::Checks;
-use files::Files;
-pub use history::Record;
-pub use migrator::{File, Migrator, Run};
+pub use migrations::{File, Migration, MigrationState, Migrator, MigratorSettings, Record, Refusal, Run, Schema};
+use migrations::{Files, compare};
 use proxy::{Limits, Patience, Proxy};
 pub use reason::Reason;
 use reason::logged;
-pub use refusal::Refusal;
-use schema::compare;
-pub use schema::{Migration, MigrationState, Schema};
+use settings::{Dsn, Settings};
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
 use std::{
     sync::{Arc, OnceLock},
@@ -45,11 +27,9 @@ use tokio::{sync::OnceCell, time::timeout};
 pub struct Database(Arc<Inner>);
 
 struct Inner {
-    dsn: Result<Dsn, Unusable>,
-    max_connections: u32,
+    settings: Settings,
     pool: OnceLock<Pool>,
     jobs: OnceLock<Proxy>,
-    folder: Option<String>,
     files: OnceCell<Files>,
     checks: Checks,
 }
@@ -66,17 +46,31 @@ const QUERY: Duration = Duration::from_secs(30);
 const ANSWER: usize = 32 << 20;
 
 impl Database {
-    /// Takes the settings; connects at the first question.
-    pub fn connect_lazy(settings: config::Database) -> Self {
+    /// Reads `DATABASE_URL`, `DATABASE_MAX_CONNECTIONS` (5, or 1 in a Lambda environment that serves one request at a
+    /// time) and `MIGRATIONS_DIR`. Connects at the first query, which is also where settings that cannot work are reported.
+    pub fn from_env(env: &Env) -> Self {
+        Self::new(Settings::from_env(env))
+    }
+
+    /// The same settings with another connection string, which no variable of libpq changes.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self::new(self.0.settings.at(url))
+    }
+
+    fn new(settings: Settings) -> Self {
         Self(Arc::new(Inner {
-            dsn: settings.dsn,
-            max_connections: settings.max_connections,
+            checks: Checks::new(settings.keep_session),
+            settings,
             pool: OnceLock::new(),
             jobs: OnceLock::new(),
-            folder: settings.migrations,
             files: OnceCell::new(),
-            checks: Checks::new(settings.keep_session),
         }))
+    }
+
+    /// Is `DATABASE_URL` set?
+    pub fn is_configured(&self) -> bool {
+        !matches!(self.0.settings.dsn, Err(Unusable::NotConfigured))
     }
 
     /// The pool for the queries of a function, built at its first use. A query that takes longer than 30 s, or answers with
@@ -88,9 +82,10 @@ impl Database {
         if let Some(pool) = self.0.pool.get() {
             return Ok(&pool.pool);
         }
-        let proxy = self.proxy(self.0.max_connections, Patience::Each(QUERY))?;
+        let max_connections = self.0.settings.max_connections;
+        let proxy = self.proxy(max_connections, Patience::Each(QUERY))?;
         let pool = PgPoolOptions::new()
-            .max_connections(self.0.max_connections)
+            .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))
             .test_before_acquire(false)
             .before_acquire(|connection, _| {
@@ -149,12 +144,12 @@ impl Database {
 
     /// The migrations that this process expects: those in the binary, or those in `MIGRATIONS_DIR`, read once.
     async fn files(&self) -> Result<&Files, Refusal> {
-        let read = || Files::read(self.0.folder.as_deref());
+        let read = || Files::read(self.0.settings.migrations.as_deref());
         self.0.files.get_or_try_init(read).await
     }
 
     fn dsn(&self) -> Result<&Dsn, Reason> {
-        self.0.dsn.as_ref().map_err(|unusable| match unusable {
+        self.0.settings.dsn.as_ref().map_err(|unusable| match unusable {
             Unusable::NotConfigured => Reason::NotConfigured,
             Unusable::Misconfigured(setting) => {
                 tracing::error!("{setting}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
-    let database = Database::connect_lazy(config::Database::from_env(env));
+    let database = Database::from_env(env);
     let check = check(database, config::Health::from_env(env));
     Service {
         // For the probes of a platform.

@@ -3,7 +3,7 @@
 use postgres::{Options, PrivatePostgres};
 use shared::{
     config::{self, Env, Location, Unusable},
-    database::{Database, Reason, Refusal},
+    database::{Database, MigratorSettings, Reason, Refusal},
 };
 use std::{
     fs,
@@ -13,8 +13,8 @@ use std::{
 /// The database and the bucket, named or our own.
 pub struct Dependencies {
     folder: PathBuf,
-    database: config::Database,
-    migrate: config::Migrate,
+    database: Database,
+    migrate: MigratorSettings,
     postgres: Option<PrivatePostgres>,
     /// Where the bucket is.
     pub storage: config::Storage,
@@ -33,8 +33,8 @@ impl Dependencies {
         }
         Self {
             folder,
-            database: config::Database::from_env(env),
-            migrate: config::Migrate::from_env(env),
+            database: Database::from_env(env),
+            migrate: MigratorSettings::from_env(env),
             postgres: None,
             storage,
         }
@@ -49,7 +49,7 @@ impl Dependencies {
         if self.storage.location == Ok(Location::Folder(bucket.to_string_lossy().into_owned())) {
             fs::create_dir_all(&bucket).map_err(|error| format!("cannot make {}: {error}", bucket.display()))?;
         }
-        if self.database.dsn.as_ref().err() == Some(&Unusable::NotConfigured) {
+        if !self.database.is_configured() {
             let options = Options {
                 home: Some(self.folder.join("postgres")),
                 store: self.folder.join("programs"),
@@ -63,13 +63,12 @@ impl Dependencies {
             let postgres = started
                 .map_err(|panic| panic.to_string())?
                 .map_err(|error| error.to_string())?;
-            self.database = self.database.clone().at(&postgres.url("postgres"));
+            self.database = self.database.at(&postgres.url("postgres"));
             self.postgres = Some(postgres);
         }
-        let database = Database::connect_lazy(self.database.clone());
-        let migrator = database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
+        let migrator = self.database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
         migrator.up(None).await.map_err(|refusal| refused(&refusal))?;
-        Ok(database)
+        Ok(self.database.clone())
     }
 
     /// The database in the words of the terminal.

@@ -27,7 +27,7 @@ fn document() -> Value {
 /// The routes as `local` merges them, with nothing configured.
 fn router() -> Router {
     let env = Env::new(|_| None);
-    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let database = Database::from_env(&env);
     let storage = Storage::connect_lazy(config::Storage::from_env(&env));
     let (health, stream) = (config::Health::from_env(&env), config::Stream::from_env(&env));
     local::routes(database, storage, health, stream)

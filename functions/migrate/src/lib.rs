@@ -6,15 +6,15 @@ mod report;
 use command::{Arguments, Command};
 use report::{Report, STAMPED};
 use shared::{
-    config::{self, Env},
-    database::{Database, Migrator, Refusal},
+    config::Env,
+    database::{Database, Migrator, MigratorSettings, Refusal},
     runtime::{Format, Job, Outcome},
 };
 
 /// The job as every life runs it.
 pub fn job(env: &Env) -> Job {
-    let database = Database::connect_lazy(config::Database::from_env(env));
-    let migrator = database.migrator(config::Migrate::from_env(env), env!("CARGO_PKG_VERSION"));
+    let database = Database::from_env(env);
+    let migrator = database.migrator(MigratorSettings::from_env(env), env!("CARGO_PKG_VERSION"));
     Box::new(move |arguments, format, deadline| {
         let migrator = migrator.within(deadline);
         Box::pin(async move { run(&migrator, &arguments, format).await })

@@ -3,10 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use shared::{
-    config::{self, Env},
-    database::Database,
-};
+use shared::{config::Env, database::Database};
 use sqlx::{ConnectOptions, Row, postgres::PgConnectOptions};
 use std::time::Duration;
 use testing::{Function, PgBouncer, Postgres, scalar};
@@ -44,7 +41,7 @@ async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
     // What a health check asks, by sessions that share the server's.
     let behind = pooler.url(&url);
     let env = Env::new(move |key| (key == "DATABASE_URL").then(|| behind.clone()));
-    let databases = [(); 5].map(|()| Database::connect_lazy(config::Database::from_env(&env)));
+    let databases = [(); 5].map(|()| Database::from_env(&env));
     for _ in 0..5 {
         let checks = databases.iter().map(|database| database.schema(Duration::from_secs(2)));
         for schema in futures_util::future::join_all(checks).await {

@@ -2,11 +2,11 @@
 
 use super::{
     Reason,
+    migrations::{Applied, applied},
     proxy::{Limits, Patience, Proxy},
     reason::{is_lost, logged},
-    table::{Applied, applied},
+    settings::Dsn,
 };
-use crate::config::Dsn;
 use futures_util::FutureExt;
 use sqlx::PgConnection;
 use std::{

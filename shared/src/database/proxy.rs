@@ -9,7 +9,7 @@ mod open;
 mod relay;
 mod tls;
 
-use crate::config::Dsn;
+use crate::database::settings::Dsn;
 use dialer::Dialer;
 use messages::Fault;
 pub(super) use messages::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};

@@ -2,7 +2,10 @@
 
 use super::{binary::signal, free_port};
 use postgres::{Options, PrivatePostgres};
-use shared::{config, database::Database};
+use shared::{
+    config::Env,
+    database::{Database, MigratorSettings},
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::sync::{
     LazyLock,
@@ -109,13 +112,13 @@ pub fn database_of(url: &str) -> &str {
 
 /// Brings a database to the schema of this build.
 pub async fn migrate(url: &str) {
-    let env = config::Env::new({
+    let env = Env::new({
         let url = url.to_owned();
         move |key| (key == "DATABASE_URL").then(|| url.clone())
     });
-    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let database = Database::from_env(&env);
     let migrated = database
-        .migrator(config::Migrate::from_env(&env), "test")
+        .migrator(MigratorSettings::from_env(&env), "test")
         .up(None)
         .await;
     migrated.unwrap_or_else(|refusal| panic!("{refusal}"));

@@ -5,6 +5,7 @@
 use proptest::{collection::hash_map, prelude::*};
 use shared::{
     config::{self, Env},
+    database::{Database, MigratorSettings},
     sse::Event,
     storage::{InvalidKey, Key},
 };
@@ -89,7 +90,7 @@ proptest! {
         let env = Env::new(move |key| given.get(key).cloned());
         let health = config::Health::from_env(&env);
         let stream = config::Stream::from_env(&env);
-        let migrate = config::Migrate::from_env(&env);
+        let migrate = MigratorSettings::from_env(&env);
         let storage = config::Storage::from_env(&env);
         let day = Duration::from_secs(24 * 60 * 60);
         for duration in [health.timeout, health.cache, stream.heartbeat, stream.max_age, migrate.wait, storage.timeout] {
@@ -98,7 +99,7 @@ proptest! {
         // Taken as far as it goes without a server.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let _ = shared::database::Database::connect_lazy(config::Database::from_env(&env)).pool();
+        let _ = Database::from_env(&env).pool();
         for invalid in env.invalid() {
             let said = invalid.to_string();
             prop_assert!(values.contains_key(invalid.key), "{}", said);

@@ -1,9 +1,6 @@
 //! `health-db` with a deadline of half a second, and those that keep it waiting.
 
-use shared::{
-    config::{self, Env},
-    database::Database,
-};
+use shared::{config::Env, database::Database};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
 use testing::{Client, Function, Server};
@@ -55,5 +52,5 @@ pub async fn becomes(server: &Server, expected: &str) {
 pub fn database(url: &str) -> Database {
     let url = url.to_owned();
     let env = Env::new(move |key| (key == "DATABASE_URL").then(|| url.clone()));
-    Database::connect_lazy(config::Database::from_env(&env))
+    Database::from_env(&env)
 }

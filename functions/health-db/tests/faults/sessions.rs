@@ -3,7 +3,7 @@
 
 use crate::impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
 use shared::{
-    config::{self, Env},
+    config::Env,
     database::{Database, Reason},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
@@ -144,7 +144,7 @@ async fn on_lambda_no_session_outlives_its_check() {
         "AWS_LAMBDA_RUNTIME_API" => Some("127.0.0.1:1".to_owned()),
         _ => None,
     });
-    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let database = Database::from_env(&env);
     for _ in 0..5 {
         assert_eq!(database.schema(4 * TIMEOUT).await.unwrap().fault, None);
         // The runtime stands still meanwhile, as if frozen: what had to be said has been said.
@@ -206,7 +206,7 @@ async fn a_session_of_a_function_answers_any_number_of_queries() {
         "DATABASE_MAX_CONNECTIONS" => Some("1".to_owned()),
         _ => None,
     });
-    let database = Database::connect_lazy(config::Database::from_env(&env));
+    let database = Database::from_env(&env);
     let pool = database.pool().unwrap();
     let session: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
         .fetch_one(pool)

@@ -5,7 +5,7 @@ use super::{
     messages::{SSL_REQUEST, cancel_request, with_parameters},
     tls::Encryptor,
 };
-use crate::config::{Dsn, Host, Keepalive};
+use crate::database::settings::{Dsn, Host, Keepalive};
 use std::{
     io,
     net::SocketAddr,

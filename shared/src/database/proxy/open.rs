@@ -5,7 +5,7 @@ use super::{
     dialer::{Dialer, Encryption, Place, Route, Stream, places},
     messages::greeting,
 };
-use crate::config::{Host, SslMode};
+use crate::database::settings::{Host, SslMode};
 use tokio::{io::AsyncWriteExt, sync::watch, time::timeout};
 
 /// A session to open.

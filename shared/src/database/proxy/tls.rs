@@ -1,7 +1,7 @@
 //! TLS as `sslmode` and `sslrootcert` mean it in libpq (PostgreSQL, 34.19.1).
 
 use super::Fault;
-use crate::config::{SslMode, Tls};
+use crate::database::settings::{SslMode, Tls};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
     client::{

@@ -238,3 +238,6 @@ fn statement_cache(parameters: &Parameters) -> Result<Option<usize>, String> {
     let capacity = number(parameters, "statement-cache-capacity")?.map(|count| count as usize);
     Ok(if pooled { Some(0) } else { capacity })
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fs, io, path::Path};
 static EMBEDDED: Migrator = sqlx::migrate!("../migrations");
 
 /// The migrations that this process expects.
-pub(super) struct Files(Cow<'static, [File]>);
+pub(in crate::database) struct Files(Cow<'static, [File]>);
 
 impl Files {
     /// Those in the binary, or those in `folder`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// A row.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Applied {
+pub(in crate::database) struct Applied {
     pub version: i64,
     pub success: bool,
     pub checksum: Vec<u8>,
@@ -52,7 +52,7 @@ const COLUMNS: &str = "pg_catalog.count(*) AS tables,
 ///
 /// # Errors
 /// Those of the connection; [`Unusable`] as `Configuration`.
-pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+pub(in crate::database) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
     let (_, rows) = look(connection, "true").await?;
     if rows.iter().all(|row| row.success) {
         return Ok(rows);

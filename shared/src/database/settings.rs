@@ -1,4 +1,4 @@
-//! Where Postgres is, and how migrations wait.
+//! `DATABASE_*`: where Postgres is.
 
 mod dsn;
 mod parameters;
@@ -7,14 +7,13 @@ mod split;
 mod tls;
 mod values;
 
-use super::{Env, Unusable, misconfigured};
-pub use dsn::{Dsn, Host, Keepalive};
-use std::time::Duration;
-pub use tls::{SslMode, Tls};
+use crate::config::{Env, Unusable, misconfigured};
+pub(super) use dsn::{Dsn, Host, Keepalive};
+pub(super) use tls::{SslMode, Tls};
 
-/// Where Postgres is.
+/// Where Postgres is, and which sessions this process may have there.
 #[derive(Clone)]
-pub struct Database {
+pub(super) struct Settings {
     /// `DATABASE_URL`, in any form that libpq and the drivers of other languages have.
     pub dsn: Result<Dsn, Unusable>,
     /// `DATABASE_MAX_CONNECTIONS`: the size of the pool.
@@ -26,7 +25,7 @@ pub struct Database {
     pub migrations: Option<String>,
 }
 
-impl Database {
+impl Settings {
     /// Reads `DATABASE_URL`, `DATABASE_MAX_CONNECTIONS` (5, or 1 in a Lambda environment that serves one request at a
     /// time) and `MIGRATIONS_DIR`.
     pub fn from_env(env: &Env) -> Self {
@@ -50,42 +49,16 @@ impl Database {
         }
     }
 
-    /// The same with another connection string, which no variable changes.
-    #[must_use]
-    pub fn at(self, url: &str) -> Self {
+    /// The same with another connection string, which no variable of libpq changes.
+    pub fn at(&self, url: &str) -> Self {
         let dsn = parse(url, &Env::new(|_| None));
-        Self { dsn, ..self }
+        Self { dsn, ..self.clone() }
     }
 }
 
 fn parse(url: &str, env: &Env) -> Result<Dsn, Unusable> {
     Dsn::parse(url.trim(), env).map_err(|expected| misconfigured("DATABASE_URL", expected))
 }
-
-/// How migrations wait.
-#[derive(Clone, Copy, Debug)]
-pub struct Migrate {
-    /// `MIGRATE_LOCK_TIMEOUT`: how long a statement waits for a table's lock before its file is rolled back and retried.
-    pub lock_timeout: Duration,
-    /// `MIGRATE_STATEMENT_TIMEOUT`: how long a statement may take.
-    pub statement_timeout: Duration,
-    /// `MIGRATE_WAIT`: how long to wait for another migrator.
-    pub wait: Duration,
-}
-
-impl Migrate {
-    /// Reads `MIGRATE_LOCK_TIMEOUT` (5 s), `MIGRATE_STATEMENT_TIMEOUT` (1 h) and `MIGRATE_WAIT` (10 min).
-    pub fn from_env(env: &Env) -> Self {
-        Self {
-            lock_timeout: env.duration("MIGRATE_LOCK_TIMEOUT", Duration::from_secs(5)),
-            statement_timeout: env.duration("MIGRATE_STATEMENT_TIMEOUT", Duration::from_secs(60 * 60)),
-            wait: env.duration("MIGRATE_WAIT", Duration::from_secs(10 * 60)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod providers;
 
 #[cfg(test)]
 mod tests {
@@ -94,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_pool_has_one_connection_where_lambda_serves_one_request_at_a_time() {
-        let connections = |settings| Database::from_env(&env(settings)).max_connections;
+        let connections = |settings| Settings::from_env(&env(settings)).max_connections;
         assert_eq!(connections(&[]), 5);
         assert_eq!(connections(&[("AWS_LAMBDA_RUNTIME_API", "x")]), 1);
         assert_eq!(
@@ -102,5 +75,12 @@ mod tests {
             5
         );
         assert_eq!(connections(&[("DATABASE_MAX_CONNECTIONS", "7")]), 7);
+    }
+
+    #[test]
+    fn a_connection_string_that_cannot_work_is_reported_by_the_health_check_and_does_not_end_the_process() {
+        let env = env(&[("DATABASE_URL", "mysql://root@db/app")]);
+        assert!(matches!(Settings::from_env(&env).dsn, Err(Unusable::Misconfigured(_))));
+        assert_eq!(env.invalid(), []);
     }
 }

@@ -63,7 +63,7 @@ impl MigrationState {
     }
 }
 
-pub(super) fn compare(files: &Files, applied: &[Applied]) -> Schema {
+pub(in crate::database) fn compare(files: &Files, applied: &[Applied]) -> Schema {
     let states = states(files, applied);
     let any = |state| states.iter().any(|migration| migration.state == state);
     let fault = if any(MigrationState::Dirty) {

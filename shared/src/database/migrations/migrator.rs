@@ -1,7 +1,7 @@
 //! The way from one schema to another: up, down, stamp, and what they would do or have done.
 
 use super::{
-    Database, Refusal,
+    Database, MigratorSettings, Refusal,
     files::{name, sql},
     limit::Limit,
     no_transaction::invalid_indexes,
@@ -9,7 +9,7 @@ use super::{
     table::{Applied, applied},
     validate::{pending, validate},
 };
-use crate::{config, deadline::Deadline};
+use crate::deadline::Deadline;
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -17,7 +17,7 @@ use sqlx::PgConnection;
 #[derive(Clone)]
 pub struct Migrator {
     pub(super) database: Database,
-    pub(super) settings: config::Migrate,
+    pub(super) settings: MigratorSettings,
     pub(super) limit: Limit,
     pub(super) release: String,
 }
@@ -57,7 +57,7 @@ pub(super) enum Change {
 
 impl Database {
     /// A migrator that records its runs under `release`.
-    pub fn migrator(&self, settings: config::Migrate, release: &str) -> Migrator {
+    pub fn migrator(&self, settings: MigratorSettings, release: &str) -> Migrator {
         Migrator {
             database: self.clone(),
             settings,

@@ -1,6 +1,6 @@
 //! Connection strings as providers and drivers hand them out.
 
-use super::{Dsn, Host, SslMode};
+use super::{super::SslMode, Dsn, Host};
 use crate::config::{Env, tests::env};
 
 fn dsn(text: &str) -> Dsn {
