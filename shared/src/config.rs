@@ -1,10 +1,8 @@
 //! Settings: one struct per dependency, read from an injected `get(key)`, every bad variable reported at once.
 
-mod cors;
 mod database;
 mod storage;
 
-pub use cors::Cors;
 pub use database::{Database, Dsn, Host, Keepalive, Migrate, SslMode, Tls};
 use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
 pub use storage::{Location, S3, Storage};
@@ -145,7 +143,7 @@ fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> U
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn env(settings: &'static [(&str, &str)]) -> Env {

@@ -2,6 +2,7 @@
 
 mod access;
 mod connection;
+mod cors;
 mod entrance;
 mod guarded;
 mod http;
@@ -12,7 +13,7 @@ mod signals;
 mod stream;
 
 use crate::{
-    config::{self, Env},
+    config::Env,
     lifetime::Lifetime,
     telemetry::{self, PROCESS},
 };
@@ -27,6 +28,7 @@ use std::{
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+pub use cors::Cors;
 pub use entrance::Entrance;
 pub use http::{bind, serve_until};
 pub use signals::stop_on_signal;
@@ -98,7 +100,7 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
             (Some(_), Responses::Buffered) => lambda::in_one_piece(service.router),
             _ => service.router,
         };
-        let entrance = Entrance::new(router, &config::Cors::from_env(env));
+        let entrance = Entrance::new(router, &Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
         let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();

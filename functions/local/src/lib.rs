@@ -56,7 +56,7 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
     let health = config::Health::from_env(env);
     let stream = config::Stream::from_env(env);
-    let cors = config::Cors::from_env(env);
+    let cors = runtime::Cors::from_env(env);
     let mut dependencies = Dependencies::from_env(env);
     async move {
         let stop = CancellationToken::new();

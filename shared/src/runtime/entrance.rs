@@ -1,9 +1,8 @@
 //! What happens to every request in every life: cross-origin access, ids, its lifetime, an answer even to a panic,
 //! headers that keep browsers careful, and a line in the log.
 
-use super::access::Access;
+use super::{access::Access, cors};
 use crate::{
-    config,
     lifetime::Lifetime,
     problem::Problem,
     telemetry::{self, Context, Trace},
@@ -62,7 +61,7 @@ pub struct Entrance(Either<Box<Cors<Guard>>, Guard>);
 
 impl Entrance {
     /// Gives the paths and methods that no route has their problem, and pages of the configured origins access.
-    pub fn new(router: Router, cors: &config::Cors) -> Self {
+    pub fn new(router: Router, cors: &cors::Cors) -> Self {
         let guard = Guard(
             router
                 .fallback(async || Problem::NotFound)
@@ -131,7 +130,7 @@ impl Entrance {
 }
 
 /// Exact origins, with credentials.
-fn grant(cors: &config::Cors) -> CorsLayer {
+fn grant(cors: &cors::Cors) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(cors.origins.clone())
         .allow_credentials(true)
