@@ -96,47 +96,6 @@ pub enum Unusable {
     Misconfigured(Invalid),
 }
 
-/// How health checks behave.
-#[derive(Clone, Copy, Debug)]
-pub struct Health {
-    /// `HEALTH_TIMEOUT`: the deadline of a check, connecting included.
-    pub timeout: Duration,
-    /// `HEALTH_CACHE`: how long a result, good or bad, answers further probes.
-    pub cache: Duration,
-}
-
-impl Health {
-    /// Reads `HEALTH_TIMEOUT` (2 s) and `HEALTH_CACHE` (1 s).
-    pub fn from_env(env: &Env) -> Self {
-        Self {
-            timeout: env.duration("HEALTH_TIMEOUT", Duration::from_secs(2)),
-            cache: env.duration("HEALTH_CACHE", Duration::from_secs(1)),
-        }
-    }
-}
-
-/// How event streams live.
-#[derive(Clone, Copy, Debug)]
-pub struct Stream {
-    /// `SSE_HEARTBEAT_INTERVAL`: the time between two heartbeats.
-    pub heartbeat: Duration,
-    /// `SSE_MAX_AGE`: the age at which a stream ends, give or take a fifth.
-    pub max_age: Duration,
-}
-
-impl Stream {
-    /// By which share of its max age a stream ends earlier or later, so that clients do not come back together.
-    pub const SPREAD: f64 = 0.2;
-
-    /// Reads `SSE_HEARTBEAT_INTERVAL` (15 s) and `SSE_MAX_AGE` (5 min).
-    pub fn from_env(env: &Env) -> Self {
-        Self {
-            heartbeat: env.duration("SSE_HEARTBEAT_INTERVAL", Duration::from_secs(15)),
-            max_age: env.duration("SSE_MAX_AGE", Duration::from_secs(5 * 60)),
-        }
-    }
-}
-
 fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> Unusable {
     let expected = expected.into();
     Unusable::Misconfigured(Invalid { key, expected })
@@ -145,6 +104,7 @@ fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> U
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::{health, sse};
 
     pub(crate) fn env(settings: &'static [(&str, &str)]) -> Env {
         Env::new(|key| settings.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned()))
@@ -157,8 +117,8 @@ pub(crate) mod tests {
             ("HEALTH_CACHE", "0s"),
             ("SSE_MAX_AGE", "9d"),
         ]);
-        Health::from_env(&env);
-        Stream::from_env(&env);
+        health::Settings::from_env(&env);
+        sse::Settings::from_env(&env);
         let message: Vec<String> = env.invalid().iter().map(Invalid::to_string).collect();
         let message = message.join("; ");
         for key in ["HEALTH_TIMEOUT", "HEALTH_CACHE", "SSE_MAX_AGE"] {
@@ -170,9 +130,9 @@ pub(crate) mod tests {
     #[test]
     fn durations_are_read_with_their_units_and_empty_means_unset() {
         let env = env(&[("HEALTH_TIMEOUT", "500ms"), ("HEALTH_CACHE", ""), ("SSE_MAX_AGE", "5m")]);
-        assert_eq!(Health::from_env(&env).timeout, Duration::from_millis(500));
-        assert_eq!(Health::from_env(&env).cache, Duration::from_secs(1));
-        assert_eq!(Stream::from_env(&env).max_age, Duration::from_secs(300));
+        assert_eq!(health::Settings::from_env(&env).timeout, Duration::from_millis(500));
+        assert_eq!(health::Settings::from_env(&env).cache, Duration::from_secs(1));
+        assert_eq!(sse::Settings::from_env(&env).max_age, Duration::from_secs(300));
         assert_eq!(env.invalid(), []);
     }
 

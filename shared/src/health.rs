@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-pub use check::Check;
+pub use check::{Check, Settings};
 use serde::{Serialize, Serializer};
 use std::{
     collections::BTreeMap,

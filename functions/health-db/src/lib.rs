@@ -5,7 +5,7 @@ use serde::Serialize;
 use shared::{
     config::{self, Env},
     database::{self, Database, Schema},
-    health::{Check, Measurement, Report, Status, Timestamp, milliseconds, process},
+    health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds, process},
     runtime::{Outcome, Responses, Service},
 };
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
     let database = Database::connect_lazy(config::Database::from_env(env));
-    let check = check(database, config::Health::from_env(env));
+    let check = check(database, health::Settings::from_env(env));
     Service {
         // For the probes of a platform.
         router: router(check.clone()).route("/health", process::alive()),
@@ -34,7 +34,7 @@ pub fn router(check: Check) -> Router {
 }
 
 /// The check behind the route and the job.
-pub fn check(database: Database, settings: config::Health) -> Check {
+pub fn check(database: Database, settings: health::Settings) -> Check {
     let probe = move || {
         let database = database.clone();
         async move { database.schema(settings.timeout).await }

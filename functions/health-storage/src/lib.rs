@@ -4,7 +4,7 @@ use axum::{Router, extract::State, http::HeaderMap, response::Response, routing:
 use serde::Serialize;
 use shared::{
     config::{self, Env},
-    health::{Check, Measurement, Report, Status, Timestamp, milliseconds, process},
+    health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds, process},
     runtime::{Outcome, Responses, Service},
     storage::{Reason, Storage},
 };
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
     let storage = Storage::connect_lazy(config::Storage::from_env(env));
-    let check = check(storage, config::Health::from_env(env));
+    let check = check(storage, health::Settings::from_env(env));
     Service {
         // For the probes of a platform.
         router: router(check.clone()).route("/health", process::alive()),
@@ -36,7 +36,7 @@ pub fn router(check: Check) -> Router {
 }
 
 /// The check behind the route and the job.
-pub fn check(storage: Storage, settings: config::Health) -> Check {
+pub fn check(storage: Storage, settings: health::Settings) -> Check {
     let bucket = storage.bucket().map(str::to_owned);
     let probe = move || {
         let storage = storage.clone();

@@ -13,7 +13,7 @@ use axum::{
 use dependencies::Dependencies;
 use futures_util::future::LocalBoxFuture;
 use shared::{
-    config::{self, Env},
+    config::Env,
     database::Database,
     runtime::{self, Entrance, Responses},
     storage::Storage,
@@ -54,8 +54,8 @@ pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
 /// What cannot work ends it with one sentence and exit code 1.
 fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
-    let health = config::Health::from_env(env);
-    let stream = config::Stream::from_env(env);
+    let health = shared::health::Settings::from_env(env);
+    let stream = shared::sse::Settings::from_env(env);
     let cors = runtime::Cors::from_env(env);
     let mut dependencies = Dependencies::from_env(env);
     async move {
@@ -93,7 +93,12 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
 }
 
 /// The routes of every function.
-pub fn routes(database: Database, storage: Storage, health: config::Health, stream: config::Stream) -> Router {
+pub fn routes(
+    database: Database,
+    storage: Storage,
+    health: shared::health::Settings,
+    stream: shared::sse::Settings,
+) -> Router {
     Router::new()
         .merge(health::router())
         .merge(health_db::router(health_db::check(database, health)))

@@ -6,9 +6,9 @@ mod source;
 use beats::Pace;
 use serde::Serialize;
 use shared::{
-    config::Stream,
     health::{Measurement, Report, Status, Timestamp, milliseconds},
     runtime::Outcome,
+    sse::Settings,
 };
 use source::{Opened, Source};
 use std::time::Duration;
@@ -22,7 +22,7 @@ type Reason = &'static str;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads a few beats from `url`, or from this binary's own router, and reports their times.
-pub async fn run(settings: Stream, url: Option<String>) -> Outcome {
+pub async fn run(settings: Settings, url: Option<String>) -> Outcome {
     let source = match url {
         None => Source::Router(settings),
         Some(url) => Source::Url(url),

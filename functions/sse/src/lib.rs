@@ -4,17 +4,17 @@ mod check;
 
 use axum::{Extension, Router, extract::State, response::Response, routing::get};
 use shared::{
-    config::{Env, Stream},
+    config::Env,
     health::process,
     lifetime::Lifetime,
     runtime::{Responses, Service},
-    sse::{self, Event},
+    sse::{self, Event, Settings},
 };
 use std::time::SystemTime;
 
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
-    let settings = Stream::from_env(env);
+    let settings = Settings::from_env(env);
     Service {
         // For the probes of a platform.
         router: router(settings).route("/health", process::alive()),
@@ -26,7 +26,7 @@ pub fn service(env: &Env) -> Service {
 }
 
 /// The route of this function.
-pub fn router(settings: Stream) -> Router {
+pub fn router(settings: Settings) -> Router {
     Router::new().route(PATH, get(heartbeat)).with_state(settings)
 }
 
@@ -45,7 +45,7 @@ const PATH: &str = "/sse/heartbeat";
             body = shared::problem::Details, content_type = "application/problem+json"),
     ),
 ))]
-async fn heartbeat(State(settings): State<Stream>, lifetime: Option<Extension<Lifetime>>) -> Response {
+async fn heartbeat(State(settings): State<Settings>, lifetime: Option<Extension<Lifetime>>) -> Response {
     let lifetime = lifetime.map(|Extension(lifetime)| lifetime).unwrap_or_default();
     sse::heartbeats(settings, lifetime, beat)
 }

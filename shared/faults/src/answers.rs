@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn service(env: &Env) -> Service {
-    let stream = config::Stream::from_env(env);
+    let stream = sse::Settings::from_env(env);
     let storage = Storage::connect_lazy(config::Storage::from_env(env));
     Service {
         router: router(storage).merge(Router::new().route("/events", get(events)).with_state(stream)),
@@ -108,7 +108,7 @@ async fn stored(State(storage): State<Storage>) -> Response {
     }
 }
 
-async fn events(State(settings): State<config::Stream>, Extension(lifetime): Extension<Lifetime>) -> Response {
+async fn events(State(settings): State<sse::Settings>, Extension(lifetime): Extension<Lifetime>) -> Response {
     sse::heartbeats(settings, lifetime, || {
         let size = std::env::var("EVENT_SIZE").expect("the test says how large an event is");
         let data = &"x".repeat(size.parse().expect("a number"));

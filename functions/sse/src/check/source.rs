@@ -8,7 +8,7 @@ use axum::{
 use hyper::client::conn::http1;
 #[cfg(not(feature = "https"))]
 use hyper_util::rt::TokioIo;
-use shared::config::Stream;
+use shared::sse::Settings;
 use std::error::Error;
 #[cfg(not(feature = "https"))]
 use tokio::net::TcpStream;
@@ -25,7 +25,7 @@ pub const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 /// What the check reads.
 pub enum Source {
     /// The routes of this binary.
-    Router(Stream),
+    Router(Settings),
     /// A deployed stream, through whatever stands before it.
     Url(String),
 }
