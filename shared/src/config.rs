@@ -4,12 +4,13 @@ mod database;
 mod storage;
 
 pub use database::{Database, Dsn, Host, Keepalive, Migrate, SslMode, Tls};
-use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
+use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, time::Duration};
 pub use storage::{Location, S3, Storage};
 
 /// Where settings come from, and what was wrong with those read so far.
+#[derive(Clone)]
 pub struct Env {
-    get: Box<Source>,
+    get: Rc<Source>,
     invalid: RefCell<Vec<Invalid>>,
 }
 
@@ -39,9 +40,15 @@ impl Env {
     /// Settings from any source. An empty value counts as unset.
     pub fn new(get: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self {
-            get: Box::new(get),
+            get: Rc::new(get),
             invalid: RefCell::default(),
         }
+    }
+
+    /// The same settings, but for the variables that `replaced` has a value for; an empty one hides the variable.
+    pub fn overlay(&self, replaced: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        let get = Rc::clone(&self.get);
+        Self::new(move |key| replaced(key).or_else(|| get(key)))
     }
 
     /// The value of `key`, unless it is unset or empty.
@@ -134,6 +141,19 @@ pub(crate) mod tests {
         assert_eq!(health::Settings::from_env(&env).cache, Duration::from_secs(1));
         assert_eq!(sse::Settings::from_env(&env).max_age, Duration::from_secs(300));
         assert_eq!(env.invalid(), []);
+    }
+
+    #[test]
+    fn an_overlay_replaces_a_variable_hides_another_and_leaves_the_rest() {
+        let env = env(&[("A", "1"), ("B", "2"), ("C", "3")]);
+        let overlaid = env.overlay(|key| match key {
+            "A" => Some("9".to_owned()),
+            "B" => Some(String::new()),
+            _ => None,
+        });
+        let values = |env: &Env| ["A", "B", "C"].map(|key| env.text(key).unwrap_or_default());
+        assert_eq!(values(&overlaid), ["9", "", "3"]);
+        assert_eq!(values(&env), ["1", "2", "3"]);
     }
 
     #[test]

@@ -51,6 +51,17 @@ pub struct Measurement {
     pub observed: Option<(f64, &'static str)>,
 }
 
+impl Measurement {
+    /// How long a datastore took to answer.
+    pub fn response_time(name: &'static str, latency: Duration) -> Self {
+        Self {
+            name,
+            component: "datastore",
+            observed: Some((milliseconds(latency), "ms")),
+        }
+    }
+}
+
 /// A report as `application/health+json`: <https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06>.
 #[derive(Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

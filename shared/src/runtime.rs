@@ -9,16 +9,17 @@ mod http;
 mod http2;
 mod lambda;
 mod runtime_api;
+mod service;
 mod signals;
 mod stream;
 
 use crate::{
     config::Env,
+    health::{Report, Status},
     lifetime::Lifetime,
     telemetry::{self, PROCESS},
 };
-use axum::Router;
-use futures_util::future::{BoxFuture, LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 use std::{
     io::{Write, stdout},
     net::{Ipv4Addr, SocketAddr},
@@ -31,29 +32,8 @@ use tokio_util::sync::CancellationToken;
 pub use cors::Cors;
 pub use entrance::Entrance;
 pub use http::{bind, serve_until};
+pub use service::{Responses, Service};
 pub use signals::stop_on_signal;
-
-/// What a function serves, and how it looks at itself.
-pub struct Service {
-    /// Every route of the function under its full public path.
-    pub router: Router,
-    /// How its answers leave.
-    pub responses: Responses,
-    /// Its own check, run by the job life alone.
-    pub check: BoxFuture<'static, Outcome>,
-}
-
-/// How the answers of a function leave. `InvokeMode` of its Function URL must say the same.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Responses {
-    /// In one piece: `BUFFERED`.
-    Buffered,
-    /// Chunk by chunk: `RESPONSE_STREAM`.
-    Streamed {
-        /// The longest silence on a stream. A peer that acknowledges nothing for that long is gone.
-        heartbeat: Duration,
-    },
-}
 
 /// How a job ended.
 #[derive(Clone, Debug)]
@@ -62,6 +42,15 @@ pub struct Outcome {
     pub success: bool,
     /// For standard output: one line of JSON, unless it is for a person.
     pub report: String,
+}
+
+impl From<Report> for Outcome {
+    fn from(report: Report) -> Self {
+        Self {
+            success: report.status != Status::Unhealthy,
+            report: report.json().to_owned(),
+        }
+    }
 }
 
 /// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.
@@ -96,25 +85,26 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
         let service = build(env);
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         let lambda = lambda::Settings::from_env(env);
-        let router = match (&lambda, service.responses) {
-            (Some(_), Responses::Buffered) => lambda::in_one_piece(service.router),
-            _ => service.router,
-        };
+        let responses = service.responses();
+        let (mut router, check) = service.into_parts();
+        if lambda.is_some() && responses == Responses::Buffered {
+            router = lambda::in_one_piece(router);
+        }
         let entrance = Entrance::new(router, &Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
-        let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
+        let is_job = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
         async move {
             if !known {
                 tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
                 ExitCode::from(EXIT_USAGE)
             } else if let Some(settings) = lambda {
-                lambda::serve(settings, entrance, service.responses).await
-            } else if check {
-                finish(service.check.await).await
+                lambda::serve(settings, entrance, responses).await
+            } else if is_job {
+                finish(check.await).await
             } else {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                listen(address, entrance, service.responses).await
+                listen(address, entrance, responses).await
             }
         }
     })

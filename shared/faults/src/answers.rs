@@ -11,10 +11,9 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use shared::{
     config::{self, Env},
-    health::process,
     lifetime::Lifetime,
     problem::Problem,
-    runtime::{self, Outcome, Responses, Service},
+    runtime::{self, Service},
     sse::{self, Event},
     storage::Storage,
 };
@@ -27,20 +26,11 @@ fn main() -> ExitCode {
 fn service(env: &Env) -> Service {
     let stream = sse::Settings::from_env(env);
     let storage = Storage::connect_lazy(config::Storage::from_env(env));
-    Service {
-        router: router(storage).merge(Router::new().route("/events", get(events)).with_state(stream)),
-        responses: match env.text("STREAMED") {
-            Some(_) => Responses::Streamed {
-                heartbeat: stream.heartbeat,
-            },
-            None => Responses::Buffered,
-        },
-        check: Box::pin(async {
-            Outcome {
-                success: true,
-                report: String::new(),
-            }
-        }),
+    let events = Router::new().route("/events", get(events)).with_state(stream);
+    let service = Service::new(router(storage).merge(events));
+    match env.text("STREAMED") {
+        Some(_) => service.streamed(stream.heartbeat),
+        None => service,
     }
 }
 
@@ -48,7 +38,6 @@ fn router(storage: Storage) -> Router {
     Router::new()
         .route("/stored", get(stored))
         .with_state(storage)
-        .route("/health", process::alive())
         .route("/broken", get(async || frames([Ok("first"), error()])))
         .route("/broken-at-once", get(async || frames([error()])))
         .route(

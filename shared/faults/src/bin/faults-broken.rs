@@ -9,8 +9,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use shared::{
     config::Env,
-    health::process,
-    runtime::{self, Outcome, Responses, Service},
+    runtime::{self, Outcome, Service},
 };
 use std::{future::pending, io, process::ExitCode, time::Duration};
 
@@ -27,30 +26,25 @@ fn main() -> ExitCode {
 const HOSTILE: &str = "one\n2026-01-01T00:00:00Z ERROR forged: two\r\u{1b}[2J\u{85}\u{2028}\u{202e}three";
 
 fn service(env: &Env) -> Service {
-    Service {
-        router: Router::new()
-            .route("/fails", get(async || body(|| Err(io::Error::other("changed bytes")))))
-            .route("/panics", get(async || body(|| panic!("a body panicked"))))
-            .route(
-                "/short",
-                get(async || ([(CONTENT_LENGTH, "20")], body(|| Ok(Bytes::new())))),
-            )
-            .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
-            .route("/log", get(log))
-            .route("/burst", get(burst))
-            .route("/binary", get(async || Body::from(&b"\xff\x00\xfe"[..])))
-            .route("/endless", get(async || Body::from_stream(endless())))
-            .route("/health", process::alive()),
-        responses: match env.text("STREAMED") {
-            None => Responses::Buffered,
-            Some(_) => Responses::Streamed {
-                heartbeat: Duration::from_secs(15),
-            },
-        },
-        check: Box::pin(async {
-            println!("the check has begun");
-            pending::<Outcome>().await
-        }),
+    let routes = Router::new()
+        .route("/fails", get(async || body(|| Err(io::Error::other("changed bytes")))))
+        .route("/panics", get(async || body(|| panic!("a body panicked"))))
+        .route(
+            "/short",
+            get(async || ([(CONTENT_LENGTH, "20")], body(|| Ok(Bytes::new())))),
+        )
+        .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
+        .route("/log", get(log))
+        .route("/burst", get(burst))
+        .route("/binary", get(async || Body::from(&b"\xff\x00\xfe"[..])))
+        .route("/endless", get(async || Body::from_stream(endless())));
+    let service = Service::new(routes).check(async {
+        println!("the check has begun");
+        pending::<Outcome>().await
+    });
+    match env.text("STREAMED") {
+        Some(_) => service.streamed(Duration::from_secs(15)),
+        None => service,
     }
 }
 
