@@ -1,15 +1,14 @@
 //! Settings: one struct per dependency, read from an injected `get(key)`, every bad variable reported at once.
 
-mod cors;
 mod storage;
 
-pub use cors::Cors;
-use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
+use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, time::Duration};
 pub use storage::{Location, S3, Storage};
 
 /// Where settings come from, and what was wrong with those read so far.
+#[derive(Clone)]
 pub struct Env {
-    get: Box<Source>,
+    get: Rc<Source>,
     invalid: RefCell<Vec<Invalid>>,
 }
 
@@ -39,9 +38,15 @@ impl Env {
     /// Settings from any source. An empty value counts as unset.
     pub fn new(get: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self {
-            get: Box::new(get),
+            get: Rc::new(get),
             invalid: RefCell::default(),
         }
+    }
+
+    /// The same settings, but for the variables that `replaced` has a value for; an empty one hides the variable.
+    pub fn overlay(&self, replaced: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        let get = Rc::clone(&self.get);
+        Self::new(move |key| replaced(key).or_else(|| get(key)))
     }
 
     /// The value of `key`, unless it is unset or empty.
@@ -96,47 +101,6 @@ pub enum Unusable {
     Misconfigured(Invalid),
 }
 
-/// How health checks behave.
-#[derive(Clone, Copy, Debug)]
-pub struct Health {
-    /// `HEALTH_TIMEOUT`: the deadline of a check, connecting included.
-    pub timeout: Duration,
-    /// `HEALTH_CACHE`: how long a result, good or bad, answers further probes.
-    pub cache: Duration,
-}
-
-impl Health {
-    /// Reads `HEALTH_TIMEOUT` (2 s) and `HEALTH_CACHE` (1 s).
-    pub fn from_env(env: &Env) -> Self {
-        Self {
-            timeout: env.duration("HEALTH_TIMEOUT", Duration::from_secs(2)),
-            cache: env.duration("HEALTH_CACHE", Duration::from_secs(1)),
-        }
-    }
-}
-
-/// How event streams live.
-#[derive(Clone, Copy, Debug)]
-pub struct Stream {
-    /// `SSE_HEARTBEAT_INTERVAL`: the time between two heartbeats.
-    pub heartbeat: Duration,
-    /// `SSE_MAX_AGE`: the age at which a stream ends, give or take a fifth.
-    pub max_age: Duration,
-}
-
-impl Stream {
-    /// By which share of its max age a stream ends earlier or later, so that clients do not come back together.
-    pub const SPREAD: f64 = 0.2;
-
-    /// Reads `SSE_HEARTBEAT_INTERVAL` (15 s) and `SSE_MAX_AGE` (5 min).
-    pub fn from_env(env: &Env) -> Self {
-        Self {
-            heartbeat: env.duration("SSE_HEARTBEAT_INTERVAL", Duration::from_secs(15)),
-            max_age: env.duration("SSE_MAX_AGE", Duration::from_secs(5 * 60)),
-        }
-    }
-}
-
 /// A variable that names a dependency in a way that cannot work.
 pub fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> Unusable {
     let expected = expected.into();
@@ -146,6 +110,7 @@ pub fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::{health, sse};
 
     pub(crate) fn env(settings: &'static [(&str, &str)]) -> Env {
         Env::new(|key| settings.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned()))
@@ -158,8 +123,8 @@ pub(crate) mod tests {
             ("HEALTH_CACHE", "0s"),
             ("SSE_MAX_AGE", "9d"),
         ]);
-        Health::from_env(&env);
-        Stream::from_env(&env);
+        health::Settings::from_env(&env);
+        sse::Settings::from_env(&env);
         let message: Vec<String> = env.invalid().iter().map(Invalid::to_string).collect();
         let message = message.join("; ");
         for key in ["HEALTH_TIMEOUT", "HEALTH_CACHE", "SSE_MAX_AGE"] {
@@ -171,10 +136,23 @@ pub(crate) mod tests {
     #[test]
     fn durations_are_read_with_their_units_and_empty_means_unset() {
         let env = env(&[("HEALTH_TIMEOUT", "500ms"), ("HEALTH_CACHE", ""), ("SSE_MAX_AGE", "5m")]);
-        assert_eq!(Health::from_env(&env).timeout, Duration::from_millis(500));
-        assert_eq!(Health::from_env(&env).cache, Duration::from_secs(1));
-        assert_eq!(Stream::from_env(&env).max_age, Duration::from_secs(300));
+        assert_eq!(health::Settings::from_env(&env).timeout, Duration::from_millis(500));
+        assert_eq!(health::Settings::from_env(&env).cache, Duration::from_secs(1));
+        assert_eq!(sse::Settings::from_env(&env).max_age, Duration::from_secs(300));
         assert_eq!(env.invalid(), []);
+    }
+
+    #[test]
+    fn an_overlay_replaces_a_variable_hides_another_and_leaves_the_rest() {
+        let env = env(&[("A", "1"), ("B", "2"), ("C", "3")]);
+        let overlaid = env.overlay(|key| match key {
+            "A" => Some("9".to_owned()),
+            "B" => Some(String::new()),
+            _ => None,
+        });
+        let values = |env: &Env| ["A", "B", "C"].map(|key| env.text(key).unwrap_or_default());
+        assert_eq!(values(&overlaid), ["9", "", "3"]);
+        assert_eq!(values(&env), ["1", "2", "3"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-pub use check::Check;
+pub use check::{Check, Settings};
 use serde::{Serialize, Serializer};
 use std::{
     collections::BTreeMap,
@@ -49,6 +49,17 @@ pub struct Measurement {
     pub component: &'static str,
     /// The value and its unit; `None` where nothing could be measured.
     pub observed: Option<(f64, &'static str)>,
+}
+
+impl Measurement {
+    /// How long a datastore took to answer.
+    pub fn response_time(name: &'static str, latency: Duration) -> Self {
+        Self {
+            name,
+            component: "datastore",
+            observed: Some((milliseconds(latency), "ms")),
+        }
+    }
 }
 
 /// A report as `application/health+json`: <https://datatracker.ietf.org/doc/html/draft-inadarei-api-health-check-06>.

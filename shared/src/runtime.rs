@@ -2,19 +2,19 @@
 
 mod access_log;
 mod app;
+mod cors;
 mod http;
 mod job;
 mod lambda;
 mod middleware;
 mod on_end;
+mod service;
 mod signals;
 
 use crate::{
-    config::{self, Env},
+    config::Env,
     telemetry::{self, PROCESS},
 };
-use axum::Router;
-use futures_util::future::BoxFuture;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
@@ -23,31 +23,11 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 pub use app::App;
+pub use cors::Cors;
 pub use http::{bind, serve_until};
 pub use job::{Format, Job, Outcome, run_job};
+pub use service::{Responses, Service};
 pub use signals::stop_on_signal;
-
-/// What a function serves, and how it looks at itself.
-pub struct Service {
-    /// Every route of the function under its full public path.
-    pub router: Router,
-    /// How its answers leave.
-    pub responses: Responses,
-    /// Its own check, run by the job life alone.
-    pub check: BoxFuture<'static, Outcome>,
-}
-
-/// How the answers of a function leave. `InvokeMode` of its Function URL must say the same.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Responses {
-    /// In one piece: `BUFFERED`.
-    Buffered,
-    /// Chunk by chunk: `RESPONSE_STREAM`.
-    Streamed {
-        /// The longest silence on a stream. A peer that acknowledges nothing for that long is gone.
-        heartbeat: Duration,
-    },
-}
 
 /// An argument that nobody knows (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -69,25 +49,26 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
         let service = build(env);
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         let lambda = lambda::Settings::from_env(env);
-        let router = match (&lambda, service.responses) {
-            (Some(_), Responses::Buffered) => lambda::in_one_piece(service.router),
-            _ => service.router,
-        };
-        let app = App::new(router, &config::Cors::from_env(env));
+        let responses = service.responses();
+        let (mut router, check) = service.into_parts();
+        if lambda.is_some() && responses == Responses::Buffered {
+            router = lambda::in_one_piece(router);
+        }
+        let app = App::new(router, &Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
-        let check = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
+        let is_job = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
         async move {
             if !known {
                 tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
                 ExitCode::from(EXIT_USAGE)
             } else if let Some(settings) = lambda {
-                lambda::serve(settings, app, service.responses).await
-            } else if check {
-                job::finish(service.check.await).await
+                lambda::serve(settings, app, responses).await
+            } else if is_job {
+                job::finish(check.await).await
             } else {
                 let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-                listen(address, app, service.responses).await
+                listen(address, app, responses).await
             }
         }
     })

@@ -1,6 +1,6 @@
 //! Event streams: the framing of `text/event-stream`, and the life of a stream from its first byte to its clean end.
 
-use crate::{config, deadline::Deadline};
+use crate::{config::Env, deadline::Deadline};
 use axum::{
     body::Body,
     http::{HeaderValue, header},
@@ -23,6 +23,28 @@ pub const RETRY: Duration = Duration::from_secs(2);
 
 /// A stream ends this long before the platform would cut it.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// How event streams live.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `SSE_HEARTBEAT_INTERVAL`: the time between two heartbeats.
+    pub heartbeat: Duration,
+    /// `SSE_MAX_AGE`: the age at which a stream ends, give or take [`Settings::SPREAD`].
+    pub max_age: Duration,
+}
+
+impl Settings {
+    /// The share of its max age by which a stream ends earlier or later, so that clients do not all reconnect at once.
+    pub const SPREAD: f64 = 0.2;
+
+    /// Reads `SSE_HEARTBEAT_INTERVAL` (15 s) and `SSE_MAX_AGE` (5 min).
+    pub fn from_env(env: &Env) -> Self {
+        Self {
+            heartbeat: env.duration("SSE_HEARTBEAT_INTERVAL", Duration::from_secs(15)),
+            max_age: env.duration("SSE_MAX_AGE", Duration::from_secs(5 * 60)),
+        }
+    }
+}
 
 /// One event, as the HTML standard frames it
 /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>).
@@ -65,9 +87,9 @@ impl Event<'_> {
 /// The end is the earliest of its max age (give or take a fifth, so that clients do not come back together), a second
 /// before the platform's deadline, and the drain of this process; it falls between two events. A client that does not
 /// read is not written to: what it missed is left out, so a stream holds one event at most.
-pub fn heartbeats(settings: config::Stream, deadline: Deadline, next: fn() -> String) -> Response {
+pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) -> Response {
     let now = Instant::now();
-    let share = 1.0 - config::Stream::SPREAD + 2.0 * config::Stream::SPREAD * random_fraction();
+    let share = 1.0 - Settings::SPREAD + 2.0 * Settings::SPREAD * random_fraction();
     let max_age = settings.max_age.mul_f64(share);
     let deadline = deadline.before(MARGIN).earlier(now + max_age);
     let body = Heartbeats {
@@ -144,7 +166,7 @@ mod tests {
     use http_body_util::BodyExt;
     use tokio_util::sync::CancellationToken;
 
-    const SETTINGS: config::Stream = config::Stream {
+    const SETTINGS: Settings = Settings {
         heartbeat: Duration::from_secs(15),
         max_age: Duration::from_secs(300),
     };

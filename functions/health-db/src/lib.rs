@@ -1,52 +1,32 @@
 //! `GET /health/db`: does Postgres answer, and is its schema the one this build expects?
 
-use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
 use serde::Serialize;
 use shared::{
-    config::{self, Env},
+    config::Env,
     database::{self, Database, Schema},
-    health::{Check, Measurement, Report, Status, Timestamp, milliseconds, process},
-    runtime::{Outcome, Responses, Service},
+    health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds},
+    runtime::Service,
 };
 use std::time::Duration;
+
+const PATH: &str = "/health/db";
 
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
     let database = Database::from_env(env);
-    let check = check(database, config::Health::from_env(env));
-    Service {
-        // For the probes of a platform.
-        router: router(check.clone()).route("/health", process::alive()),
-        responses: Responses::Buffered,
-        check: Box::pin(async move {
-            let report = check.report().await;
-            Outcome {
-                success: report.status != Status::Unhealthy,
-                report: report.json().to_owned(),
-            }
-        }),
-    }
-}
-
-/// The route of this function.
-pub fn router(check: Check) -> Router {
-    Router::new().route("/health/db", get(health_db)).with_state(check)
-}
-
-/// The check behind the route and the job.
-pub fn check(database: Database, settings: config::Health) -> Check {
+    let settings = health::Settings::from_env(env);
     let probe = move || {
         let database = database.clone();
         async move { database.schema(settings.timeout).await }
     };
-    Check::new(settings, probe, move |found, latency| {
-        report(found, latency, settings.timeout)
-    })
+    let report = move |found, latency| report(found, latency, settings.timeout);
+    Service::probe(PATH, get(health_db), Check::new(settings, probe, report))
 }
 
 /// Postgres answers, and its schema is the one this build expects.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/health/db", operation_id = "healthDatabase", tag = "health",
+    get, path = PATH, operation_id = "healthDatabase", tag = "health",
     responses(
         (status = 200, description = "Postgres answers; `degraded` where someone should look.", content(
             (DatabaseReport = "application/json"),
@@ -61,7 +41,7 @@ pub fn check(database: Database, settings: config::Health) -> Check {
     ),
 ))]
 async fn health_db(State(check): State<Check>, headers: HeaderMap) -> Response {
-    check.report().await.respond(&headers)
+    check.respond(&headers).await
 }
 
 /// What the API document says of this function.
@@ -138,13 +118,8 @@ fn report(found: Option<Result<Schema, database::Reason>>, latency: Duration, de
         _ if latency > deadline / 2 => (Status::Degraded, Some(Reason::Degraded(Notice::Slow))),
         _ => (Status::Healthy, None),
     };
-    let latency_ms = milliseconds(latency);
+    let response_time = Measurement::response_time("postgres:responseTime", latency);
     let timestamp = Timestamp::now();
-    let response_time = Measurement {
-        name: "postgres:responseTime",
-        component: "datastore",
-        observed: Some((latency_ms, "ms")),
-    };
     let body = DatabaseReport {
         status,
         database: if fault.is_none() {
@@ -152,7 +127,7 @@ fn report(found: Option<Result<Schema, database::Reason>>, latency: Duration, de
         } else {
             Connection::Error
         },
-        latency_ms,
+        latency_ms: milliseconds(latency),
         schema,
         reason,
         timestamp,

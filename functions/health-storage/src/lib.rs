@@ -1,55 +1,33 @@
 //! `GET /health/storage`: can the evidence bucket be read with these credentials?
 
-use axum::{Router, extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
 use serde::Serialize;
 use shared::{
     config::{self, Env},
-    health::{Check, Measurement, Report, Status, Timestamp, milliseconds, process},
-    runtime::{Outcome, Responses, Service},
+    health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds},
+    runtime::Service,
     storage::{Reason, Storage},
 };
 use std::time::Duration;
 
+const PATH: &str = "/health/storage";
+
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
     let storage = Storage::connect_lazy(config::Storage::from_env(env));
-    let check = check(storage, config::Health::from_env(env));
-    Service {
-        // For the probes of a platform.
-        router: router(check.clone()).route("/health", process::alive()),
-        responses: Responses::Buffered,
-        check: Box::pin(async move {
-            let report = check.report().await;
-            Outcome {
-                success: report.status != Status::Unhealthy,
-                report: report.json().to_owned(),
-            }
-        }),
-    }
-}
-
-/// The route of this function.
-pub fn router(check: Check) -> Router {
-    Router::new()
-        .route("/health/storage", get(health_storage))
-        .with_state(check)
-}
-
-/// The check behind the route and the job.
-pub fn check(storage: Storage, settings: config::Health) -> Check {
     let bucket = storage.bucket().map(str::to_owned);
     let probe = move || {
         let storage = storage.clone();
         async move { storage.probe().await }
     };
-    Check::new(settings, probe, move |found, latency| {
-        report(found, latency, bucket.as_deref())
-    })
+    let report = move |found, latency| report(found, latency, bucket.as_deref());
+    let check = Check::new(health::Settings::from_env(env), probe, report);
+    Service::probe(PATH, get(health_storage), check)
 }
 
 /// The evidence bucket can be read with these credentials.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/health/storage", operation_id = "healthStorage", tag = "health",
+    get, path = PATH, operation_id = "healthStorage", tag = "health",
     responses(
         (status = 200, description = "The bucket can be read.", content(
             (StorageReport = "application/json"),
@@ -64,7 +42,7 @@ pub fn check(storage: Storage, settings: config::Health) -> Check {
     ),
 ))]
 async fn health_storage(State(check): State<Check>, headers: HeaderMap) -> Response {
-    check.report().await.respond(&headers)
+    check.respond(&headers).await
 }
 
 /// What the API document says of this function.
@@ -109,18 +87,13 @@ fn report(found: Option<Result<(), Reason>>, latency: Duration, bucket: Option<&
         Some(Reason::NotConfigured) => (Status::Unhealthy, Access::NotConfigured),
         Some(_) => (Status::Unhealthy, Access::Inaccessible),
     };
-    let latency_ms = milliseconds(latency);
+    let response_time = Measurement::response_time("storage:responseTime", latency);
     let timestamp = Timestamp::now();
-    let response_time = Measurement {
-        name: "storage:responseTime",
-        component: "datastore",
-        observed: Some((latency_ms, "ms")),
-    };
     let body = StorageReport {
         status,
         storage,
         bucket,
-        latency_ms,
+        latency_ms: milliseconds(latency),
         reason,
         timestamp,
     };

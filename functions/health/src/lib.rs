@@ -1,28 +1,11 @@
 //! `GET /health`: is the process alive? Touches nothing, depends on no setting.
 
 use axum::Router;
-use shared::{
-    health::process,
-    runtime::{Outcome, Responses, Service},
-};
+use shared::{config::Env, runtime::Service};
 
-/// The function as every life runs it.
-pub fn service() -> Service {
-    Service {
-        router: router(),
-        responses: Responses::Buffered,
-        check: Box::pin(async {
-            Outcome {
-                success: true,
-                report: process::report().json().to_owned(),
-            }
-        }),
-    }
-}
-
-/// The route of this function.
-pub fn router() -> Router {
-    Router::new().route("/health", process::alive())
+/// The function as every life runs it: every function has this route.
+pub fn service(_: &Env) -> Service {
+    Service::new(Router::new())
 }
 
 /// What the API document says of this function.

@@ -4,5 +4,5 @@ use shared::runtime;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    runtime::serve(|_| health::service())
+    runtime::serve(health::service)
 }

@@ -1,4 +1,4 @@
-//! What the routes need: what the environment names, and of the rest something that just works.
+//! What the routes need: what the environment names, and private stand-ins for the rest.
 
 use postgres::{Options, PrivatePostgres};
 use shared::{
@@ -10,65 +10,74 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The database and the bucket, named or our own.
+/// The database and the bucket: those that the environment names, or private ones in `.local`.
 pub struct Dependencies {
+    env: Env,
     folder: PathBuf,
-    database: Database,
     migrate: MigratorSettings,
     postgres: Option<PrivatePostgres>,
-    /// Where the bucket is.
-    pub storage: config::Storage,
 }
 
 impl Dependencies {
-    /// Reads what the environment names. Our own things live in `.local` of the checkout, or of the current folder.
+    /// Reads what the environment names. `.local` is in the checkout, or else in the current folder.
     pub fn from_env(env: &Env) -> Self {
         let package = env.text("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let checkout = package.and_then(|package| package.ancestors().nth(2).map(Path::to_owned));
         let folder = checkout.unwrap_or_else(|| PathBuf::from("."));
         let folder = std::path::absolute(&folder).unwrap_or(folder).join(".local");
-        let mut storage = config::Storage::from_env(env);
-        if storage.location == Err(Unusable::NotConfigured) {
-            storage.location = Ok(Location::Folder(folder.join("storage").to_string_lossy().into_owned()));
-        }
         Self {
+            env: with_bucket(env, &folder.join("storage")),
             folder,
-            database: Database::from_env(env),
             migrate: MigratorSettings::from_env(env),
             postgres: None,
-            storage,
         }
     }
 
-    /// Makes the bucket's folder, starts Postgres unless one is named, and applies the migrations.
+    /// Makes the bucket's folder, starts Postgres unless one is named, and applies the migrations. Returns the environment
+    /// that names both.
     ///
     /// # Errors
     /// One sentence for the person at the terminal.
-    pub async fn start(&mut self) -> Result<Database, String> {
+    pub async fn start(&mut self) -> Result<&Env, String> {
         let bucket = self.folder.join("storage");
-        if self.storage.location == Ok(Location::Folder(bucket.to_string_lossy().into_owned())) {
+        if self.bucket() == Ok(Location::Folder(bucket.to_string_lossy().into_owned())) {
             fs::create_dir_all(&bucket).map_err(|error| format!("cannot make {}: {error}", bucket.display()))?;
         }
-        if !self.database.is_configured() {
-            let options = Options {
-                home: Some(self.folder.join("postgres")),
-                store: self.folder.join("programs"),
-                durable: true,
-                tcp_port: None,
-                settings: Vec::new(),
-            };
-            let start = move || PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
-            // On a thread of its own, because a signal must end this process meanwhile, which ends all it has started.
-            let started = tokio::task::spawn_blocking(start).await;
-            let postgres = started
-                .map_err(|panic| panic.to_string())?
-                .map_err(|error| error.to_string())?;
-            self.database = self.database.at(&postgres.url("postgres"));
-            self.postgres = Some(postgres);
+        if !Database::from_env(&self.env).is_configured() {
+            self.start_postgres().await?;
         }
-        let migrator = self.database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
+        let database = Database::from_env(&self.env);
+        let migrator = database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
         migrator.up(None).await.map_err(|refusal| refused(&refusal))?;
-        Ok(self.database.clone())
+        Ok(&self.env)
+    }
+
+    fn bucket(&self) -> Result<Location, Unusable> {
+        config::Storage::from_env(&self.env).location
+    }
+
+    async fn start_postgres(&mut self) -> Result<(), String> {
+        let options = Options {
+            home: Some(self.folder.join("postgres")),
+            store: self.folder.join("programs"),
+            durable: true,
+            tcp_port: None,
+            settings: Vec::new(),
+        };
+        let start = move || PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
+        // On another thread, because a signal must be able to end this process meanwhile, and what it has started.
+        let started = tokio::task::spawn_blocking(start).await;
+        let postgres = started
+            .map_err(|panic| panic.to_string())?
+            .map_err(|error| error.to_string())?;
+        let url = postgres.url("postgres");
+        self.env = self.env.overlay(move |key| match key {
+            "DATABASE_URL" => Some(url.clone()),
+            // libpq's variables are meant for another server.
+            _ => key.starts_with("PG").then(String::new),
+        });
+        self.postgres = Some(postgres);
+        Ok(())
     }
 
     /// The database in the words of the terminal.
@@ -81,7 +90,7 @@ impl Dependencies {
 
     /// The bucket in the words of the terminal.
     pub fn storage_is(&self) -> String {
-        match &self.storage.location {
+        match self.bucket() {
             Ok(Location::Folder(path)) => format!("the folder {path}"),
             Ok(Location::Memory) => "memory".to_owned(),
             Ok(Location::Gcs(name)) => format!("the GCS bucket {name}"),
@@ -89,6 +98,15 @@ impl Dependencies {
             Err(_) => "misconfigured; /health/storage reports it".to_owned(),
         }
     }
+}
+
+/// The environment, with the bucket in this folder unless it names one.
+fn with_bucket(env: &Env, folder: &Path) -> Env {
+    if config::Storage::from_env(env).location != Err(Unusable::NotConfigured) {
+        return env.clone();
+    }
+    let url = format!("file://{}", folder.to_string_lossy());
+    env.overlay(move |key| (key == "STORAGE_URL").then(|| url.clone()))
 }
 
 fn refused(refusal: &Refusal) -> String {

@@ -10,7 +10,10 @@ mod settings;
 
 use deployment::{Deployment, Function, Platform};
 use parameters::Choice;
-use shared::config::{self, Env};
+use shared::{
+    config::{Env, parse_duration},
+    sse,
+};
 use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
 
 /// Something that must not be deployed, and why.
@@ -75,7 +78,7 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
         concurrency: env.parse("LAMBDA_CONCURRENCY", 10, "a number of concurrent executions", |text| {
             text.parse().ok()
         }),
-        max_age: config::Stream::from_env(env).max_age,
+        max_age: sse::Settings::from_env(env).max_age,
     };
     let deployment = Deployment::read(root, env, None);
     let mut findings: Vec<String> = Vec::new();
@@ -201,8 +204,8 @@ fn opens_too_many_connections(deployment: &Deployment, limits: Limits) -> Vec<St
 fn cuts_streams(deployment: &Deployment, limits: Limits) -> Vec<String> {
     let mut places = Vec::new();
     for function in deployment.functions.iter().filter(|function| function.streams) {
-        let max_age = function.setting("SSE_MAX_AGE").and_then(config::parse_duration);
-        let longest = max_age.unwrap_or(limits.max_age).mul_f64(1.0 + config::Stream::SPREAD);
+        let max_age = function.setting("SSE_MAX_AGE").and_then(parse_duration);
+        let longest = max_age.unwrap_or(limits.max_age).mul_f64(1.0 + sse::Settings::SPREAD);
         if function.timeout.is_none_or(|timeout| timeout <= longest) {
             let timeout = function.timeout.unwrap_or_default();
             places.push(format!(

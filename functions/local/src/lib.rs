@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod doctor;
+pub mod functions;
 pub mod openapi;
 
 use axum::{
@@ -11,12 +12,11 @@ use axum::{
     routing::get,
 };
 use dependencies::Dependencies;
+use functions::{FUNCTIONS, Function};
 use futures_util::future::LocalBoxFuture;
 use shared::{
-    config::{self, Env},
-    database::Database,
-    runtime::{self, App, Responses},
-    storage::Storage,
+    config::Env,
+    runtime::{self, App, Service},
 };
 use std::{
     future::ready,
@@ -25,9 +25,6 @@ use std::{
     process::ExitCode,
 };
 use tokio_util::sync::CancellationToken;
-
-/// What `local` serves beside its own page, for the person at the terminal. A test holds it against the route table.
-pub const ROUTES: [&str; 4] = ["/health", "/health/db", "/health/storage", "/sse/heartbeat"];
 
 /// Does what the arguments say: nothing serves every route, `doctor [FOLDER]` looks at the deployment, `openapi` prints the
 /// API document.
@@ -54,10 +51,10 @@ pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
 /// What cannot work ends it with one sentence and exit code 1.
 fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
-    let health = config::Health::from_env(env);
-    let stream = config::Stream::from_env(env);
-    let cors = config::Cors::from_env(env);
+    let cors = runtime::Cors::from_env(env);
     let mut dependencies = Dependencies::from_env(env);
+    // Names every bad setting of a function before Postgres starts.
+    functions::service(env);
     async move {
         let stop = CancellationToken::new();
         tokio::spawn(runtime::stop_on_signal(stop.clone()));
@@ -74,31 +71,22 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             started = dependencies.start() => started,
             () = stop.cancelled() => return refuse("stopped by a signal before it was up"),
         };
-        let database = match started {
-            Ok(database) => database,
+        let service = match started {
+            Ok(env) => functions::service(env).merge(Service::new(pages())),
             Err(sentence) => return refuse(&sentence),
         };
-        let storage = Storage::connect_lazy(dependencies.storage.clone());
-        let router = routes(database, storage, health, stream)
-            .route("/", get(async || page(include_str!("page.html"))))
-            .route("/docs", get(async || page(include_str!("docs.html"))))
-            .route("/openapi.json", get(openapi::openapi_json));
         announce(listener.local_addr().unwrap_or(address), &dependencies);
-        let responses = Responses::Streamed {
-            heartbeat: stream.heartbeat,
-        };
-        runtime::serve_until(stop, listener, App::new(router, &cors), responses).await;
+        let responses = service.responses();
+        runtime::serve_until(stop, listener, App::new(service.router(), &cors), responses).await;
         ExitCode::SUCCESS
     }
 }
 
-/// The routes of every function.
-pub fn routes(database: Database, storage: Storage, health: config::Health, stream: config::Stream) -> Router {
+fn pages() -> Router {
     Router::new()
-        .merge(health::router())
-        .merge(health_db::router(health_db::check(database, health)))
-        .merge(health_storage::router(health_storage::check(storage, health)))
-        .merge(sse::router(stream))
+        .route("/", get(async || page(include_str!("page.html"))))
+        .route("/docs", get(async || page(include_str!("docs.html"))))
+        .route("/openapi.json", get(openapi::openapi_json))
 }
 
 fn refuse(sentence: &str) -> ExitCode {
@@ -108,8 +96,8 @@ fn refuse(sentence: &str) -> ExitCode {
 
 fn announce(address: SocketAddr, dependencies: &Dependencies) {
     println!("Pilotlight is lit: http://{address}");
-    for route in ROUTES {
-        println!("  http://{address}{route}");
+    for path in FUNCTIONS.iter().flat_map(Function::paths) {
+        println!("  http://{address}{path}");
     }
     println!("  database: {}", dependencies.database_is());
     println!("  storage:  {}", dependencies.storage_is());

@@ -1,5 +1,6 @@
-//! The API document: what every function says of its own route, in one OpenAPI 3.1 document, and a page that shows it.
+//! The API document: what every function says of its own routes, in one OpenAPI 3.1 document, and a page that shows it.
 
+use crate::functions::FUNCTIONS;
 use axum::{
     http::{HeaderValue, header},
     response::IntoResponse,
@@ -24,13 +25,8 @@ struct Bundle;
 /// The document, as the committed file has it.
 pub fn document() -> String {
     let mut bundle = Bundle::openapi();
-    for function in [
-        health::Api::openapi(),
-        health_db::Api::openapi(),
-        health_storage::Api::openapi(),
-        sse::Api::openapi(),
-    ] {
-        bundle.merge(function);
+    for function in FUNCTIONS {
+        bundle.merge((function.api)());
     }
     let document = bundle.to_pretty_json().expect("the document has string keys");
     document + "\n"

@@ -5,16 +5,21 @@
 #[path = "fixture/checkout.rs"]
 mod checkout;
 
-use checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
-use std::{collections::BTreeSet, fs, process::Command};
+use axum::{body::Body, http::Request};
+use checkout::{checkout, functions, routes, text, that_call};
+use local::functions::FUNCTIONS;
+use shared::config::Env;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+};
+use tower::ServiceExt;
 
 #[test]
 fn every_function_has_a_folder_and_a_line_in_the_route_table() {
     let routed: BTreeSet<String> = routes().into_values().collect();
-    let mut folders = functions();
-    for without in WITHOUT_ROUTE {
-        assert!(folders.remove(without), "functions/{without} is missing");
-    }
+    let folders = that_call("serve");
     let unrouted: Vec<_> = folders.difference(&routed).collect();
     assert!(
         unrouted.is_empty(),
@@ -34,20 +39,22 @@ fn every_binary_has_the_name_of_its_folder() {
 }
 
 #[test]
-fn local_serves_every_route_of_the_table() {
-    let table: Vec<String> = routes().into_keys().collect();
-    assert_eq!(local::ROUTES.map(str::to_owned).to_vec(), table);
+fn local_lists_every_route_of_the_table_with_its_function() {
+    let listed = FUNCTIONS.iter().flat_map(|function| {
+        let paths = function.paths().into_iter();
+        paths.map(|path| (path, function.name()))
+    });
+    assert_eq!(listed.collect::<BTreeMap<_, _>>(), routes());
 }
 
-#[test]
-fn every_path_of_the_route_table_is_mounted_by_its_function() {
-    for (path, function) in routes() {
-        let source = checkout().join("functions").join(&function).join("src/lib.rs");
-        let source = fs::read_to_string(source).unwrap();
-        assert!(
-            source.contains(&format!("\"{path}\"")),
-            "functions/{function} does not mount {path}"
-        );
+#[tokio::test]
+async fn every_path_of_the_route_table_is_mounted_by_its_function() {
+    let env = Env::new(|_| None);
+    for (path, name) in routes() {
+        let function = FUNCTIONS.iter().find(|function| function.name() == name).unwrap();
+        let request = Request::get(&path).body(Body::empty()).unwrap();
+        let answer = (function.service)(&env).router().oneshot(request).await.unwrap();
+        assert_ne!(answer.status(), 404, "functions/{name} does not mount {path}");
     }
 }
 

@@ -8,6 +8,7 @@ mod checkout;
 mod newcomer;
 
 use checkout::{checkout, text};
+use local::functions::FUNCTIONS;
 use newcomer::{Checkout, started};
 use std::fs;
 use testing::{Function, contract};
@@ -100,8 +101,7 @@ fn its_answers_are_those_of_the_api_document() {
     let checkout = Checkout::new("contract");
     let local = checkout.local().with("SSE_MAX_AGE", "50ms");
     let server = started(&local.with("SSE_HEARTBEAT_INTERVAL", "10ms"));
-    contract::holds(
-        &server.url,
-        &["/health", "/health/db", "/health/storage", "/sse/heartbeat"],
-    );
+    let paths: Vec<String> = FUNCTIONS.iter().flat_map(|function| function.paths()).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    contract::holds(&server.url, &paths);
 }

@@ -14,6 +14,7 @@ use axum::{Router, http::header, routing::get};
 use checkout::checkout;
 use cloud::{Cloud, DEAD, Script};
 use newcomer::{Checkout, started};
+use shared::health::process;
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
@@ -277,7 +278,7 @@ async fn a_smoke_test_names_a_proxy_that_buffers_and_a_report_that_is_not_health
     for (status, told) in [("healthy", "something buffers"), ("unhealthy", "/health/db")] {
         let report = format!(r#"{{"status":"{status}"}}"#);
         let app = Router::new()
-            .merge(health::router())
+            .route("/health", process::alive())
             .route("/health/db", get(async move || report))
             .route("/health/storage", get(async || r#"{"status":"healthy"}"#))
             .route("/sse/heartbeat", stream());

@@ -6,37 +6,20 @@
 mod checkout;
 
 use axum::{body::Body, http::Request};
-use checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
+use checkout::{checkout, deployed, routes, text, that_call};
+use local::functions::FUNCTIONS;
 use shared::{
     config::Env,
     runtime::{Responses, Service},
 };
-use std::collections::BTreeMap;
 use tower::ServiceExt;
 
 /// The functions with a route, as their binaries start them.
-fn services() -> BTreeMap<&'static str, Service> {
+fn services() -> impl Iterator<Item = (String, Service)> {
     let env = Env::new(|_| None);
-    let services = BTreeMap::from([
-        ("health", health::service()),
-        ("health-db", health_db::service(&env)),
-        ("health-storage", health_storage::service(&env)),
-        ("sse", sse::service(&env)),
-    ]);
-    let with_route: Vec<String> = functions()
-        .into_iter()
-        .filter(|name| !WITHOUT_ROUTE.contains(&name.as_str()))
-        .collect();
-    assert!(
-        services.keys().eq(with_route.iter()),
-        "a function is missing in this test: {with_route:?}"
-    );
-    services
-}
-
-/// Everything that is deployed.
-fn deployed() -> impl Iterator<Item = String> {
-    functions().into_iter().filter(|name| name != "local")
+    FUNCTIONS
+        .iter()
+        .map(move |function| (function.name(), (function.service)(&env)))
 }
 
 /// The name of a function in `template.yaml`.
@@ -54,6 +37,12 @@ fn block(function: &str) -> String {
     let from = template.split(&format!("\n  {name}:\n")).nth(1);
     let from = from.unwrap_or_else(|| panic!("template.yaml has no block {name} for functions/{function}"));
     from.split("\n\n").next().unwrap().to_owned()
+}
+
+#[test]
+fn every_function_with_a_route_and_every_job_is_deployed() {
+    let for_platforms = that_call("serve").into_iter().chain(that_call("run_job"));
+    assert_eq!(deployed(), for_platforms.collect());
 }
 
 #[test]
@@ -77,8 +66,11 @@ fn every_function_has_a_block_in_the_template_that_builds_its_own_binary() {
 fn the_template_has_the_outputs_that_a_deployment_reads() {
     let template = text("template.yaml");
     let outputs = template.split("\nOutputs:\n").nth(1).unwrap();
-    let urls = services().into_keys().map(|function| camel_case(function) + "Url");
-    for output in urls.chain(["MigrateFunction".to_owned(), "CallersPolicy".to_owned()]) {
+    let urls = FUNCTIONS.iter().map(|function| camel_case(&function.name()) + "Url");
+    let jobs = that_call("run_job")
+        .into_iter()
+        .map(|job| camel_case(&job) + "Function");
+    for output in urls.chain(jobs).chain(["CallersPolicy".to_owned()]) {
         assert!(
             outputs.contains(&format!("  {output}: ")),
             "template.yaml has no output {output}"
@@ -89,11 +81,11 @@ fn the_template_has_the_outputs_that_a_deployment_reads() {
 #[test]
 fn every_function_url_streams_exactly_if_its_binary_does() {
     for (function, service) in services() {
-        let mode = match service.responses {
+        let mode = match service.responses() {
             Responses::Buffered => "InvokeMode: BUFFERED",
             Responses::Streamed { .. } => "InvokeMode: RESPONSE_STREAM",
         };
-        assert!(block(function).contains(mode), "{function} wants {mode}");
+        assert!(block(&function).contains(mode), "{function} wants {mode}");
     }
 }
 
@@ -101,7 +93,7 @@ fn every_function_url_streams_exactly_if_its_binary_does() {
 fn every_function_has_a_cloud_run_job_and_those_with_a_route_a_service() {
     for function in deployed() {
         let mut files = vec![format!("functions/{function}/job.yaml")];
-        if !WITHOUT_ROUTE.contains(&function.as_str()) {
+        if that_call("serve").contains(&function) {
             files.push(format!("functions/{function}/service.yaml"));
         }
         for file in files {
@@ -127,7 +119,7 @@ async fn every_probe_of_a_manifest_is_answered_by_its_binary() {
             .collect();
         assert_eq!(probes, ["/health", "/health"], "{function}");
         let request = Request::get("/health").body(Body::empty()).unwrap();
-        let answer = service.router.oneshot(request).await.unwrap();
+        let answer = service.router().oneshot(request).await.unwrap();
         assert_eq!(answer.status(), 200, "{function}");
     }
 }
@@ -151,9 +143,10 @@ fn workflows_and_the_dockerfile_list_no_function() {
         let listed = text(&file);
         let commands = listed.lines().filter(|line| !line.trim_start().starts_with('#'));
         for line in commands {
-            for function in ["health-db", "health-storage", "sse"] {
+            let words: Vec<&str> = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+            for function in deployed() {
                 assert!(
-                    !line.contains(function),
+                    !words.contains(&function.as_str()),
                     "{file} names {function}, which the next function will not be: {line}"
                 );
             }

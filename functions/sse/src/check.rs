@@ -3,13 +3,10 @@
 mod beats;
 mod source;
 
+use axum::Router;
 use beats::Pace;
 use serde::Serialize;
-use shared::{
-    config::Stream,
-    health::{Measurement, Report, Status, Timestamp, milliseconds},
-    runtime::Outcome,
-};
+use shared::health::{Measurement, Report, Status, Timestamp, milliseconds};
 use source::{Opened, Source};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,24 +18,15 @@ type Reason = &'static str;
 /// How long connecting, the head of the response, and then the first event may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads a few beats from `url`, or from this binary's own router, and reports their times.
-pub async fn run(settings: Stream, url: Option<String>) -> Outcome {
-    let source = match url {
-        None => Source::Router(settings),
-        Some(url) => Source::Url(url),
-    };
+/// Reads a few beats from `url`, or else from the routes of this binary, and reports their times.
+pub async fn run(routes: Router, heartbeat: Duration, url: Option<String>) -> Report {
+    let source = url.map_or(Source::Routes(routes), Source::Url);
     let start = Instant::now();
     let (encoding, result) = match source.open(source::BROWSER).await {
-        Ok(opened) => (
-            opened.encoding,
-            examine(&source, opened, settings.heartbeat, start).await,
-        ),
+        Ok(opened) => (opened.encoding, examine(&source, opened, heartbeat, start).await),
         Err(reason) => (None, Err(reason)),
     };
-    Outcome {
-        success: result.is_ok(),
-        report: report(&result, encoding).json().to_owned(),
-    }
+    report(&result, encoding)
 }
 
 /// A live stream.

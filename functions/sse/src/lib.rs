@@ -4,40 +4,29 @@ mod check;
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use shared::{
-    config::{Env, Stream},
+    config::Env,
     deadline::Deadline,
-    health::process,
-    runtime::{Responses, Service},
-    sse::{self, Event},
+    runtime::Service,
+    sse::{self, Event, Settings},
 };
 use std::time::SystemTime;
 
+const PATH: &str = "/sse/heartbeat";
+
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
-    let settings = Stream::from_env(env);
-    Service {
-        // For the probes of a platform.
-        router: router(settings).route("/health", process::alive()),
-        responses: Responses::Streamed {
-            heartbeat: settings.heartbeat,
-        },
-        check: Box::pin(check::run(settings, env.text("CHECK_URL"))),
-    }
+    let settings = Settings::from_env(env);
+    let routes = Router::new().route(PATH, get(heartbeat)).with_state(settings);
+    let check = check::run(routes.clone(), settings.heartbeat, env.text("CHECK_URL"));
+    Service::new(routes).streamed(settings.heartbeat).check(check)
 }
-
-/// The route of this function.
-pub fn router(settings: Stream) -> Router {
-    Router::new().route(PATH, get(heartbeat)).with_state(settings)
-}
-
-const PATH: &str = "/sse/heartbeat";
 
 /// A stream that beats.
 ///
 /// An `event: heartbeat` with `data: ping` now, with `retry:`, and at every interval; the id of each is its time in ms since
 /// the epoch. The stream ends between two events, and the client comes back by itself.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/sse/heartbeat", operation_id = "heartbeat", tag = "stream",
+    get, path = PATH, operation_id = "heartbeat", tag = "stream",
     responses(
         (status = 200, description = "An event stream, as the HTML standard defines it; the schema is that of an event.",
             body = Event, content_type = "text/event-stream"),
@@ -45,7 +34,7 @@ const PATH: &str = "/sse/heartbeat";
             body = shared::problem::Details, content_type = "application/problem+json"),
     ),
 ))]
-async fn heartbeat(State(settings): State<Stream>, deadline: Deadline) -> Response {
+async fn heartbeat(State(settings): State<Settings>, deadline: Deadline) -> Response {
     sse::heartbeats(settings, deadline, beat)
 }
 

@@ -10,7 +10,6 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt, stream};
 use shared::{
-    config,
     deadline::Deadline,
     problem::Problem,
     sse::{self, Event},
@@ -21,7 +20,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub fn router(settings: config::Stream, storage: Storage) -> Router {
+pub fn router(settings: sse::Settings, storage: Storage) -> Router {
     Router::new()
         .route("/stored", get(stored))
         .with_state(storage)
@@ -105,7 +104,7 @@ async fn stored(State(storage): State<Storage>) -> Response {
     }
 }
 
-async fn events(State(settings): State<config::Stream>, deadline: Deadline) -> Response {
+async fn events(State(settings): State<sse::Settings>, deadline: Deadline) -> Response {
     sse::heartbeats(settings, deadline, || {
         let size = std::env::var("EVENT_SIZE").expect("the test says how large an event is");
         let data = &"x".repeat(size.parse().expect("a number"));

@@ -6,8 +6,8 @@ mod bodies;
 use axum::{Router, body::Body, routing::get};
 use shared::{
     config::{self, Env},
-    health::process,
-    runtime::{self, Outcome, Responses, Service},
+    runtime::{self, Outcome, Service},
+    sse,
     storage::Storage,
 };
 use std::{future::pending, process::ExitCode};
@@ -25,25 +25,20 @@ fn main() -> ExitCode {
 const HOSTILE: &str = "one\n2026-01-01T00:00:00Z ERROR forged: two\r\u{1b}[2J\u{85}\u{2028}\u{202e}three";
 
 fn service(env: &Env) -> Service {
-    let stream = config::Stream::from_env(env);
+    let stream = sse::Settings::from_env(env);
     let storage = Storage::connect_lazy(config::Storage::from_env(env));
-    Service {
-        router: Router::new()
-            .route("/health", process::alive())
-            .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
-            .route("/log", get(log))
-            .route("/burst", get(burst))
-            .merge(bodies::router(stream, storage)),
-        responses: match env.text("STREAMED") {
-            None => Responses::Buffered,
-            Some(_) => Responses::Streamed {
-                heartbeat: stream.heartbeat,
-            },
-        },
-        check: Box::pin(async {
-            println!("the check has begun");
-            pending::<Outcome>().await
-        }),
+    let routes = Router::new()
+        .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
+        .route("/log", get(log))
+        .route("/burst", get(burst))
+        .merge(bodies::router(stream, storage));
+    let service = Service::new(routes).check(async {
+        println!("the check has begun");
+        pending::<Outcome>().await
+    });
+    match env.text("STREAMED") {
+        Some(_) => service.streamed(stream.heartbeat),
+        None => service,
     }
 }
 

@@ -1,7 +1,8 @@
 //! A check with a deadline, a single flight and a short cache.
 
 use super::Report;
-use crate::{config, telemetry};
+use crate::{config::Env, telemetry};
+use axum::{http::HeaderMap, response::Response};
 use futures_util::future::BoxFuture;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,11 +13,30 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+/// How health checks behave.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `HEALTH_TIMEOUT`: the deadline of a check, connecting included.
+    pub timeout: Duration,
+    /// `HEALTH_CACHE`: how long a result, good or bad, answers further probes.
+    pub cache: Duration,
+}
+
+impl Settings {
+    /// Reads `HEALTH_TIMEOUT` (2 s) and `HEALTH_CACHE` (1 s).
+    pub fn from_env(env: &Env) -> Self {
+        Self {
+            timeout: env.duration("HEALTH_TIMEOUT", Duration::from_secs(2)),
+            cache: env.duration("HEALTH_CACHE", Duration::from_secs(1)),
+        }
+    }
+}
+
 /// A check that any number of probes may ask for at once: they share one flight, and its result for a while.
 #[derive(Clone)]
 pub struct Check {
     probe: Arc<Probe>,
-    settings: config::Health,
+    settings: Settings,
     state: Arc<Mutex<State>>,
 }
 
@@ -31,7 +51,7 @@ enum State {
 impl Check {
     /// A check that runs `probe` and turns what it found, or `None` at the deadline, and the time it took into a report.
     pub fn new<T, F>(
-        settings: config::Health,
+        settings: Settings,
         probe: impl Fn() -> F + Send + Sync + 'static,
         report: impl Fn(Option<T>, Duration) -> Report + Send + Sync + 'static,
     ) -> Self
@@ -70,6 +90,11 @@ impl Check {
             .expect("a probe that panicked fails those who wait for it, too")
     }
 
+    /// The answer to a probe.
+    pub async fn respond(&self, request: &HeaderMap) -> Response {
+        self.report().await.respond(request)
+    }
+
     fn join_or_start(&self) -> Result<Report, watch::Receiver<Option<Report>>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
@@ -97,7 +122,7 @@ mod tests {
     use serde_json::json;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    const SETTINGS: config::Health = config::Health {
+    const SETTINGS: Settings = Settings {
         timeout: Duration::from_secs(2),
         cache: Duration::from_secs(1),
     };

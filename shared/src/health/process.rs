@@ -9,9 +9,12 @@ use axum::{
 use serde::Serialize;
 use std::{sync::LazyLock, time::Instant};
 
+/// For probes of a platform, in every function.
+pub const PATH: &str = "/health";
+
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Answers `GET /health` for as long as the process can answer at all.
+/// Answers [`PATH`] for as long as the process can answer at all.
 pub fn alive() -> MethodRouter {
     LazyLock::force(&STARTED);
     get(health)
@@ -21,7 +24,7 @@ pub fn alive() -> MethodRouter {
 ///
 /// Touches nothing, and depends on no setting of a dependency.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = "/health", operation_id = "health", tag = "health",
+    get, path = PATH, operation_id = "health", tag = "health",
     responses(
         (status = 200, description = "The process answers.", content(
             (HealthReport = "application/json"),

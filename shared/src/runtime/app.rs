@@ -1,9 +1,8 @@
 //! What happens to every request in every life: cross-origin access, ids, its deadline, an answer even to a panic,
 //! headers that keep browsers careful, and a line in the log.
 
-use super::{access_log::AccessLog, middleware::CatchPanic};
+use super::{access_log::AccessLog, cors, middleware::CatchPanic};
 use crate::{
-    config,
     deadline::Deadline,
     problem::Problem,
     telemetry::{self, Context, Trace},
@@ -53,7 +52,7 @@ pub struct App(Either<Box<Cors<CatchPanic>>, CatchPanic>);
 
 impl App {
     /// Gives the paths and methods that no route has their problem, and pages of the configured origins access.
-    pub fn new(router: Router, cors: &config::Cors) -> Self {
+    pub fn new(router: Router, cors: &cors::Cors) -> Self {
         let routes = CatchPanic(
             router
                 .fallback(async || Problem::NotFound)
@@ -122,7 +121,7 @@ impl App {
 }
 
 /// Exact origins, with credentials.
-fn grant(cors: &config::Cors) -> CorsLayer {
+fn grant(cors: &cors::Cors) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(cors.origins.clone())
         .allow_credentials(true)

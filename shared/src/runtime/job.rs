@@ -1,7 +1,11 @@
 //! The life of a job: runs once, writes one report, and its exit code says how it ended.
 
 use super::{FLUSH_TIMEOUT, arguments, lambda, signals, start};
-use crate::{config::Env, deadline::Deadline};
+use crate::{
+    config::Env,
+    deadline::Deadline,
+    health::{Report, Status},
+};
 use futures_util::future::LocalBoxFuture;
 use std::{
     io::{Write, stdout},
@@ -16,6 +20,15 @@ pub struct Outcome {
     pub success: bool,
     /// For standard output: one line of JSON, unless it is for a person.
     pub report: String,
+}
+
+impl From<Report> for Outcome {
+    fn from(report: Report) -> Self {
+        Self {
+            success: report.status != Status::Unhealthy,
+            report: report.json().to_owned(),
+        }
+    }
 }
 
 /// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.

@@ -88,8 +88,8 @@ proptest! {
     ) {
         let given = values.clone();
         let env = Env::new(move |key| given.get(key).cloned());
-        let health = config::Health::from_env(&env);
-        let stream = config::Stream::from_env(&env);
+        let health = shared::health::Settings::from_env(&env);
+        let stream = shared::sse::Settings::from_env(&env);
         let migrate = MigratorSettings::from_env(&env);
         let storage = config::Storage::from_env(&env);
         let day = Duration::from_secs(24 * 60 * 60);

@@ -2,13 +2,13 @@
 
 use super::{PATIENCE, Reason};
 use axum::{
+    Router,
     body::Body,
     http::{HeaderValue, Request, Response, Uri, header},
 };
 use hyper::client::conn::http1;
 #[cfg(not(feature = "https"))]
 use hyper_util::rt::TokioIo;
-use shared::config::Stream;
 use std::error::Error;
 #[cfg(not(feature = "https"))]
 use tokio::net::TcpStream;
@@ -25,7 +25,7 @@ pub const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 /// What the check reads.
 pub enum Source {
     /// The routes of this binary.
-    Router(Stream),
+    Routes(Router),
     /// A deployed stream, through whatever stands before it.
     Url(String),
 }
@@ -44,9 +44,9 @@ impl Source {
     /// The reason, also where no head comes, which is logged.
     pub async fn open(&self, accept_encoding: HeaderValue) -> Result<Opened, Reason> {
         let response = match self {
-            Self::Router(settings) => {
+            Self::Routes(routes) => {
                 let request = request(crate::PATH.parse().expect("the route is a path"), accept_encoding);
-                let Ok(response) = crate::router(*settings).oneshot(request).await;
+                let Ok(response) = routes.clone().oneshot(request).await;
                 response
             }
             Self::Url(url) => send(&url.parse().map_err(|_| "misconfigured")?, accept_encoding).await?,

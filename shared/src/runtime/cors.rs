@@ -1,6 +1,6 @@
 //! Which pages of other origins may read answers.
 
-use super::Env;
+use crate::config::Env;
 use axum::http::{HeaderValue, Uri};
 
 /// Cross-origin access, as `CORS_ORIGINS` grants it. Without an origin, browsers refuse it.
@@ -40,7 +40,8 @@ fn origin(text: &str) -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::env, *};
+    use super::*;
+    use crate::config::tests::env;
 
     #[test]
     fn what_is_no_origin_is_refused() {

@@ -1,0 +1,45 @@
+//! The one list of what `local` serves: routes, the API document and the doctor's knowledge come from it.
+
+use shared::{config::Env, runtime::Service};
+use utoipa::{OpenApi, openapi};
+
+/// A function with routes.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    krate: &'static str,
+    /// What it serves with these settings.
+    pub service: fn(&Env) -> Service,
+    /// Its part of the API document.
+    pub api: fn() -> openapi::OpenApi,
+}
+
+macro_rules! functions {
+    ($($krate:ident),* $(,)?) => {
+        &[$(Function {
+            krate: stringify!($krate),
+            service: $krate::service,
+            api: $krate::Api::openapi,
+        }),*]
+    };
+}
+
+/// Every function with routes.
+pub const FUNCTIONS: &[Function] = functions![health, health_db, health_storage, sse,];
+
+impl Function {
+    /// The name of its folder, package and binary.
+    pub fn name(&self) -> String {
+        self.krate.replace('_', "-")
+    }
+
+    /// The paths of its routes, as its part of the API document has them.
+    pub fn paths(&self) -> Vec<String> {
+        (self.api)().paths.paths.into_keys().collect()
+    }
+}
+
+/// All of them in one process.
+pub fn service(env: &Env) -> Service {
+    let services = FUNCTIONS.iter().map(|function| (function.service)(env));
+    services.reduce(Service::merge).expect("there is a function")
+}

@@ -1,0 +1,85 @@
+//! What a function declares: its routes, how its answers leave, and its check.
+
+use super::Outcome;
+use crate::health::{Check, process};
+use axum::{Router, routing::MethodRouter};
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+
+/// A function, as every life runs it.
+pub struct Service {
+    routes: Router,
+    responses: Responses,
+    check: BoxFuture<'static, Outcome>,
+}
+
+/// How the answers of a function leave. `InvokeMode` of its Function URL must say the same.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Responses {
+    /// In one piece: `BUFFERED`.
+    Buffered,
+    /// Chunk by chunk: `RESPONSE_STREAM`.
+    Streamed {
+        /// The longest silence on a stream. A peer that acknowledges nothing for that long is gone.
+        heartbeat: Duration,
+    },
+}
+
+impl Service {
+    /// A function with these routes, each under its full public path. Unless it says otherwise, its answers leave in one
+    /// piece, and its check is that the process runs. The runtime adds `GET /health`, for the probes of a platform.
+    pub fn new(routes: Router) -> Self {
+        Self {
+            routes,
+            responses: Responses::Buffered,
+            check: Box::pin(async { process::report().into() }),
+        }
+    }
+
+    /// A function with one route, which reports on a dependency: `handler` answers with the report of `check`, and its job
+    /// prints the same report.
+    pub fn probe(path: &str, handler: MethodRouter<Check>, check: Check) -> Self {
+        let routes = Router::new().route(path, handler).with_state(check.clone());
+        Self::new(routes).check(async move { check.report().await })
+    }
+
+    /// Its answers leave chunk by chunk, with a chunk every `heartbeat` at least.
+    #[must_use]
+    pub fn streamed(self, heartbeat: Duration) -> Self {
+        let responses = Responses::Streamed { heartbeat };
+        Self { responses, ..self }
+    }
+
+    /// Its job runs this check.
+    #[must_use]
+    pub fn check<T: Into<Outcome>>(self, check: impl Future<Output = T> + Send + 'static) -> Self {
+        let check = Box::pin(async { check.await.into() });
+        Self { check, ..self }
+    }
+
+    /// Both in one process, with the check of the first: answers leave chunk by chunk if one of the two wants it, with the
+    /// longer of their heartbeats.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self {
+            routes: self.routes.merge(other.routes),
+            responses: self.responses.max(other.responses),
+            check: self.check,
+        }
+    }
+
+    /// How its answers leave.
+    pub fn responses(&self) -> Responses {
+        self.responses
+    }
+
+    /// Every route, `GET /health` included.
+    pub fn router(self) -> Router {
+        self.into_parts().0
+    }
+
+    /// Every route, `GET /health` included, and the check.
+    pub(super) fn into_parts(self) -> (Router, BoxFuture<'static, Outcome>) {
+        (self.routes.route(process::PATH, process::alive()), self.check)
+    }
+}
