@@ -1,15 +1,6 @@
 //! `local doctor`: reads the deployment files and the environment, and names what is unsafe and why.
 
-mod cloud_run;
-mod deployment;
-mod evaluate;
-mod lambda;
-mod lifecycle;
-mod parameters;
-mod settings;
-
-use deployment::{Deployment, Function, Platform};
-use parameters::Choice;
+use crate::deployment::{Choice, Deployment, Function, Platform};
 use shared::config::{self, Env};
 use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
 
