@@ -3,6 +3,10 @@
 # `deploy` writes into the folder $record what it is about to change, before it changes it; `roll_back` reads nothing else. So
 # `SCRIPT roll-back` also finishes what a deployment left that was killed.
 
+# What everything that is deployed is named after; the manifests take it, too.
+BUNDLE=$(cargo metadata --no-deps --format-version 1 | jq -er .metadata.name)
+export BUNDLE
+
 # Runs a step of a rollback. One that fails is named at the end, and keeps no other step from running.
 failed=()
 step() {

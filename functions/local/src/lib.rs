@@ -1,7 +1,8 @@
 //! Every route of the bundle in one process, with a private Postgres, a bucket in a folder, and a status page at `/`.
 
+mod commands;
 mod dependencies;
-mod doctor;
+mod deployment;
 pub mod functions;
 pub mod openapi;
 
@@ -11,41 +12,18 @@ use axum::{
     response::{Html, IntoResponse},
     routing::get,
 };
+pub use commands::run;
 use dependencies::Dependencies;
 use functions::{FUNCTIONS, Function};
-use futures_util::future::LocalBoxFuture;
 use shared::{
     config::Env,
     runtime::{self, App, Service},
 };
 use std::{
-    future::ready,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
     process::ExitCode,
 };
 use tokio_util::sync::CancellationToken;
-
-/// Does what the arguments say: nothing serves every route, `doctor [FOLDER]` looks at the deployment, `openapi` prints the
-/// API document.
-pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
-    let arguments = runtime::arguments();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match arguments[..] {
-        [] => return Box::pin(serve(env)),
-        ["openapi"] => {
-            print!("{}", openapi::document());
-            ExitCode::SUCCESS
-        }
-        ["doctor"] => doctor::run(env, Path::new(".")),
-        ["doctor", folder] => doctor::run(env, Path::new(folder)),
-        _ => {
-            eprintln!("local [doctor [FOLDER] | openapi]; everything else is a setting in the environment");
-            ExitCode::from(runtime::EXIT_USAGE)
-        }
-    };
-    Box::pin(ready(done))
-}
 
 /// Starts what the routes need, serves them on `127.0.0.1:$PORT` (9000) until SIGTERM or SIGINT, and stops it all.
 /// What cannot work ends it with one sentence and exit code 1.

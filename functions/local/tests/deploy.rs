@@ -11,10 +11,9 @@ mod cloud;
 mod newcomer;
 
 use axum::{Router, http::header, routing::get};
-use checkout::checkout;
-use cloud::{Cloud, DEAD, Script};
+use checkout::{bundle, checkout, functions_with, routes};
+use cloud::{Cloud, DEAD, STACK, Script};
 use newcomer::{Checkout, started};
-use shared::health::process;
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
@@ -22,19 +21,20 @@ use std::{
 };
 use testing::{Server, loopback, signal, signal_group};
 
-const CLOUD_RUN: Script = Script {
-    name: "cloud-run",
-    serves: &[
-        "pilotlight-health",
-        "pilotlight-health-db",
-        "pilotlight-health-storage",
-        "pilotlight-sse",
-    ],
-};
-const LAMBDA: Script = Script {
-    name: "lambda",
-    serves: &["pilotlight"],
-};
+fn cloud_run() -> Script {
+    let services = functions_with("service.yaml").into_iter();
+    Script {
+        name: "cloud-run",
+        serves: services.map(|service| format!("{}-{service}", bundle())).collect(),
+    }
+}
+
+fn lambda() -> Script {
+    Script {
+        name: "lambda",
+        serves: vec![STACK.to_owned()],
+    }
+}
 
 /// What a smoke test finds healthy, with a pulse that it need not wait for.
 fn healthy(name: &str) -> (Checkout, Server) {
@@ -48,7 +48,7 @@ fn message(output: &Output) -> String {
 }
 
 /// The calls of a deployment, and how many of them come before its rollback where what serves is not healthy.
-fn calls(script: Script, url: &str) -> (usize, usize) {
+fn calls(script: &Script, url: &str) -> (usize, usize) {
     let (whole, refused) = (Cloud::new(script, url), Cloud::new(script, url).with("URL", DEAD));
     let run = whole.run(&[]);
     assert!(run.status.success(), "{}", message(&run));
@@ -80,7 +80,7 @@ fn each(calls: impl Iterator<Item = usize>, test: impl Fn(usize) + Sync) {
     });
 }
 
-fn every_call_that_fails_is_noticed(script: Script) {
+fn every_call_that_fails_is_noticed(script: &Script) {
     let (_checkout, live) = healthy(&format!("{}-calls", script.name));
     let whole = Cloud::new(script, &live.url);
     assert!(whole.run(&[]).status.success());
@@ -97,7 +97,7 @@ fn every_call_that_fails_is_noticed(script: Script) {
     cloud.assert_serves("old", "no smoke test of the candidate");
 }
 
-fn a_rollback_goes_on_where_a_call_of_it_fails(script: Script) {
+fn a_rollback_goes_on_where_a_call_of_it_fails(script: &Script) {
     let (_checkout, live) = healthy(&format!("{}-rollback", script.name));
     let (forward, all) = calls(script, &live.url);
     each(forward + 1..=all, |call| {
@@ -114,7 +114,7 @@ fn a_rollback_goes_on_where_a_call_of_it_fails(script: Script) {
             .filter_map(|line| line.strip_prefix("not rolled back: "))
             .collect();
         assert_eq!(named.len(), 1, "{told}");
-        for name in script.serves.iter().filter(|name| !named.contains(name)) {
+        for name in script.serves.iter().filter(|name| !named.contains(&name.as_str())) {
             assert_eq!(cloud.serves(name), "old", "{name}: {told}");
         }
         let refused = cloud.run(&[]);
@@ -129,7 +129,7 @@ fn a_rollback_goes_on_where_a_call_of_it_fails(script: Script) {
     });
 }
 
-fn every_signal_takes_a_deployment_back(script: Script) {
+fn every_signal_takes_a_deployment_back(script: &Script) {
     let (_checkout, live) = healthy(&format!("{}-signals", script.name));
     let (forward, all) = calls(script, &live.url);
     each(1..=forward, |call| {
@@ -163,7 +163,7 @@ fn deployment(script: u32) -> u32 {
     children.trim().parse().unwrap()
 }
 
-fn what_a_killed_deployment_left_is_taken_back(script: Script) {
+fn what_a_killed_deployment_left_is_taken_back(script: &Script) {
     let (_checkout, live) = healthy(&format!("{}-killed", script.name));
     let (forward, _) = calls(script, &live.url);
     each(1..=forward, |call| {
@@ -182,7 +182,7 @@ fn what_a_killed_deployment_left_is_taken_back(script: Script) {
     nothing.assert_serves("old", "nothing was deployed");
 }
 
-fn what_is_new_serves_after_its_smoke_test_or_goes(script: Script) {
+fn what_is_new_serves_after_its_smoke_test_or_goes(script: &Script) {
     let (_checkout, live) = healthy(&format!("{}-new", script.name));
     let whole = Cloud::empty(script, &live.url);
     let run = whole.run(&[]);
@@ -198,7 +198,7 @@ fn what_is_new_serves_after_its_smoke_test_or_goes(script: Script) {
     let run = unhealthy.run(&[]);
     assert!(!run.status.success());
     unhealthy.assert_serves("nothing", &message(&run));
-    let made = |call: &String| call.contains("--stack-name pilotlight ") && call.starts_with("sam");
+    let made = |call: &String| call.contains(&format!("--stack-name {STACK} ")) && call.starts_with("sam");
     assert!(
         !unhealthy.calls().iter().any(made),
         "it took traffic before its smoke test"
@@ -210,13 +210,13 @@ macro_rules! in_both_clouds {
         #[test]
         #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
         fn $cloud_run() {
-            $test(CLOUD_RUN);
+            $test(&cloud_run());
         }
 
         #[test]
         #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
         fn $lambda() {
-            $test(LAMBDA);
+            $test(&lambda());
         }
     )*};
 }
@@ -242,7 +242,7 @@ in_both_clouds! {
 #[test]
 #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
 fn an_output_that_the_template_has_not_is_named() {
-    let cloud = Cloud::new(LAMBDA, DEAD).with("MISSING", "MigrateFunction");
+    let cloud = Cloud::new(&lambda(), DEAD).with("MISSING", "MigrateFunction");
     let run = cloud.run(&[]);
     assert!(
         message(&run).contains("template.yaml has no output MigrateFunction"),
@@ -257,7 +257,7 @@ fn an_output_that_the_template_has_not_is_named() {
 fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
     const READ: &str = "import json, sys; from samcli.cli.types import CfnParameterOverridesType as Type; \
                         print(json.dumps(Type().convert(['file://' + sys.argv[1]], None, None)))";
-    let cloud = Cloud::new(LAMBDA, DEAD);
+    let cloud = Cloud::new(&lambda(), DEAD);
     let build = cloud.run(&["build"]);
     assert!(build.status.success(), "{}", message(&build));
     let read = Command::new("python3")
@@ -274,19 +274,25 @@ fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
 #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
 async fn a_smoke_test_names_a_proxy_that_buffers_and_a_report_that_is_not_healthy() {
     const BEAT: &str = "event: heartbeat\ndata: ping\n\n";
-    let stream = || get(async || ([(header::CONTENT_TYPE, "text/event-stream")], BEAT.repeat(2)));
-    for (status, told) in [("healthy", "something buffers"), ("unhealthy", "/health/db")] {
-        let report = format!(r#"{{"status":"{status}"}}"#);
-        let app = Router::new()
-            .route("/health", process::alive())
-            .route("/health/db", get(async move || report))
-            .route("/health/storage", get(async || r#"{"status":"healthy"}"#))
-            .route("/sse/heartbeat", stream());
+    let (streams, reports): (Vec<String>, Vec<String>) =
+        routes().into_keys().partition(|path| path.starts_with("/sse/"));
+    let last = reports.last().unwrap();
+    for (status, told) in [("healthy", "something buffers"), ("unhealthy", last)] {
+        let mut app = Router::new();
+        for path in &streams {
+            let stream = get(async || ([(header::CONTENT_TYPE, "text/event-stream")], BEAT.repeat(2)));
+            app = app.route(path, stream);
+        }
+        for path in &reports {
+            let status = if path == last { status } else { "healthy" };
+            let report = format!(r#"{{"status":"{status}"}}"#);
+            app = app.route(path, get(async move || report));
+        }
         let (listener, url) = loopback().await;
         tokio::spawn(async move { axum::serve(listener, app).await });
-        let urls = ["health", "health-db", "health-storage", "sse"].map(|function| format!("{function}={url}"));
-        let smoke = checkout().join(".github/deploy/smoke");
-        let run = tokio::task::spawn_blocking(move || Command::new(smoke).args(urls).output().unwrap());
+        let mut smoke = Command::new(checkout().join(".github/deploy/smoke"));
+        smoke.args(routes().into_values().map(|function| format!("{function}={url}")));
+        let run = tokio::task::spawn_blocking(move || smoke.output().unwrap());
         let run = run.await.unwrap();
         let message = String::from_utf8_lossy(&run.stderr);
         assert!(!run.status.success() && message.contains(told), "{message}");

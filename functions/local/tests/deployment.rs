@@ -100,7 +100,7 @@ fn every_function_has_a_cloud_run_job_and_those_with_a_route_a_service() {
             let manifest = text(&file);
             for part in [
                 format!("image: ${{IMAGES}}/{function}:${{TAG}}\n"),
-                format!("serviceAccountName: pilotlight-{function}@${{PROJECT}}.iam.gserviceaccount.com\n"),
+                format!("serviceAccountName: ${{BUNDLE}}-{function}@${{PROJECT}}.iam.gserviceaccount.com\n"),
             ] {
                 assert!(manifest.contains(&part), "{file} has no {part:?}");
             }

@@ -5,7 +5,7 @@
 #[path = "fixture/checkout.rs"]
 mod checkout;
 
-use checkout::{checkout, deployed, functions, template_parameters, text};
+use checkout::{bundle, checkout, functions, functions_with, template_parameters, text};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -72,7 +72,8 @@ fn every_variable_that_commands_and_manifests_take_is_exported_before() {
         .collect();
     for (title, files) in [(LAMBDA, ""), (CLOUD_RUN, manifests.as_str())] {
         let section = section(title);
-        let exported = section.split("```sh").next().unwrap();
+        // The scripts take the bundle's name from Cargo.toml.
+        let exported = section.split("```sh").next().unwrap().to_owned() + "`BUNDLE`";
         for name in variables(&(commands(title) + files)) {
             assert!(
                 exported.contains(&format!("`{name}")),
@@ -123,10 +124,11 @@ fn recorded(title: &str) -> String {
 #[test]
 fn every_account_is_made_before_it_is_named_and_has_the_roles_of_its_manifest() {
     let calls = recorded(CLOUD_RUN);
+    let bundle = bundle();
     let mut made = BTreeSet::new();
     for call in calls.lines() {
         for account in call
-            .split("pilotlight-")
+            .split(&format!("{bundle}-"))
             .skip(1)
             .filter_map(|rest| rest.split_once("@project"))
         {
@@ -138,22 +140,22 @@ fn every_account_is_made_before_it_is_named_and_has_the_roles_of_its_manifest() 
             );
         }
         made.extend(
-            call.split("service-accounts create pilotlight-")
+            call.split(&format!("service-accounts create {bundle}-"))
                 .nth(1)
                 .map(|name| name.trim().to_owned()),
         );
     }
-    for function in deployed() {
+    for function in functions_with("job.yaml") {
         assert!(made.contains(function.as_str()), "{function} has no account");
-        let wants_database = text(&format!("functions/{function}/job.yaml")).contains("pilotlight-database-url");
+        let wants_database = text(&format!("functions/{function}/job.yaml")).contains("DATABASE_URL");
         for role in ["roles/cloudsql.client", "roles/secretmanager.secretAccessor"] {
             let mut grants = calls.lines().filter(|call| call.contains(role));
-            let granted = grants.any(|call| call.contains(&format!("serviceAccount:pilotlight-{function}@")));
+            let granted = grants.any(|call| call.contains(&format!("serviceAccount:{bundle}-{function}@")));
             assert_eq!(granted, wants_database, "{function}, {role}");
         }
     }
     let script = text(".github/deploy/cloud-run");
-    assert!(made.contains("smoke") && script.contains("pilotlight-smoke@$PROJECT"));
+    assert!(made.contains("smoke") && script.contains("$BUNDLE-smoke@$PROJECT"));
 }
 
 #[test]

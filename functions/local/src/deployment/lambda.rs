@@ -1,7 +1,7 @@
 //! The template of Lambda functions: SAM's shapes, with what `Globals` says of all of them, and CloudFormation's beside them.
 
 use super::{
-    deployment::{Deployment, Function, Platform},
+    Deployment, Function, Platform,
     evaluate::{Scope, text},
     lifecycle, settings,
 };

@@ -1,47 +1,25 @@
-//! `local doctor`: reads the deployment files and the environment, and names what is unsafe and why.
+//! What must not be deployed, and why.
 
-mod cloud_run;
-mod deployment;
-mod evaluate;
-mod lambda;
-mod lifecycle;
-mod parameters;
-mod settings;
-
-use deployment::{Deployment, Function, Platform};
-use parameters::Choice;
-use shared::{
-    config::{Env, parse_duration},
-    sse,
-};
-use std::{collections::BTreeMap, path::Path, process::ExitCode, time::Duration};
+use super::Limits;
+use crate::deployment::{Deployment, Function, Platform};
+use shared::{config::parse_duration, sse};
+use std::collections::BTreeMap;
 
 /// Something that must not be deployed, and why.
-struct Rule {
-    why: &'static str,
+pub struct Rule {
+    pub why: &'static str,
     /// Where it is broken, each place with its facts.
-    broken: fn(&Deployment, Limits) -> Vec<String>,
-}
-
-/// What the files do not tell.
-#[derive(Clone, Copy)]
-struct Limits {
-    /// `max_connections` of the server.
-    connections: u64,
-    /// How many functions an account of Lambda runs at once, where they reserve none of it.
-    concurrency: u64,
-    /// `SSE_MAX_AGE`, where a function does not set it.
-    max_age: Duration,
+    pub broken: fn(&Deployment, Limits) -> Vec<String>,
 }
 
 /// PostgreSQL keeps these for superusers (`superuser_reserved_connections`).
 const RESERVED_CONNECTIONS: u64 = 3;
 
-const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
+/// Why a star in CORS is unsafe.
+pub const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
 
-const UNCLEAR: &str = "what the doctor does not know may be unsafe in any of these ways, and is not looked at";
-
-const RULES: [Rule; 6] = [
+/// Every rule.
+pub const RULES: [Rule; 6] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than .pilotlight/uploads/ deletes evidence, and nobody is asked",
         broken: deletes_evidence,
@@ -67,82 +45,6 @@ const RULES: [Rule; 6] = [
         broken: shows_secrets,
     },
 ];
-
-/// Examines the files below `root`, prints what is unsafe, and ends with 1 where something is.
-pub fn run(env: &Env, root: &Path) -> ExitCode {
-    let limits = Limits {
-        connections: env.parse("POSTGRES_MAX_CONNECTIONS", 100, "a number of connections", |text| {
-            text.parse().ok()
-        }),
-        // What a new account has.
-        concurrency: env.parse("LAMBDA_CONCURRENCY", 10, "a number of concurrent executions", |text| {
-            text.parse().ok()
-        }),
-        max_age: sse::Settings::from_env(env).max_age,
-    };
-    let deployment = Deployment::read(root, env, None);
-    let mut findings: Vec<String> = Vec::new();
-    if deployment.functions.is_empty() {
-        findings.push(format!(
-            "{}: no function is deployed by template.yaml, functions/*/service.yaml or functions/*/job.yaml",
-            root.display()
-        ));
-    }
-    if env.text("CORS_ORIGINS").is_some_and(|origins| origins.contains('*')) {
-        findings.push(format!("the environment: CORS_ORIGINS has a *\n    {STAR}"));
-    }
-    let read = |choice: &Choice| Deployment::read(root, env, Some(choice));
-    findings.extend(examine_choices(&deployment, read, limits));
-    for finding in &findings {
-        println!("unsafe: {finding}");
-    }
-    if findings.is_empty() {
-        let (functions, rules) = (deployment.functions.len(), RULES.len());
-        println!("safe: {functions} deployed functions, {rules} rules");
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-/// What is unsafe with the defaults of the parameters, and what only other allowed values make so, with their names.
-fn examine_choices(defaults: &Deployment, read: impl Fn(&Choice) -> Deployment, limits: Limits) -> Vec<String> {
-    let mut findings: Vec<(String, Vec<String>)> = Vec::new();
-    for finding in examine(defaults, limits) {
-        note(&mut findings, finding, None);
-    }
-    for choice in &defaults.choices {
-        let deployment = read(choice);
-        for finding in examine(&deployment, limits) {
-            note(&mut findings, finding, Some(choice.name(&deployment)));
-        }
-    }
-    let named = findings.into_iter().map(|(finding, names)| match &names[..] {
-        [] => finding,
-        names => format!("with {}: {finding}", names.join(" or ")),
-    });
-    named.collect()
-}
-
-/// Adds a finding once, with the names of all choices that cause it; without one, the defaults do.
-fn note(findings: &mut Vec<(String, Vec<String>)>, finding: String, choice: Option<String>) {
-    match findings.iter_mut().find(|(known, _)| *known == finding) {
-        Some((_, names)) if !names.is_empty() => names.extend(choice.filter(|name| !names.contains(name))),
-        Some(_) => {}
-        None => findings.push((finding, choice.into_iter().collect())),
-    }
-}
-
-fn examine(deployment: &Deployment, limits: Limits) -> Vec<String> {
-    let broken = |rule: &Rule| {
-        let places = (rule.broken)(deployment, limits);
-        let why = rule.why;
-        places.into_iter().map(move |place| format!("{place}\n    {why}"))
-    };
-    let unclear = deployment.unclear.iter();
-    let unclear = unclear.map(|place| format!("{place}\n    {UNCLEAR}"));
-    RULES.iter().flat_map(broken).chain(unclear).collect()
-}
 
 fn deletes_evidence(deployment: &Deployment, _: Limits) -> Vec<String> {
     let ours = |prefix: &String| prefix.starts_with(".pilotlight/uploads/");
@@ -243,6 +145,3 @@ impl Function {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

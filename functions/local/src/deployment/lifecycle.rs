@@ -1,6 +1,6 @@
 //! By which rules a bucket deletes objects: the shapes of GCS, of S3 and of CloudFormation.
 
-use super::deployment::{Deployment, Lifecycle};
+use super::{Deployment, Lifecycle};
 use serde_json::{Value, json};
 
 /// Reads the rules of one bucket.

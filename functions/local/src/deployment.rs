@@ -1,11 +1,14 @@
 //! What the deployment files say, as far as the doctor asks, and what of them the doctor does not understand.
 
-use super::{
-    cloud_run,
-    evaluate::{plain, text},
-    lambda, lifecycle,
-    parameters::{self, Choice},
-};
+mod cloud_run;
+mod evaluate;
+mod lambda;
+mod lifecycle;
+mod parameters;
+mod settings;
+
+use evaluate::{plain, text};
+pub use parameters::Choice;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use shared::config::Env;

@@ -1,6 +1,6 @@
 //! The parameters of a template, and the values that a deployment may give them.
 
-use super::{deployment::Deployment, evaluate::text};
+use super::{Deployment, evaluate::text};
 use serde_json::{Value, json};
 
 /// A value that a parameter allows beside its default.

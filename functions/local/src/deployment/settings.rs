@@ -1,9 +1,6 @@
 //! The variables of a function: their values, and the secrets that stand among them in plain text.
 
-use super::{
-    deployment::{Deployment, Function, Platform, Secret},
-    evaluate::text,
-};
+use super::{Deployment, Function, Platform, Secret, evaluate::text};
 use serde_json::Value;
 
 /// Adds a variable as a template or a manifest has it.

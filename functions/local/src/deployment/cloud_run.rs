@@ -1,10 +1,6 @@
 //! The manifest of a Cloud Run service or job, in Knative's shape.
 
-use super::{
-    deployment::{Deployment, Function, Platform},
-    evaluate::text,
-    settings,
-};
+use super::{Deployment, Function, Platform, evaluate::text, settings};
 use serde_json::Value;
 use std::time::Duration;
 

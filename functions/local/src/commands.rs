@@ -1,0 +1,30 @@
+//! The command line: from the arguments to one command. Without arguments, `local` serves.
+
+mod doctor;
+mod openapi;
+
+use futures_util::future::LocalBoxFuture;
+use shared::{
+    config::Env,
+    runtime::{self, EXIT_USAGE},
+};
+use std::{future::ready, path::Path, process::ExitCode};
+
+const USAGE: &str = "local [doctor [FOLDER] | openapi]; everything else is a setting in the environment";
+
+/// Runs the command that the arguments of this process name.
+pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
+    let arguments = runtime::arguments();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        [] => return Box::pin(crate::serve(env)),
+        ["doctor"] => doctor::run(env, Path::new(".")),
+        ["doctor", folder] => doctor::run(env, Path::new(folder)),
+        ["openapi"] => openapi::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    };
+    Box::pin(ready(done))
+}
