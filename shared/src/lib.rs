@@ -18,6 +18,7 @@ pub mod health;
 #[cfg(feature = "private-postgres")]
 pub mod private_postgres;
 pub mod problem;
+mod random;
 pub mod runtime;
 pub mod sse;
 #[cfg(feature = "storage")]
