@@ -15,6 +15,7 @@ pub mod database;
 pub mod deadline;
 pub mod health;
 pub mod problem;
+mod random;
 pub mod runtime;
 pub mod sse;
 #[cfg(feature = "storage")]

@@ -1,6 +1,6 @@
 //! Event streams: the framing of `text/event-stream`, and the life of a stream from its first byte to its clean end.
 
-use crate::{config::Env, deadline::Deadline};
+use crate::{config::Env, deadline::Deadline, random};
 use axum::{
     body::Body,
     http::{HeaderValue, header},
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use hyper::body::Frame;
 use std::{
     convert::Infallible,
-    hash::{BuildHasher, RandomState},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -115,9 +114,9 @@ pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) 
     response
 }
 
-/// From 0 to 1, from the seed that the standard library draws for its hash maps.
+/// From 0 to 1.
 fn random_fraction() -> f64 {
-    f64::from(RandomState::new().hash_one(()) as u32) / f64::from(u32::MAX)
+    f64::from(random::bits() as u32) / f64::from(u32::MAX)
 }
 
 /// The body of a stream. Its only buffer is the event in hand.

@@ -1,16 +1,16 @@
-//! One line a request: what was asked, what was answered, how long it took. For a stream, until its end.
+//! The access log: a record of each request with its method, path, status and duration, written when its answer ends.
 
 use super::on_end::{self, OnEnd};
 use crate::telemetry::{self, Context};
 use axum::{
     Error,
     body::Body,
-    http::{Method, Request, StatusCode, Uri, header},
+    http::{Method, Request, StatusCode, Uri},
     response::Response,
 };
 use std::{sync::Arc, time::Instant};
 
-/// A request that is not over. Dropping it writes its line.
+/// The record of one request, written on drop.
 pub struct AccessLog {
     context: Arc<Context>,
     method: Method,
@@ -22,7 +22,7 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Begins with the arrival of a request.
+    /// Starts the clock when a request arrives.
     pub fn begin<B>(request: &Request<B>, context: Context) -> Self {
         #[cfg(feature = "otel")]
         let (context, span) = telemetry::otlp::begin(context);
@@ -37,33 +37,29 @@ impl AccessLog {
         }
     }
 
-    /// What the log records of this request name.
+    /// The ids that every log record of this request has.
     pub fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
-    /// Ends with the answer, or with its body where that is not in one piece.
+    /// Stops the clock when the body of the answer ends: now, if the body is complete.
     pub fn until_end_of(mut self, response: Response) -> Response {
         self.status = Some(response.status());
-        // Their Content-Length is that of an answer to another request (RFC 9110, section 8.6).
-        if self.method == Method::HEAD
-            || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&response.status())
-        {
+        if on_end::has_no_content(&self.method, response.status()) {
             return response.map(|_| Body::empty());
         }
-        let length = response.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|value| value.to_str().ok()?.parse().ok());
+        let length = on_end::content_length(response.headers());
         response.map(|body| on_end::attach(body, length, move || Box::new(self.detached())))
     }
 
-    /// Without the request's own URI, which keeps the whole buffer alive that the request was read into: 8 KB.
+    /// Copies the path: the original URI would keep the request's read buffer of 8 KB alive for as long as a stream lasts.
     fn detached(mut self) -> Self {
         self.uri = self.uri.path().parse().unwrap_or_default();
         self
     }
 
-    /// A probe that is fine: a thousand of them a second would bury everything else.
-    fn is_fine_probe(&self) -> bool {
+    /// Logged at `debug`: a thousand healthy probes a second would bury everything else.
+    fn is_healthy_probe(&self) -> bool {
         let path = self.uri.path();
         let probe = path == "/health" || path.starts_with("/health/");
         probe && self.status.is_some_and(|status| status.is_success())
@@ -73,16 +69,16 @@ impl AccessLog {
         let (method, path) = (self.method.as_str(), self.uri.path());
         let duration_ms = self.start.elapsed().as_micros() as f64 / 1000.0;
         let status = self.status.map(|status| status.as_u16());
-        macro_rules! line {
+        macro_rules! record {
             ($level:ident, $message:literal) => {
                 tracing::$level!(target: "access", method, path, status, duration_ms, $message)
             };
         }
         match status {
-            None => line!(info, "the client left before its answer"),
-            Some(500..) => line!(warn, "answered"),
-            Some(_) if self.is_fine_probe() => line!(debug, "answered"),
-            Some(_) => line!(info, "answered"),
+            None => record!(info, "the client left before its answer"),
+            Some(500..) => record!(warn, "answered"),
+            Some(_) if self.is_healthy_probe() => record!(debug, "answered"),
+            Some(_) => record!(info, "answered"),
         }
     }
 }
@@ -98,7 +94,7 @@ impl OnEnd for AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        if self.is_fine_probe() && !tracing::enabled!(target: "access", tracing::Level::DEBUG) {
+        if self.is_healthy_probe() && !tracing::enabled!(target: "access", tracing::Level::DEBUG) {
             return;
         }
         telemetry::in_context(Arc::clone(&self.context), || self.write());

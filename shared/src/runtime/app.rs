@@ -1,10 +1,11 @@
-//! What happens to every request in every life: cross-origin access, ids, its deadline, an answer even to a panic,
-//! headers that keep browsers careful, and a line in the log.
+//! The routes of a function, and what surrounds every request in every life: its ids, its deadline, CORS, security headers
+//! and a line in the access log.
 
 use super::{access_log::AccessLog, cors, middleware::CatchPanic};
 use crate::{
     deadline::Deadline,
     problem::Problem,
+    random,
     telemetry::{self, Context, Trace},
 };
 use axum::{
@@ -15,7 +16,6 @@ use axum::{
 };
 use std::{
     convert::Infallible,
-    hash::{BuildHasher, RandomState},
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -28,8 +28,8 @@ use tower_http::cors::{Cors, CorsLayer};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
-/// For what a handler does not say otherwise: an answer is what its type says, no page may frame it, and it loads nothing
-/// (OWASP, "REST Security Cheat Sheet"). Browsers heed the third over TLS only.
+/// Set unless the handler sets them: browsers must not guess the type of an answer, frame it, or let it load anything
+/// (OWASP, "REST Security Cheat Sheet"). Browsers ignore `Strict-Transport-Security` without TLS.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (
@@ -43,15 +43,15 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
 
-/// How long a browser may remember what a preflight was told; Chromium forgets after two hours.
+/// How long a browser may cache the answer to a preflight. Chromium allows two hours at most.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The routes of a function, behind what every request passes. It is cloned for each; in a box, what few need costs nobody.
+/// Cloned for each request; CORS is boxed so that functions without it copy one pointer.
 #[derive(Clone)]
 pub struct App(Either<Box<Cors<CatchPanic>>, CatchPanic>);
 
 impl App {
-    /// Gives the paths and methods that no route has their problem, and pages of the configured origins access.
+    /// Unknown paths and wrong methods are answered with a [`Problem`]; pages of the configured origins get access.
     pub fn new(router: Router, cors: &cors::Cors) -> Self {
         let routes = CatchPanic(
             router
@@ -65,13 +65,13 @@ impl App {
         })
     }
 
-    /// Answers every request with the problem.
+    /// Answers every request with `problem`.
     pub fn refusing(problem: Problem) -> Self {
         let routes = Router::new().fallback(async move || problem);
         Self(Either::Right(CatchPanic(routes)))
     }
 
-    /// Answers one request. `invocation` is the platform's name for it.
+    /// Answers one request. `invocation` is the platform's id of it, which is its request id unless the client sent one.
     pub async fn answer(
         mut self,
         mut request: Request<Body>,
@@ -86,8 +86,8 @@ impl App {
         };
         let access = AccessLog::begin(&request, context);
         request.extensions_mut().insert(deadline);
-        let answer = telemetry::with_context(access.context().clone(), self.route(request));
-        let mut response = answer.await.unwrap_or_else(|never| match never {});
+        let response = telemetry::with_context(access.context().clone(), self.route(request));
+        let mut response = response.await.unwrap_or_else(|never| match never {});
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, access.context().request_id.clone());
         if let Some(trace) = &access.context().trace {
@@ -99,7 +99,8 @@ impl App {
         access.until_end_of(response)
     }
 
-    /// The CORS layer answers every OPTIONS itself, that of a path which does not exist too: the routes are asked first.
+    /// The CORS layer answers every OPTIONS request itself, even on an unknown path. So the routes answer it, and the headers
+    /// that the layer gives a preflight are added.
     async fn route(&mut self, request: Request<Body>) -> Result<Response, Infallible> {
         let Either::Left(cors) = &mut self.0 else {
             return self.0.call(request).await;
@@ -120,7 +121,7 @@ impl App {
     }
 }
 
-/// Exact origins, with credentials.
+/// Allows the configured origins, with credentials.
 fn grant(cors: &cors::Cors) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(cors.origins.clone())
@@ -147,17 +148,17 @@ fn grant(cors: &cors::Cors) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-/// The id that the caller gave its request, if it is one to write into logs: 128 visible characters at most. A copy, because
-/// the original keeps the buffer alive that the request was read into.
+/// The client's id of its request, if it is safe to log: 1 to 128 visible ASCII characters. Copied, because the original
+/// would keep the request's read buffer alive.
 fn presented_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
-    let written = (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
-    written.then(|| HeaderValue::from_bytes(id.as_bytes()).ok())?
+    let is_safe = (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    is_safe.then(|| HeaderValue::from_bytes(id.as_bytes()).ok())?
 }
 
-/// An id that no other process draws, and that costs no system call: a random half and a counter.
+/// Unique without a system call: 16 digits that are random for each process, and 8 of a counter.
 fn next_id() -> HeaderValue {
-    static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(()));
+    static PROCESS: LazyLock<u64> = LazyLock::new(random::bits);
     static COUNT: AtomicU32 = AtomicU32::new(0);
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let number = u128::from(*PROCESS) << 32 | u128::from(COUNT.fetch_add(1, Ordering::Relaxed));

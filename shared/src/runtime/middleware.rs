@@ -1,4 +1,4 @@
-//! What every request passes on its way to the routes: a refusal of bodies, a net under panics, an answer to OPTIONS.
+//! The innermost middleware: refuses request bodies, answers OPTIONS, and turns a panic of a handler into an answer.
 
 use crate::{deadline::Deadline, problem::Problem};
 use axum::{
@@ -19,10 +19,10 @@ use std::{
 use tokio::time::Instant;
 use tower::Service;
 
-/// How long a client may take to say that its request has no content, with a second of grace.
+/// How long a client may take to end an empty body; the deadline's grace of 1 s comes on top.
 const BODY_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// The routes, with the refusal of bodies before, an answer to OPTIONS, and a net under panics.
+/// The routes. A panic of a handler is answered with [`Problem::Internal`].
 #[derive(Clone)]
 pub struct CatchPanic(pub Router);
 
@@ -40,7 +40,7 @@ impl Service<Request<Body>> for CatchPanic {
         Box::pin(async {
             let mut request = request;
             if !request.body().is_end_stream() {
-                // In a box, because few requests have one.
+                // Boxed, because few requests have a body.
                 request = match Box::pin(refuse_content(request)).await {
                     Ok(request) => request,
                     Err(problem) => return Ok(problem.into_response()),
@@ -56,9 +56,9 @@ async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, 
     if is_options && request.uri().path() == "*" {
         return Ok(options(HeaderValue::from_static("GET,HEAD,OPTIONS")));
     }
-    let answer = AssertUnwindSafe(router.call(request)).catch_unwind();
-    let mut response = answer.await.unwrap_or_else(|_panic| {
-        // The panic hook has written what and where; this line tells which request.
+    let response = AssertUnwindSafe(router.call(request)).catch_unwind();
+    let mut response = response.await.unwrap_or_else(|_panic| {
+        // The panic hook has logged the message and the place; this record has the request id.
         tracing::error!("a handler panicked");
         Ok(Problem::Internal.into_response())
     })?;
@@ -73,7 +73,7 @@ async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, 
     Ok(response)
 }
 
-/// What a path that does not answer OPTIONS itself says to it (RFC 9110, section 9.3.7).
+/// The answer to OPTIONS on a path that has no handler for it (RFC 9110, section 9.3.7).
 fn options(allow: HeaderValue) -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response()
 }
@@ -86,15 +86,15 @@ fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{methods},OPTIONS")).ok()
 }
 
-/// No route of the bundle takes a body, so none is read: memory stays flat whatever a client sends. Only its first bytes
-/// tell a body from none where its length is not known: an empty chunked one, an empty DATA frame, trailers.
+/// No route takes a body, so none is buffered: memory stays flat whatever a client sends. A body of unknown length may be
+/// empty (a last chunk, an empty DATA frame, trailers), so it is read up to its first byte.
 async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
     let (parts, mut body) = request.into_parts();
     if body.size_hint().lower() > 0 {
         return Err(Problem::UnexpectedBody);
     }
     let deadline: Deadline = parts.extensions.get().cloned().unwrap_or_default();
-    let ends = async {
+    let is_empty = async {
         while let Some(frame) = body.frame().await {
             if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(|data| data.is_empty())) {
                 return Err(Problem::UnexpectedBody);
@@ -103,6 +103,9 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
         Ok(())
     };
     let deadline = deadline.earlier(Instant::now() + BODY_TIMEOUT);
-    deadline.cut_off(ends).await.unwrap_or(Err(Problem::RequestTimeout))?;
+    deadline
+        .cut_off(is_empty)
+        .await
+        .unwrap_or(Err(Problem::RequestTimeout))?;
     Ok(Request::from_parts(parts, Body::empty()))
 }

@@ -1,6 +1,10 @@
-//! A body on its way out. What has to last as long as the body is dropped at its end, and hears of its failure.
+//! Hooks on the end of a response body: dropped when the body ends, called first when it fails.
 
-use axum::{Error, body::Body};
+use axum::{
+    Error,
+    body::Body,
+    http::{HeaderMap, Method, StatusCode, header},
+};
 use hyper::body::{Body as _, Bytes, Frame};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -8,17 +12,28 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-/// What lasts as long as a body.
+/// Lives as long as a body: its `Drop` runs at the body's end.
 pub trait OnEnd: Send {
-    /// The body failed: a part of the answer is missing.
+    /// Called when the body fails: a part of the answer is missing.
     fn failed(&mut self, error: &Error);
 }
 
-/// The body with its on_end; without one where all of the body is there already.
+/// The number of bytes that `Content-Length` promises.
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the response to a request never has content: its `Content-Length` is the length of the answer to another request
+/// then (RFC 9110, section 8.6).
+pub fn has_no_content(method: &Method, status: StatusCode) -> bool {
+    method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
+}
+
+/// Wraps the body, so that `on_end` lives as long as it does. A body that is complete already is returned as it is.
 ///
-/// A guarded body does not panic, may be polled after its end, and fails where its bytes are not the `length` that the
-/// answer's `Content-Length` promises. Its last promised bytes leave once the body has ended: a client takes them for
-/// the end, and could not be told of an error that follows them.
+/// The wrapped body does not panic, may be polled after its end, and fails if it is not as long as `length`, the promise of
+/// its `Content-Length`. Its last promised bytes are held back until the body has ended: a client takes them for the
+/// end of the answer, and would not see an error that follows them.
 pub fn attach(mut body: Body, length: Option<u64>, on_end: impl FnOnce() -> Box<dyn OnEnd>) -> Body {
     if body.is_end_stream() && length.unwrap_or(0) == 0 {
         return body;
@@ -42,17 +57,17 @@ type Next = Option<Result<Frame<Bytes>, Error>>;
 
 struct Watched {
     body: Body,
-    /// What the body has said already. In a box, because a stream has none.
+    /// What [`attach`] polled. Boxed, because a stream has none.
     early: Option<Box<Next>>,
-    /// How many bytes are promised and have not come.
+    /// How many promised bytes are still to come.
     left: Option<u64>,
-    /// The last of the promised bytes.
+    /// The last of the promised bytes, held back.
     last: Option<Box<Frame<Bytes>>>,
     /// `None` once the body has ended.
     on_end: Option<Box<dyn OnEnd>>,
 }
 
-/// A body that knows its size is probably in one piece.
+/// Polls a body of known size once: it is probably complete.
 fn poll_sized(body: &mut Body) -> Option<Next> {
     body.size_hint().exact()?;
     match poll(body, &mut Context::from_waker(Waker::noop())) {
@@ -78,7 +93,7 @@ impl Watched {
         }
     }
 
-    /// What may leave now that the body has said `next`.
+    /// The frame, error or end to hand on after `next`; `None` if there is nothing to hand on yet.
     fn settle(&mut self, next: Next) -> Option<Next> {
         let frame = match next {
             Some(Ok(frame)) => frame,

@@ -4,7 +4,7 @@
 //! SDK's own batches leave on a thread with a timer, neither of which runs while a process is frozen.
 
 use super::{Context, Trace};
-use crate::config::Env;
+use crate::{config::Env, random};
 use axum::http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -96,13 +96,17 @@ pub fn begin(context: Context) -> (Context, Option<Span>) {
         return (context, None);
     }
     let own = Trace {
-        id: parent.map_or_else(|| fastrand::u128(1..), |parent| parent.id),
-        span: fastrand::u64(1..),
+        id: parent.map_or_else(random_trace_id, |parent| parent.id),
+        span: random::bits().max(1),
         sampled: true,
     };
     let start = SystemTime::now();
     let trace = Some(own);
     (Context { trace, ..context }, Some(Span { own, parent, start }))
+}
+
+fn random_trace_id() -> u128 {
+    u128::from(random::bits().max(1)) << 64 | u128::from(random::bits())
 }
 
 impl Span {
