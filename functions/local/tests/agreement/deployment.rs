@@ -1,12 +1,7 @@
 //! Each function is deployed everywhere, and as its binary declares.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
+use crate::checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
 use axum::{body::Body, http::Request};
-use checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
 use shared::{
     config::Env,
     runtime::{Responses, Service},

@@ -1,16 +1,11 @@
 //! The API document, the routers and README say the same.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
+use crate::checkout::{WITHOUT_ROUTE, functions, routes, text};
 use axum::{
     Router,
     body::Body,
     http::{Method, Request, header},
 };
-use checkout::{WITHOUT_ROUTE, functions, routes, text};
 use serde_json::Value;
 use shared::{
     config::{self, Env},

@@ -1,11 +1,6 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
-use checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
+use crate::checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
 use std::{collections::BTreeSet, fs, process::Command};
 
 #[test]

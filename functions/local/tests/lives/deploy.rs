@@ -1,19 +1,10 @@
 //! The scripts that deploy, against clouds that fail and people who interrupt at every step: what served before serves, or all
 //! of it is new.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-#[path = "fixture/cloud.rs"]
-mod cloud;
-#[path = "fixture/newcomer.rs"]
-mod newcomer;
-
+use crate::checkout::checkout;
+use crate::cloud::{Cloud, DEAD, Script};
+use crate::newcomer::{Checkout, started};
 use axum::{Router, http::header, routing::get};
-use checkout::checkout;
-use cloud::{Cloud, DEAD, Script};
-use newcomer::{Checkout, started};
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
@@ -265,7 +256,7 @@ fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
         .output()
         .unwrap();
     let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap_or_else(|_| panic!("{}", message(&read)));
-    assert_eq!(read["CorsOrigins"], cloud::CORS_ORIGINS);
+    assert_eq!(read["CorsOrigins"], crate::cloud::CORS_ORIGINS);
     assert_eq!(read["Architecture"], "x86_64");
 }
 
