@@ -1,11 +1,6 @@
 //! What a file leaves behind: nothing in the session of the next, and in the database what is said of it.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/folder.rs"]
-mod folder;
-
-use folder::{Folder, TABLE, database, database_name, refused, role, tables};
+use crate::folder::{Folder, TABLE, database, database_name, refused, role, tables};
 use serde_json::json;
 use shared::database::Reason;
 use sqlx::{Connection, PgConnection};
@@ -209,7 +204,7 @@ async fn a_partition_that_is_half_detached_is_dirty_with_the_way_out() {
     let mut reader = PgConnection::connect(&url).await.unwrap();
     let mut open = reader.begin().await.unwrap();
     sqlx::raw_sql("SELECT * FROM p").execute(&mut *open).await.unwrap();
-    let (code, report) = folder::report(&folder.migrate(&url).with("MIGRATE_STATEMENT_TIMEOUT", "300ms"), "up");
+    let (code, report) = crate::folder::report(&folder.migrate(&url).with("MIGRATE_STATEMENT_TIMEOUT", "300ms"), "up");
     assert_eq!((code, &report["reason"]), (Some(1), &json!("schema_dirty")), "{report}");
     let way_out = "ALTER TABLE p DETACH PARTITION p1 FINALIZE";
     refused(

@@ -1,12 +1,7 @@
 //! The private Postgres of `local`: shared by any number of processes in one checkout, gone with the last of them, and started
 //! again whatever the last start left.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/newcomer.rs"]
-mod newcomer;
-
-use newcomer::Checkout;
+use crate::newcomer::Checkout;
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},

@@ -1,7 +1,5 @@
 //! Through a real PgBouncer: in transaction mode a migrator is refused, in session mode it works, and reading works in both.
 
-#![allow(clippy::unwrap_used)]
-
 use serde_json::json;
 use shared::{config::Env, database::Database};
 use sqlx::{ConnectOptions, Row, postgres::PgConnectOptions};

@@ -1,11 +1,6 @@
 //! The commands of README's deployment against the files that they name, and as a shell runs them.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
-use checkout::{bundle, checkout, functions, functions_with, template_parameters, text};
+use crate::checkout::{bundle, checkout, functions, functions_with, template_parameters, text};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

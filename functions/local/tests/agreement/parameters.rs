@@ -1,11 +1,6 @@
 //! A parameter that changes, or a secret that is rotated, changes what a stack serves: by SAM's own translator.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
-use checkout::{template_parameters, text};
+use crate::checkout::{template_parameters, text};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,

@@ -1,15 +1,8 @@
 //! What the binary does beside serving: `doctor` and `openapi`.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-#[path = "fixture/newcomer.rs"]
-mod newcomer;
-
-use checkout::{checkout, text};
+use crate::checkout::{checkout, text};
+use crate::newcomer::{Checkout, started};
 use local::functions::FUNCTIONS;
-use newcomer::{Checkout, started};
 use std::fs;
 use testing::{Function, contract};
 

@@ -1,12 +1,7 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
+use crate::checkout::{checkout, functions, routes, text, that_call};
 use axum::{body::Body, http::Request};
-use checkout::{checkout, functions, routes, text, that_call};
 use local::functions::FUNCTIONS;
 use shared::config::Env;
 use std::{

@@ -1,19 +1,10 @@
 //! The scripts that deploy, against clouds that fail and people who interrupt at every step: what served before serves, or all
 //! of it is new.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-#[path = "fixture/cloud.rs"]
-mod cloud;
-#[path = "fixture/newcomer.rs"]
-mod newcomer;
-
+use crate::checkout::{bundle, checkout, functions_with, routes};
+use crate::cloud::{Cloud, DEAD, STACK, Script};
+use crate::newcomer::{Checkout, started};
 use axum::{Router, http::header, routing::get};
-use checkout::{bundle, checkout, functions_with, routes};
-use cloud::{Cloud, DEAD, STACK, Script};
-use newcomer::{Checkout, started};
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
@@ -266,7 +257,7 @@ fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
         .output()
         .unwrap();
     let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap_or_else(|_| panic!("{}", message(&read)));
-    assert_eq!(read["CorsOrigins"], cloud::CORS_ORIGINS);
+    assert_eq!(read["CorsOrigins"], crate::cloud::CORS_ORIGINS);
     assert_eq!(read["Architecture"], "x86_64");
 }
 

@@ -1,11 +1,6 @@
 //! Many migrators at once, and migrators that are killed: one works, the others wait, and what is left can be told.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/folder.rs"]
-mod folder;
-
-use folder::{COLUMN, Folder, INDEX, TABLE};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE};
 use sqlx::Connection;
 use std::{
     path::Path,

@@ -1,7 +1,5 @@
 //! A signal while `local` starts, as the first process of a container.
 
-#![allow(clippy::unwrap_used)]
-
 use std::net::TcpListener;
 use testing::{Function, signals_end_the_first_process};
 

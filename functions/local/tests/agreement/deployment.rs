@@ -1,12 +1,7 @@
 //! Each function is deployed everywhere, and as its binary declares.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
+use crate::checkout::{checkout, deployed, routes, text, that_call};
 use axum::{body::Body, http::Request};
-use checkout::{checkout, deployed, routes, text, that_call};
 use local::functions::FUNCTIONS;
 use shared::{
     config::Env,

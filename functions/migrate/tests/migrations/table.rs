@@ -1,11 +1,6 @@
 //! What the migrator and the health check read: one table of migrations wherever it lies, and whether somebody is at work.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/folder.rs"]
-mod folder;
-
-use folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, role, tables};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, role, tables};
 use serde_json::Value;
 use shared::database::{Database, Reason};
 use sqlx::{Connection, PgConnection, migrate::Migrate};

@@ -1,11 +1,6 @@
 //! What a folder and a file must not hold: refused by name, and by line, before anything runs.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/folder.rs"]
-mod folder;
-
-use folder::{Folder, TABLE, refused, tables};
+use crate::folder::{Folder, TABLE, refused, tables};
 use shared::database::Reason;
 use std::{
     fs,
@@ -158,7 +153,7 @@ async fn a_copy_from_the_client_and_a_command_of_psql_are_refused_by_line() {
 /// As pg_dump 15.18 wrote it, with `--inserts --no-owner`.
 #[tokio::test]
 async fn a_dump_of_pg_dump_works_as_the_first_file() {
-    let dump = include_str!("fixture/dump.sql");
+    let dump = include_str!("dump.sql");
     for part in [
         "\\restrict ",
         "\\unrestrict ",

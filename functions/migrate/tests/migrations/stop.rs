@@ -1,12 +1,7 @@
 //! The end of a run before its work is done: by a signal, or by the deadline of Lambda. The statement is cancelled in the
 //! server, and what is left is said.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/folder.rs"]
-mod folder;
-
-use folder::{Folder, INDEX, TABLE, database, database_name, role};
+use crate::folder::{Folder, INDEX, TABLE, database, database_name, role};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};

@@ -1,11 +1,6 @@
 //! Every command, and every state of the schema that it must refuse, on the real binary and a real Postgres.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/folder.rs"]
-mod folder;
-
-use folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, report};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, report};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use testing::{Postgres, execute, scalar};

@@ -1,11 +1,6 @@
 //! `local` as a newcomer starts it: nothing configured, a folder of its own, the real binary.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/newcomer.rs"]
-mod newcomer;
-
-use newcomer::{Checkout, started};
+use crate::newcomer::{Checkout, started};
 use std::{
     net::TcpListener,
     path::Path,

@@ -1,15 +1,10 @@
 //! The API document, the routers and README say the same.
 
-#![allow(clippy::unwrap_used)]
-
-#[path = "fixture/checkout.rs"]
-mod checkout;
-
+use crate::checkout::{routes, text};
 use axum::{
     body::Body,
     http::{Method, Request, header},
 };
-use checkout::{routes, text};
 use serde_json::Value;
 use shared::config::Env;
 use std::collections::BTreeSet;

@@ -1,7 +1,5 @@
 //! A disk that is full from the start, and one that fills up, under `local`.
 
-#![allow(clippy::unwrap_used)]
-
 use std::{fs::File, io::Write, path::PathBuf, time::Duration};
 use testing::{Client, Function, Server};
 
