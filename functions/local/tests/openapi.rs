@@ -1,4 +1,4 @@
-//! The API document, the routers and README say the same.
+//! The API document, the routers and the functions' pages say the same.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use axum::{
     body::Body,
     http::{Method, Request, header},
 };
-use checkout::{WITHOUT_ROUTE, functions, routes, text};
+use checkout::{WITHOUT_ROUTE, checkout, functions, routes, text};
 use serde_json::Value;
 use shared::{
     config::{self, Env},
@@ -90,17 +90,26 @@ fn words(schema: &Value) -> BTreeSet<String> {
         .collect()
 }
 
+/// The reasons in the table that the page of a function has, if it has one.
+fn documented_reasons(function: &str) -> BTreeSet<String> {
+    let page = checkout().join("functions").join(function).join("README.md");
+    let page = std::fs::read_to_string(page).unwrap_or_default();
+    let section = page.split("\n## Reasons\n").nth(1).unwrap_or_default();
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.skip(1) // the head of the table
+        .map(|row| row.split('`').nth(1).unwrap().to_owned())
+        .collect()
+}
+
 #[test]
-fn the_closed_sets_of_reasons_are_those_of_the_readme() {
-    let readme = text("README.md");
-    for (path, report) in [("/health/db", "DatabaseReport"), ("/health/storage", "StorageReport")] {
-        let row = readme
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{path}` |")))
-            .unwrap();
-        let told: BTreeSet<String> = row.split('`').skip(3).step_by(2).map(str::to_owned).collect();
-        let told: BTreeSet<String> = told.into_iter().filter(|word| word != "HEALTH_TIMEOUT").collect();
-        let schema = &document()["components"]["schemas"][report]["properties"]["reason"];
-        assert_eq!(words(schema), told, "{path}");
+fn the_closed_sets_of_reasons_are_those_of_the_functions_pages() {
+    let document = document();
+    for (path, function) in routes() {
+        let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
+        let reference = content["application/json"]["schema"]["$ref"].as_str();
+        let report = reference.and_then(|reference| document.pointer(reference.strip_prefix('#')?));
+        let reasons = report.map(|report| words(&report["properties"]["reason"]));
+        assert_eq!(reasons.unwrap_or_default(), documented_reasons(&function), "{path}");
     }
 }
