@@ -1,6 +1,6 @@
-//! The API document, the routers and README say the same.
+//! The API document, the routers and the functions' pages say the same.
 
-use crate::checkout::{routes, text};
+use crate::checkout::{checkout, routes, text};
 use axum::{
     body::Body,
     http::{Method, Request, header},
@@ -71,23 +71,26 @@ fn words(schema: &Value) -> BTreeSet<String> {
         .collect()
 }
 
+/// The reasons in the table that the page of a function has, if it has one.
+fn documented_reasons(function: &str) -> BTreeSet<String> {
+    let page = checkout().join("functions").join(function).join("README.md");
+    let page = std::fs::read_to_string(page).unwrap_or_default();
+    let section = page.split("\n## Reasons\n").nth(1).unwrap_or_default();
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.skip(1) // the head of the table
+        .map(|row| row.split('`').nth(1).unwrap().to_owned())
+        .collect()
+}
+
 #[test]
-fn the_closed_sets_of_reasons_are_those_of_the_readme() {
-    let (document, readme) = (document(), text("README.md"));
-    for (path, operations) in document["paths"].as_object().unwrap() {
-        let report = &operations["get"]["responses"]["503"]["content"]["application/json"]["schema"]["$ref"];
-        let Some(report) = report.as_str() else {
-            continue;
-        };
-        let row = readme
-            .lines()
-            .find(|line| line.starts_with(&format!("| `{path}` |")))
-            .unwrap_or_else(|| panic!("README has no row of reasons for {path}"));
-        let told: BTreeSet<String> = row.split('`').skip(3).step_by(2).map(str::to_owned).collect();
-        let told: BTreeSet<String> = told.into_iter().filter(|word| word != "HEALTH_TIMEOUT").collect();
-        let schema = document
-            .pointer(&format!("{}/properties/reason", &report[1..]))
-            .unwrap();
-        assert_eq!(words(schema), told, "{path}");
+fn the_closed_sets_of_reasons_are_those_of_the_functions_pages() {
+    let document = document();
+    for (path, function) in routes() {
+        let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
+        let reference = content["application/json"]["schema"]["$ref"].as_str();
+        let report = reference.and_then(|reference| document.pointer(reference.strip_prefix('#')?));
+        let reasons = report.map(|report| words(&report["properties"]["reason"]));
+        assert_eq!(reasons.unwrap_or_default(), documented_reasons(&function), "{path}");
     }
 }

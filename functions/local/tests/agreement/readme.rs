@@ -1,32 +1,120 @@
-//! The commands of README's deployment against the files that they name, and as a shell runs them.
+//! The pages: links, the map, and the commands of the deployment against the files that they name, and as a shell runs them.
 
 use crate::checkout::{bundle, checkout, functions, functions_with, template_parameters, text};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::Command,
 };
 
-/// A section of README, without those below it.
-fn section(title: &str) -> String {
-    let readme = text("README.md");
-    let from = readme
+/// Every page of this repository.
+fn pages() -> Vec<PathBuf> {
+    const NOT_OURS: [&str; 5] = [".git", ".local", ".venv", "node_modules", "target"];
+    let mut folders = vec![checkout()];
+    let mut pages = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            let is_ours = NOT_OURS.iter().all(|name| !path.ends_with(name));
+            if is_ours && entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+/// A page without its blocks of code.
+fn prose(page: &str) -> String {
+    page.split("```").step_by(2).collect()
+}
+
+/// The targets of a page's links, but for those outside of this repository.
+fn links(page: &str) -> Vec<String> {
+    let prose = prose(page);
+    let targets = prose.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let targets = targets.filter(|target| !target.contains("://"));
+    targets.map(str::to_owned).collect()
+}
+
+/// The fragment by which a link names a heading, as GitHub makes it.
+fn fragment(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let letters = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    letters.collect::<String>().replace(' ', "-")
+}
+
+fn assert_leads_somewhere(page: &Path, link: &str) {
+    let (file, wanted) = link.split_once('#').unwrap_or((link, ""));
+    let mut target = page.parent().unwrap().join(file);
+    if file.is_empty() {
+        target = page.to_owned();
+    }
+    assert!(target.exists(), "{}: {link}", page.display());
+    if !wanted.is_empty() {
+        let text = fs::read_to_string(&target).unwrap();
+        let prose = prose(&text);
+        let mut headings = prose.lines().filter(|line| line.starts_with('#'));
+        assert!(
+            headings.any(|heading| fragment(heading) == wanted),
+            "{}: {link}",
+            page.display()
+        );
+    }
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
+    let pages = pages();
+    assert!(pages.contains(&checkout().join("README.md")), "{pages:?}");
+    for page in pages {
+        for link in links(&fs::read_to_string(&page).unwrap()) {
+            assert_leads_somewhere(&page, &link);
+        }
+    }
+}
+
+#[test]
+fn every_file_of_the_map_is_there() {
+    let section = section("README.md", "## How it works");
+    let maps: String = section.split("```").skip(1).step_by(2).collect();
+    let words = maps.split(|c: char| c.is_whitespace() || ",;".contains(c));
+    let files: Vec<&str> = words.filter(|word| word.ends_with(".rs")).collect();
+    assert!(files.len() > 20, "{files:?}");
+    for file in files {
+        let is_there = ["shared/src", ""].map(|folder| checkout().join(folder).join(file).exists());
+        assert!(is_there.contains(&true), "{file} is not there");
+    }
+}
+
+/// A section of a page, without those below it.
+fn section(page: &str, title: &str) -> String {
+    let text = text(page);
+    let from = text
         .split(&format!("\n{title}\n"))
         .nth(1)
         .unwrap_or_else(|| panic!("no section {title}"));
     from.split("\n#").next().unwrap().to_owned()
 }
 
+/// A section of the page on deployment.
+fn deployment(title: &str) -> String {
+    section(".github/deploy/README.md", title)
+}
+
 /// The commands of a section.
 fn commands(title: &str) -> String {
-    let section = section(title);
+    let section = deployment(title);
     let blocks = section.split("```sh\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap()).collect()
 }
 
-const LAMBDA: &str = "### To Lambda";
-const CLOUD_RUN: &str = "### To Cloud Run";
+const LAMBDA: &str = "## Lambda";
+const CLOUD_RUN: &str = "## Cloud Run";
 
 #[test]
 fn every_file_that_a_command_names_is_there() {
@@ -66,7 +154,7 @@ fn every_variable_that_commands_and_manifests_take_is_exported_before() {
         .filter_map(|file| fs::read_to_string(checkout().join(file)).ok())
         .collect();
     for (title, files) in [(LAMBDA, ""), (CLOUD_RUN, manifests.as_str())] {
-        let section = section(title);
+        let section = deployment(title);
         // The scripts take the bundle's name from Cargo.toml.
         let exported = section.split("```sh").next().unwrap().to_owned() + "`BUNDLE`";
         for name in variables(&(commands(title) + files)) {
@@ -202,7 +290,7 @@ fn nothing_is_deployed_but_by_the_scripts_that_migrate_first() {
 
 #[test]
 fn the_table_of_parameters_is_that_of_the_template() {
-    let section = section(LAMBDA);
+    let section = deployment(LAMBDA);
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let mut table = BTreeMap::new();
     for row in rows {
