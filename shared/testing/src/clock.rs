@@ -1,10 +1,10 @@
 //! A clock of the system that jumps, by libfaketime: <https://github.com/wolfcw/libfaketime>.
 
-use super::Function;
+use super::Binary;
 use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
-/// The wall clock of every function that runs under it; their monotonic clock stays right.
+/// The wall clock of every binary that runs under it; their monotonic clock stays right.
 pub struct FakeClock {
     folder: TempDir,
 }
@@ -18,9 +18,9 @@ impl FakeClock {
         clock
     }
 
-    /// The same function under this clock.
-    pub fn over(&self, function: Function) -> Function {
-        function
+    /// The same binary under this clock.
+    pub fn over(&self, binary: Binary) -> Binary {
+        binary
             .with("LD_PRELOAD", libfaketime())
             .with("FAKETIME_TIMESTAMP_FILE", self.offset().to_string_lossy())
             .with("FAKETIME_NO_CACHE", "1")

@@ -8,8 +8,8 @@ mod endless;
 mod events;
 mod first_process;
 pub mod gcs;
-pub mod golden;
 mod hostile;
+pub mod matrix;
 mod pgbouncer;
 mod postgres;
 mod probed;
@@ -17,7 +17,7 @@ mod proxy;
 mod runtime_api;
 pub mod s3;
 
-pub use binary::{Function, Server, exit_code, signal, signal_group};
+pub use binary::{Binary, Process, exit_code, signal, signal_group};
 pub use client::{Client, Exchange};
 pub use clock::FakeClock;
 pub use endless::Endless;

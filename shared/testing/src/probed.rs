@@ -1,6 +1,6 @@
 //! A function under probes: each answer in time, and without a secret.
 
-use super::{Client, Exchange, Function, Server};
+use super::{Binary, Client, Exchange, Process};
 use serde_json::json;
 use std::{
     ops::Deref,
@@ -26,25 +26,25 @@ const SECRETS: [&str; 10] = [
 
 /// A running function, and how its report says that its dependency fails.
 pub struct Probed {
-    server: Server,
+    server: Process,
     path: &'static str,
     /// The member of the report and its word for a dependency that fails.
     failing: (&'static str, &'static str),
 }
 
 impl Deref for Probed {
-    type Target = Server;
+    type Target = Process;
 
-    fn deref(&self) -> &Server {
+    fn deref(&self) -> &Process {
         &self.server
     }
 }
 
 impl Probed {
     /// Serves a function whose report has this path and, where its dependency fails, this member with this word.
-    pub fn start(function: Function, path: &'static str, failing: (&'static str, &'static str)) -> Self {
+    pub fn start(binary: Binary, path: &'static str, failing: (&'static str, &'static str)) -> Self {
         Self {
-            server: function.with("HEALTH_TIMEOUT", "1s").serve(),
+            server: binary.with("HEALTH_TIMEOUT", "1s").serve(),
             path,
             failing,
         }

@@ -1,6 +1,6 @@
 //! A path to a server that delays, drops and forgets.
 
-use super::{Server, database_of, execute, loopback};
+use super::{Process, database_of, execute, loopback};
 use std::{
     sync::{
         Arc,
@@ -75,7 +75,7 @@ impl Proxy {
 
     /// Freezes the process, for longer than an unused connection is trusted. Its open connections stay open, and carry
     /// nothing any more.
-    pub async fn forget_during_a_freeze(&self, process: &Server) {
+    pub async fn forget_during_a_freeze(&self, process: &Process) {
         let opened = self.behaviour.opened.load(Ordering::Relaxed);
         self.behaviour.forgotten.store(opened, Ordering::Relaxed);
         process.signal("STOP");
