@@ -1,4 +1,4 @@
-//! The real binaries as processes: as a server, under a Lambda Runtime API, as a job.
+//! Real binaries as processes: as a server, under a Lambda Runtime API, as a job.
 
 use super::FakeRuntimeApi;
 use std::{
@@ -67,7 +67,7 @@ impl Binary {
         command
     }
 
-    /// As an HTTP server on a port of its own choice.
+    /// As an HTTP server on a free port.
     pub fn serve(&self) -> Process {
         let mut binary = self.clone();
         if !self.settings.iter().any(|(key, _)| key == "PORT") {

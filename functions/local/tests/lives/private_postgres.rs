@@ -112,7 +112,7 @@ async fn a_server_whose_supervisor_was_killed_is_replaced() {
     let first = checkout.start();
     let supervisors = || {
         let processes = processes_of(&checkout.0).into_iter();
-        processes.filter(|(_, command)| command.contains("postgres-keeper"))
+        processes.filter(|(_, command)| command.contains("postgres-supervisor"))
     };
     assert_eq!(supervisors().count(), 2);
     for (pid, _) in supervisors() {

@@ -20,7 +20,7 @@ async fn assert_healthy(server: &Process) {
     assert!(page.text().contains("<title>Pilotlight</title>"));
 }
 
-/// The processes that hold the folder in their command line: the server of that checkout and its keeper.
+/// The processes that hold the folder in their command line: the server of that checkout and its supervisor.
 fn processes_of(folder: &Path) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
