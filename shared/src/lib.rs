@@ -7,7 +7,7 @@
 //! 3. [`health`] is the health contract; [`sse`] is the life of an event stream; [`runtime`] is the four lives of a
 //!    binary.
 //!
-//! What never ships stands in packages beside `src`: `testing`, `postgres` and `bench`.
+//! What never ships stands in packages beside `src`.
 
 pub mod config;
 #[cfg(feature = "database")]

@@ -3,28 +3,28 @@
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
-use testing::{Client, Function, Postgres, contract, golden};
+use testing::{Binary, Client, Postgres, contract, matrix};
 
-async fn healthy() -> Function {
+async fn healthy() -> Binary {
     let url = Postgres::shared().migrated_database().await;
-    Function::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", url)
+    Binary::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", url)
 }
 
 #[tokio::test]
 async fn every_life_gives_the_same_answers() {
-    let mut goldens = golden::common("/health/db", 200, "application/json");
-    goldens.push(golden::Golden {
+    let mut expected = matrix::common("/health/db", 200, "application/json");
+    expected.push(matrix::Expected {
         accept: "application/health+json",
         content_type: "application/health+json",
-        ..goldens[0].clone()
+        ..expected[0].clone()
     });
-    golden::same_answers(&healthy().await, &goldens).await;
+    matrix::same_in_every_life(&healthy().await, &expected).await;
 }
 
 #[tokio::test]
 async fn every_life_gives_the_same_bad_answers() {
-    let function = Function::new(env!("CARGO_BIN_EXE_health-db"));
-    golden::same_answers(&function, &golden::common("/health/db", 503, "application/json")).await;
+    let function = Binary::new(env!("CARGO_BIN_EXE_health-db"));
+    matrix::same_in_every_life(&function, &matrix::common("/health/db", 503, "application/json")).await;
 }
 
 #[tokio::test]
@@ -32,10 +32,10 @@ async fn as_a_job_it_reports_once_and_its_exit_code_tells() {
     let job = healthy().await.run(&["check"]);
     assert_eq!(job.status.code(), Some(0));
     assert_eq!(
-        golden::normalized(&job.stdout),
+        matrix::normalized(&job.stdout),
         r#"{"database":"connected","latency_ms":null,"schema":{"current":1,"expected":1},"status":"healthy","timestamp":null}"#
     );
-    let job = Function::new(env!("CARGO_BIN_EXE_health-db"))
+    let job = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("CLOUD_RUN_JOB", "check")
         .run(&[]);
     assert_eq!(job.status.code(), Some(1));
@@ -45,7 +45,7 @@ async fn as_a_job_it_reports_once_and_its_exit_code_tells() {
 
 #[tokio::test]
 async fn all_bad_durations_are_named_and_a_bad_url_is_not_among_them() {
-    let function = Function::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", "nonsense");
+    let function = Binary::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", "nonsense");
     let refused = function
         .clone()
         .with("HEALTH_TIMEOUT", "2")
@@ -69,7 +69,7 @@ async fn all_bad_durations_are_named_and_a_bad_url_is_not_among_them() {
 async fn nothing_connects_before_the_first_probe() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
-    let server = Function::new(env!("CARGO_BIN_EXE_health-db"))
+    let server = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", &url)
         .serve();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -82,7 +82,7 @@ async fn nothing_connects_before_the_first_probe() {
 #[tokio::test]
 #[ignore = "needs schemathesis; .ci/run installs it"]
 async fn its_answers_are_those_of_the_api_document_with_a_database_and_without() {
-    let health_db = Function::new(env!("CARGO_BIN_EXE_health-db"));
+    let health_db = Binary::new(env!("CARGO_BIN_EXE_health-db"));
     contract::holds_while_unhealthy(&health_db.serve().url, &["/health", "/health/db"]);
     let url = Postgres::shared().migrated_database().await;
     contract::holds(

@@ -8,18 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 use testing::{
-    Client, Endless, Function, Probed, Proxy,
+    Binary, Client, Endless, Probed, Proxy,
     gcs::{Fault, GcsEmulator},
     loopback,
     s3::{self, S3Server},
 };
 
 fn probed(settings: &[(&str, &str)]) -> Probed {
-    let function = Function::new(env!("CARGO_BIN_EXE_health-storage")).with("HEALTH_CACHE", "1ms");
-    let function = settings
-        .iter()
-        .fold(function, |function, (key, value)| function.with(key, *value));
-    Probed::start(function, "/health/storage", ("storage", "inaccessible"))
+    let binary = Binary::new(env!("CARGO_BIN_EXE_health-storage"))
+        .with("HEALTH_CACHE", "1ms")
+        .with_all(settings);
+    Probed::start(binary, "/health/storage", ("storage", "inaccessible"))
 }
 
 fn on_gcs(bucket: &str, url: &str) -> Probed {

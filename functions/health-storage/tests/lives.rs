@@ -2,27 +2,27 @@
 
 #![allow(clippy::unwrap_used)]
 
-use testing::{Client, Function, contract, golden};
+use testing::{Binary, Client, contract, matrix};
 
-fn over(url: &str) -> Function {
-    Function::new(env!("CARGO_BIN_EXE_health-storage")).with("STORAGE_URL", url)
+fn over(url: &str) -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_health-storage")).with("STORAGE_URL", url)
 }
 
 #[tokio::test]
 async fn every_life_gives_the_same_answers() {
-    let mut goldens = golden::common("/health/storage", 200, "application/json");
-    goldens.push(golden::Golden {
+    let mut expected = matrix::common("/health/storage", 200, "application/json");
+    expected.push(matrix::Expected {
         accept: "application/health+json",
         content_type: "application/health+json",
-        ..goldens[0].clone()
+        ..expected[0].clone()
     });
-    golden::same_answers(&over("memory:"), &goldens).await;
+    matrix::same_in_every_life(&over("memory:"), &expected).await;
 }
 
 #[tokio::test]
 async fn every_life_gives_the_same_bad_answers() {
-    let function = Function::new(env!("CARGO_BIN_EXE_health-storage"));
-    golden::same_answers(&function, &golden::common("/health/storage", 503, "application/json")).await;
+    let function = Binary::new(env!("CARGO_BIN_EXE_health-storage"));
+    matrix::same_in_every_life(&function, &matrix::common("/health/storage", 503, "application/json")).await;
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn as_a_job_it_reports_once_and_its_exit_code_tells() {
     let job = over("memory:").run(&["check"]);
     assert_eq!(job.status.code(), Some(0));
     assert_eq!(
-        golden::normalized(&job.stdout),
+        matrix::normalized(&job.stdout),
         r#"{"bucket":"memory","latency_ms":null,"status":"healthy","storage":"accessible","timestamp":null}"#
     );
     let job = over("file:///nonexistent/evidence")
@@ -73,7 +73,7 @@ async fn a_folder_that_appears_is_accessible_and_one_that_goes_is_not() {
 #[test]
 #[ignore = "needs schemathesis; .ci/run installs it"]
 fn its_answers_are_those_of_the_api_document_with_a_bucket_and_without() {
-    let health_storage = Function::new(env!("CARGO_BIN_EXE_health-storage"));
+    let health_storage = Binary::new(env!("CARGO_BIN_EXE_health-storage"));
     contract::holds_while_unhealthy(&health_storage.serve().url, &["/health", "/health/storage"]);
     let in_memory = health_storage.with("STORAGE_URL", "memory:");
     contract::holds(&in_memory.serve().url, &["/health", "/health/storage"]);

@@ -4,21 +4,21 @@
 
 use serde_json::json;
 use std::time::{Duration, Instant};
-use testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
+use testing::{Binary, EventShape, FakeRuntimeApi, contract, matrix};
 
-fn health() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_health"))
+fn health() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_health"))
 }
 
 #[tokio::test]
 async fn every_life_gives_the_same_answers() {
-    let mut goldens = golden::common("/health", 200, "application/json");
-    goldens.push(golden::Golden {
+    let mut expected = matrix::common("/health", 200, "application/json");
+    expected.push(matrix::Expected {
         accept: "application/health+json",
         content_type: "application/health+json",
-        ..goldens[0].clone()
+        ..expected[0].clone()
     });
-    golden::same_answers(&health(), &goldens).await;
+    matrix::same_in_every_life(&health(), &expected).await;
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn as_a_job_it_prints_its_report_as_one_line_and_ends_with_0() {
         let report = String::from_utf8(job.stdout).unwrap();
         assert_eq!(report.lines().count(), 1, "{report}");
         assert_eq!(
-            golden::normalized(report.as_bytes()),
+            matrix::normalized(report.as_bytes()),
             r#"{"status":"healthy","timestamp":null}"#
         );
     }

@@ -4,7 +4,7 @@
 
 use hyper::Method;
 use serde_json::Value;
-use testing::{Client, EventShape, Exchange, FakeRuntimeApi, Function, Server};
+use testing::{Binary, Client, EventShape, Exchange, FakeRuntimeApi, Process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -14,22 +14,22 @@ const ORIGIN: &str = "https://app.example.com";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-fn health() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_health"))
+fn health() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_health"))
 }
 
-fn open_to(origins: &str) -> Server {
+fn open_to(origins: &str) -> Process {
     health().with("CORS_ORIGINS", origins).serve()
 }
 
-async fn ask(server: &Server, method: Method, path: &str, headers: &[(&str, &str)]) -> Exchange {
+async fn ask(server: &Process, method: Method, path: &str, headers: &[(&str, &str)]) -> Exchange {
     Client::http1()
         .send(method, &format!("{}{path}", server.url), headers)
         .await
 }
 
 /// The access lines of everything that was asked so far.
-async fn access_lines(server: &mut Server) -> Vec<Value> {
+async fn access_lines(server: &mut Process) -> Vec<Value> {
     ask(server, Method::GET, "/last", &[]).await;
     server.wait_for_line("/last");
     let log = server.log();

@@ -4,13 +4,13 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use testing::{FakeRuntimeApi, Function, Postgres, execute, scalar};
+use testing::{Binary, FakeRuntimeApi, Postgres, execute, scalar};
 
-fn migrate(url: &str) -> Function {
-    Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url)
+fn migrate(url: &str) -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url)
 }
 
-fn run(function: &Function, arguments: &[&str]) -> (Option<i32>, Value) {
+fn run(function: &Binary, arguments: &[&str]) -> (Option<i32>, Value) {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
     let output = function.run(&arguments);
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {output:?}"));
@@ -76,7 +76,7 @@ async fn every_migration_can_be_reverted_and_applied_again() {
 #[tokio::test]
 async fn a_person_reads_text_and_a_cloud_run_job_writes_json() {
     let url = Postgres::shared().empty_database().await;
-    let text = |function: Function, arguments: &[&str]| String::from_utf8(function.run(arguments).stdout).unwrap();
+    let text = |function: Binary, arguments: &[&str]| String::from_utf8(function.run(arguments).stdout).unwrap();
     assert!(text(migrate(&url), &["plan"]).contains("CREATE TABLE migration_runs"));
     assert!(text(migrate(&url), &[]).starts_with("migrated from version 0 to 1 in "));
     assert_eq!(text(migrate(&url), &[]), "nothing to do\n");
@@ -96,7 +96,7 @@ fn a_database_that_is_not_there_and_a_word_that_is_no_command_end_it_with_1() {
     let (code, report) = run(&migrate("postgresql://u@127.0.0.1:1/d"), &["sideways"]);
     assert_eq!((code, &report["status"]), (Some(1), &json!("failed")));
     assert!(report["usage"].as_str().unwrap().contains("stamp VERSION"), "{report}");
-    let (code, report) = run(&Function::new(env!("CARGO_BIN_EXE_migrate")), &[]);
+    let (code, report) = run(&Binary::new(env!("CARGO_BIN_EXE_migrate")), &[]);
     assert_eq!((code, &report["reason"]), (Some(1), &json!("not_configured")));
 }
 

@@ -3,23 +3,23 @@
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
-use testing::{EventShape, FakeRuntimeApi, Function, contract, golden};
+use testing::{Binary, EventShape, FakeRuntimeApi, contract, matrix};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
 
-fn sse() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_sse"))
+fn sse() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_sse"))
 }
 
-fn beating(interval: &str) -> Function {
+fn beating(interval: &str) -> Binary {
     sse().with("SSE_HEARTBEAT_INTERVAL", interval)
 }
 
 #[tokio::test]
 async fn every_life_gives_the_same_answers() {
-    golden::same_answers(&sse(), &golden::common("/sse/heartbeat", 200, "text/event-stream")).await;
+    matrix::same_in_every_life(&sse(), &matrix::common("/sse/heartbeat", 200, "text/event-stream")).await;
 }
 
 #[tokio::test]
@@ -290,7 +290,7 @@ async fn a_proxy_that_compresses_is_live_as_long_as_it_holds_nothing_back() {
 #[test]
 #[ignore = "needs schemathesis; .ci/run installs it"]
 fn its_answers_are_those_of_the_api_document() {
-    let server = Function::new(env!("CARGO_BIN_EXE_sse"))
+    let server = Binary::new(env!("CARGO_BIN_EXE_sse"))
         .with("SSE_MAX_AGE", "50ms")
         .with("SSE_HEARTBEAT_INTERVAL", "10ms")
         .serve();

@@ -3,7 +3,7 @@
 use crate::{BARE_LAMBDA, HEALTH, HEALTH_DB, HEALTH_STORAGE, Measured, SSE, median};
 use serde_json::Value;
 use std::time::{Duration, Instant};
-use testing::{EventShape, FakeRuntimeApi, Function};
+use testing::{Binary, EventShape, FakeRuntimeApi};
 
 const COLD_ROUNDS: usize = 30;
 const WARM_ROUNDS: usize = 500;
@@ -17,7 +17,7 @@ fn event(measured: Measured) -> Value {
 
 /// The variables without which `lambda_http` does not start. The dependencies are not configured: their own round trips
 /// are not ours to measure.
-fn function(measured: Measured) -> Function {
+fn function(measured: Measured) -> Binary {
     measured
         .function()
         .with("AWS_LAMBDA_FUNCTION_NAME", measured.binary)

@@ -1,14 +1,14 @@
 //! Measures the figures of README and prints them as tables. Builds each binary alone, as it ships.
 
-mod evidence;
 mod lambda;
 mod server;
+mod storage;
 
 use std::{
     path::PathBuf,
     process::{Command, ExitCode},
 };
-use testing::Function;
+use testing::Binary;
 
 /// A binary under measurement.
 #[derive(Clone, Copy)]
@@ -34,23 +34,19 @@ impl Measured {
         target.with_file_name(self.binary)
     }
 
-    fn function(self) -> Function {
-        Function::new(self.path())
+    fn function(self) -> Binary {
+        Binary::new(self.path())
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    const EXAMPLE: [&str; 5] = ["shared", "--features", "storage", "--example", "evidence"];
-    let functions = ["peers", "health", "sse", "health-db", "health-storage"];
-    let packages = functions.iter().map(std::slice::from_ref).chain([&EXAMPLE[..]]);
-    for package in packages {
+    for package in ["peers", "health", "sse", "health-db", "health-storage", "bucket"] {
         let built = Command::new("cargo")
-            .args(["build", "--release", "-p"])
-            .args(package)
+            .args(["build", "--release", "-p", package])
             .status();
         if !built.is_ok_and(|status| status.success()) {
-            eprintln!("cannot build {package:?}");
+            eprintln!("cannot build {package}");
             return ExitCode::FAILURE;
         }
     }
@@ -59,7 +55,7 @@ async fn main() -> ExitCode {
     lambda::warm_invocations().await;
     server::memory().await;
     server::throughput().await;
-    evidence::memory(&measured("examples/evidence", "").path()).await;
+    storage::memory(&measured("bucket", "").path()).await;
     ExitCode::SUCCESS
 }
 

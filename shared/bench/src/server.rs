@@ -2,7 +2,7 @@
 
 use crate::{BARE_AXUM, HEALTH, Measured, SSE, median};
 use std::time::{Duration, Instant};
-use testing::Server;
+use testing::Process;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -54,7 +54,7 @@ pub async fn throughput() {
     }
 }
 
-async fn connect(server: &Server, measured: Measured) -> TcpStream {
+async fn connect(server: &Process, measured: Measured) -> TcpStream {
     let address = server.url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     stream.write_all(request(measured).as_bytes()).await.expect("it reads");
@@ -66,7 +66,7 @@ fn request(measured: Measured) -> String {
 }
 
 /// As many requests as the server takes, one at a time on each connection.
-async fn load(server: &Server, measured: Measured) -> (f64, f64) {
+async fn load(server: &Process, measured: Measured) -> (f64, f64) {
     let start = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -87,7 +87,7 @@ async fn load(server: &Server, measured: Measured) -> (f64, f64) {
 }
 
 /// What the process has used so far; the kernel counts in hundredths.
-fn cpu_seconds(server: &Server) -> f64 {
+fn cpu_seconds(server: &Process) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("it runs");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks: f64 = [11, 12]

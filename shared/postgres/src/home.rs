@@ -13,17 +13,17 @@ use std::{
     process::Command,
 };
 
-/// A folder that belongs to the user of the server and is closed to everybody else, and one in which that user can change
-/// nothing. Where we are root, root opens, writes and executes nothing but what stands in the second one.
+/// Two folders: one that belongs to the server's user and is closed to everybody else, and one in which that user can change
+/// nothing. As root, this process opens, writes and executes files in the second one only.
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
-    /// `None` for a server that nobody can find, and so nobody joins.
+    /// `None` for a server in a temporary folder, which no other process can find and join.
     control: Option<PathBuf>,
     user: Option<User>,
 }
 
-/// Whom root runs the server as.
+/// The user that root runs the server as.
 #[derive(Clone, Copy, Debug)]
 struct User {
     uid: u32,
@@ -31,7 +31,7 @@ struct User {
 }
 
 impl Home {
-    /// Makes the folders, or takes those that are there; a new one where `wanted` is `None`.
+    /// Creates the folders, or checks those that exist; a temporary one where `wanted` is `None`.
     pub fn prepare(wanted: Option<&Path>) -> Result<Self, Error> {
         let user = user()?;
         let (path, control) = match wanted {
@@ -51,25 +51,25 @@ impl Home {
         Ok(home)
     }
 
-    /// A folder for programs: everybody can execute them, and only we can change them.
+    /// A folder for programs: everybody can execute them, and only this process's user can change them.
     pub fn programs(wanted: &Path) -> Result<PathBuf, Error> {
         let path = place(wanted, user()?)?;
         make_ours(&path)?;
         Ok(path)
     }
 
-    /// Where the server's files are.
+    /// The folder of the server's files.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where ours are, for a server that can be joined.
+    /// The folder of this process's files, for a server that can be joined.
     pub fn control(&self) -> Option<&Path> {
         self.control.as_deref()
     }
 
-    /// The folder of the server's socket: a short path, because a socket's may have 107 bytes (103 on macOS). Inside of the
-    /// server's folder, the server's user makes it.
+    /// The folder of the server's socket, with a short path: that of a socket has 107 bytes at most (103 on macOS). The
+    /// supervisor creates it where it lies in the server's folder.
     pub fn sockets(&self) -> Result<PathBuf, Error> {
         let inside = self.path.join("run");
         if inside.as_os_str().len() + "/.s.PGSQL.65535".len() <= 103 {
@@ -80,7 +80,7 @@ impl Home {
         Ok(path)
     }
 
-    /// Lets the command run as the owner of the folder, which is not root.
+    /// Has the command run as the owner of the folder, who is not root.
     pub fn run_as_owner(&self, command: &mut Command) {
         command.current_dir(&self.path);
         if let Some(User { uid, gid }) = self.user {
@@ -88,7 +88,7 @@ impl Home {
         }
     }
 
-    /// Makes a folder for the server's user alone, or checks that the one that is there is such a folder.
+    /// Creates a folder for the server's user alone, or checks that an existing one is such a folder.
     fn make(&self, path: &Path) -> Result<(), Error> {
         if create(path, 0o700)? {
             let User { uid, gid } = match self.user {
@@ -102,7 +102,7 @@ impl Home {
     }
 }
 
-/// Makes a folder that only we can write to, or checks that the one that is there is such a folder.
+/// Creates a folder that only this process's user can write to, or checks that an existing one is such a folder.
 pub fn make_ours(path: &Path) -> Result<(), Error> {
     if create(path, 0o755)? {
         // Whatever the umask.
@@ -114,7 +114,7 @@ pub fn make_ours(path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Whether the folder is new.
+/// Creates a folder; `false` where it exists.
 fn create(path: &Path, mode: u32) -> Result<bool, Error> {
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => Ok(true),
@@ -132,8 +132,8 @@ fn check(path: &Path, accepted: impl FnOnce(&Metadata) -> bool) -> Result<(), Er
     }
 }
 
-/// Where a folder can stand: where it is wanted, or in `/var/tmp`, where the server's user cannot walk down to the wanted place
-/// (a closed folder on the way, such as `/root`), or could put another folder in its place.
+/// The wanted path, or one in `/var/tmp` where the server's user cannot reach the wanted one (a closed folder on the way,
+/// such as `/root`), or could replace a folder on the way.
 fn place(wanted: &Path, user: Option<User>) -> Result<PathBuf, Error> {
     let io = |error| Error::Io(wanted.to_owned(), error);
     let wanted = std::path::absolute(wanted).map_err(io)?;
@@ -147,7 +147,7 @@ fn place(wanted: &Path, user: Option<User>) -> Result<PathBuf, Error> {
     })
 }
 
-/// Whether a user can walk through a folder, and can replace nothing in it that is another's.
+/// Can a user enter a folder, and replace nothing in it that belongs to others?
 fn suits(folder: &Path, user: User) -> bool {
     const STICKY: u32 = 0o1000;
     fs::metadata(folder).is_ok_and(|folder| {
@@ -172,7 +172,7 @@ pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The user for the server: ourselves, or for root `postgres`, else `nobody`.
+/// The user for the server where this process runs as root: `postgres`, else `nobody`.
 fn user() -> Result<Option<User>, Error> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);

@@ -19,27 +19,27 @@ use std::{
 };
 use users::{Member, Users};
 
-/// A running server. The end of its last user stops the server, by dropping this or however the process ends.
+/// A running server. It stops with its last user: when that user drops this, or when its process ends in any way.
 #[derive(Debug)]
 pub struct PrivatePostgres {
     socket: PathBuf,
     data: PathBuf,
     tcp_port: Option<u16>,
     home: Home,
-    /// Of a server that can be joined.
+    /// `None` for a server that cannot be joined.
     member: Option<Member>,
-    /// `None` for a server that another process started.
-    keeper: Option<Child>,
+    /// `None` where another process started the server.
+    supervisor: Option<Child>,
 }
 
-/// What kind of server is wanted.
+/// How to start a server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where its data lives on, or `None` for a folder that ends with the server.
+    /// The folder of its data, or `None` for a temporary one.
     pub home: Option<PathBuf>,
-    /// Where the programs are kept on a machine that has none.
+    /// Where the programs of Postgres go on a machine that has none.
     pub store: PathBuf,
-    /// Survives a crash of the machine.
+    /// Does its data survive a crash of the machine?
     pub durable: bool,
     /// Listens on this port of 127.0.0.1 too, where roles need their passwords.
     pub tcp_port: Option<u16>,
@@ -47,18 +47,18 @@ pub struct Options {
     pub settings: Vec<String>,
 }
 
-const KEEPER: &str = include_str!("keeper.sh");
+const SUPERVISOR: &str = include_str!("supervisor.sh");
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl PrivatePostgres {
-    /// Starts a server, or joins the one that already runs on the same home. `progress` is told what takes time.
+    /// Starts a server, or joins the one that already runs on the same home. `progress` is called before a step that takes long.
     ///
     /// # Errors
     /// One sentence that says what to do.
     pub fn start(options: &Options, progress: impl Fn(&str)) -> Result<Self, Error> {
         let home = Home::prepare(options.home.as_deref())?;
-        let users = home.control().map(Users::of);
+        let users = home.control().map(Users::new);
         let lock = users.as_ref().map(Users::lock).transpose()?;
         let binaries = Binaries::obtain(&options.store, progress)?;
         let mut server = Self {
@@ -67,21 +67,21 @@ impl PrivatePostgres {
             tcp_port: options.tcp_port,
             home,
             member: None,
-            keeper: None,
+            supervisor: None,
         };
         if let Some(users) = &users {
             server.member = server.join(users);
         }
         if server.member.is_none() {
-            server.stop_the_last();
+            server.stop_previous();
             server.launch(&binaries, options)?;
         }
         drop(lock);
         Ok(server)
     }
 
-    /// Becomes a user of the server that runs. Its supervisor confirms, unless its last user has just ended: then the server
-    /// stops. A server without a supervisor is nobody's to join.
+    /// Becomes a user of the server that runs. The supervisor confirms, unless the last user has just ended: then the server
+    /// stops. A server without a supervisor cannot be joined.
     fn join(&self, users: &Users) -> Option<Member> {
         let name = format!("{}", std::process::id());
         let member = users.join(&name)?;
@@ -121,34 +121,34 @@ impl PrivatePostgres {
     fn launch(&mut self, binaries: &Binaries, options: &Options) -> Result<(), Error> {
         let (input, member) = match self.home.control() {
             Some(control) => {
-                let founded = Users::of(control).found();
-                let (input, member) = founded.map_err(|error| Error::Io(control.to_owned(), error))?;
+                let created = Users::new(control).create();
+                let (input, member) = created.map_err(|error| Error::Io(control.to_owned(), error))?;
                 (input, Some(member))
             }
             None => (Stdio::piped(), None),
         };
-        let mut command = self.keeper(binaries, options);
+        let mut command = self.supervisor(binaries, options);
         command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped());
-        // A group of its own: Ctrl-C is for us, and the server stops when we are done with it.
-        let keeper = command.process_group(0).spawn();
-        self.keeper = Some(keeper.map_err(|error| Error::Io(PathBuf::from("sh"), error))?);
+        // In its own process group, so that Ctrl-C does not reach the server before we have ended.
+        let supervisor = command.process_group(0).spawn();
+        self.supervisor = Some(supervisor.map_err(|error| Error::Io(PathBuf::from("sh"), error))?);
         self.member = member;
         self.wait_until_ready()
     }
 
-    fn keeper(&self, binaries: &Binaries, options: &Options) -> Command {
-        // The machine crashed, and another process has the server's number. Postgres minds the number, and notices by its shared
-        // memory where the server lives after all.
+    fn supervisor(&self, binaries: &Binaries, options: &Options) -> Command {
+        // After a crash of the machine, another process may have the process id in the lock file. Postgres would refuse to
+        // start; without the file it still finds a living server by its shared memory.
         let stale = if self.is_alive() { "stale" } else { "" };
         let remove = if options.home.is_none() { "remove" } else { "" };
         let mut command = Command::new("sh");
         command
-            .args(["-c", KEEPER, "postgres-keeper"])
+            .args(["-c", SUPERVISOR, "postgres-supervisor"])
             .args([binaries.tool("postgres"), binaries.tool("initdb")])
             .arg(SUPERUSER)
             .arg(&self.data)
             .args([stale, remove])
-            // Compiling queries pays off on large tables only, and not every server here brings its compiler.
+            // JIT pays off on large tables only, and a fetched server comes without its compiler.
             .args(["-cjit=off", "-k"])
             .arg(&self.socket);
         let listen = match options.tcp_port {
@@ -172,7 +172,7 @@ impl PrivatePostgres {
             if self.is_ready() {
                 return Ok(());
             }
-            if let Some(Ok(Some(_))) = self.keeper.as_mut().map(Child::try_wait) {
+            if let Some(Ok(Some(_))) = self.supervisor.as_mut().map(Child::try_wait) {
                 break;
             }
             sleep(Duration::from_millis(10));
@@ -180,20 +180,20 @@ impl PrivatePostgres {
         Err(self.failure())
     }
 
-    /// Why there is no server, by what initdb said.
+    /// Why there is no server, from the output of initdb.
     fn failure(&mut self) -> Error {
-        let mut said = String::new();
+        let mut output = String::new();
         // Standard error ends with the supervisor, which is stopped with its last user.
         self.member = None;
-        if let Some(mut keeper) = self.keeper.take() {
-            drop(keeper.stdin.take());
-            let output = keeper.stderr.take();
-            let _ = output.map(|output| output.take(1 << 16).read_to_string(&mut said));
-            let _ = keeper.wait();
+        if let Some(mut supervisor) = self.supervisor.take() {
+            drop(supervisor.stdin.take());
+            let stderr = supervisor.stderr.take();
+            let _ = stderr.map(|stderr| stderr.take(1 << 16).read_to_string(&mut output));
+            let _ = supervisor.wait();
         }
         let is_cause = |line: &&str| line.contains("FATAL") || line.contains("error:");
-        // The cause comes first; what follows is how the tool cleans up.
-        match said.lines().find(is_cause).or(said.lines().last()) {
+        // The cause comes first; the lines after it are about cleaning up.
+        match output.lines().find(is_cause).or(output.lines().last()) {
             Some(cause) if cause.contains("could not look up effective user ID") => {
                 Error::NoName(home::effective_uid())
             }
@@ -202,18 +202,18 @@ impl PrivatePostgres {
         }
     }
 
-    /// Waits for a server whose users have ended, and stops one whose supervisor was killed.
-    fn stop_the_last(&self) {
+    /// Waits for a server that stops because its users have ended, and stops one whose supervisor was killed.
+    fn stop_previous(&self) {
         if let Some(pid) = self.pid().filter(|_| self.is_ready()) {
             let mut stop = Command::new("sh");
             stop.args(["-c", "kill -INT \"$0\"", &pid.to_string()]);
             self.home.run_as_owner(&mut stop);
             let _ = stop.stderr(Stdio::null()).status();
         }
-        self.wait_for_the_last_to_stop();
+        self.wait_for_previous();
     }
 
-    fn wait_for_the_last_to_stop(&self) {
+    fn wait_for_previous(&self) {
         const PATIENCE: Duration = Duration::from_secs(15);
         let start = Instant::now();
         while self.is_alive() && start.elapsed() < PATIENCE {
@@ -221,16 +221,16 @@ impl PrivatePostgres {
         }
     }
 
-    /// Whether a process has the number that the server left in its lock file.
+    /// Does a process with the id in the server's lock file exist?
     fn is_alive(&self) -> bool {
         let pid = self
             .pid()
             .and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
-        // To be refused is to have found one.
+        // EPERM means that it exists and belongs to another user.
         pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
     }
 
-    /// Postgres writes `ready` into the eighth line of its lock file; the socket tells a live file from a stale one.
+    /// Postgres writes `ready` into the eighth line of its lock file, which may be stale: a connection proves that it is not.
     fn is_ready(&self) -> bool {
         let ready = self.status_line(7).is_some_and(|status| status.starts_with("ready"));
         let port = self.tcp_port.unwrap_or(5432);
@@ -245,7 +245,7 @@ impl PrivatePostgres {
 
 const SUPERUSER: &str = "pilotlight";
 
-/// A short file that another user wrote: whatever that is, it is read and holds nothing up.
+/// The first 4 KiB of a file that another user can replace: a FIFO or a link in its place neither blocks nor is followed.
 fn read(path: &Path) -> Option<String> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
     let mut options = OpenOptions::new();
@@ -258,15 +258,15 @@ fn read(path: &Path) -> Option<String> {
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
         let member = self.member.take();
-        // Nobody joins a server that is about to stop.
+        // Under the lock, so that nobody joins a server that is about to stop.
         let control = self.home.control().filter(|_| member.is_some());
-        let _lock = control.map(|control| Users::of(control).lock());
+        let _lock = control.map(|control| Users::new(control).lock());
         let is_last = member.is_none_or(|member| member.is_last());
-        if let Some(mut keeper) = self.keeper.take().filter(|_| is_last) {
-            drop(keeper.stdin.take());
-            let _ = keeper.wait();
+        if let Some(mut supervisor) = self.supervisor.take().filter(|_| is_last) {
+            drop(supervisor.stdin.take());
+            let _ = supervisor.wait();
         } else if is_last && control.is_some() {
-            self.wait_for_the_last_to_stop();
+            self.wait_for_previous();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who uses a server that can be joined: the last of them, and nobody before, ends the server.
+//! The processes that use one server: the last one to end stops it.
 
 use super::Error;
 use rustix::fs::OFlags;
@@ -10,13 +10,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The files beside a server, in a folder in which its user can change nothing. A lock ends with its process.
+/// The files that count the users, in a folder in which the server's user can change nothing. A lock ends with its process.
 #[derive(Debug)]
 pub struct Users {
     folder: PathBuf,
 }
 
-/// A user of a server. The supervisor stops the server when there is none left: each holds its FIFO open.
+/// A user of a server. Each holds the supervisor's FIFO open; when all have closed it, the supervisor stops the server.
 #[derive(Debug)]
 pub struct Member {
     _fifo: File,
@@ -24,7 +24,7 @@ pub struct Member {
 }
 
 impl Users {
-    pub fn of(folder: &Path) -> Self {
+    pub fn new(folder: &Path) -> Self {
         let folder = folder.to_owned();
         Self { folder }
     }
@@ -35,8 +35,8 @@ impl Users {
         lock.map_err(|error| Error::Io(self.folder.join("start.lock"), error))
     }
 
-    /// A new FIFO: its end for the supervisor, and the first member.
-    pub fn found(&self) -> io::Result<(Stdio, Member)> {
+    /// Creates the FIFO: its end for the supervisor, and the first member.
+    pub fn create(&self) -> io::Result<(Stdio, Member)> {
         let path = self.folder.join("users");
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -46,7 +46,7 @@ impl Users {
         if !made.success() {
             return Err(io::Error::other("mkfifo failed"));
         }
-        // To open one end waits for the other one, which this is for both of them.
+        // Opening one end of a FIFO waits for the other; this one is both.
         let both = OpenOptions::new().read(true).write(true).open(&path)?;
         let read = File::open(&path)?;
         let member = self.member(OpenOptions::new().write(true).open(&path)?)?;
@@ -54,7 +54,7 @@ impl Users {
         Ok((Stdio::from(read), member))
     }
 
-    /// Joins the server whose supervisor reads the FIFO, under a name; `None` where none reads.
+    /// Joins the server whose supervisor reads the FIFO, under a name; `None` where no supervisor reads.
     pub fn join(&self, name: &str) -> Option<Member> {
         let mut fifo = OpenOptions::new();
         let fifo = fifo
@@ -81,9 +81,9 @@ impl Users {
 }
 
 impl Member {
-    /// Whether this is the only one. Asked with the lock of [`Users::lock`], so that nobody joins meanwhile.
+    /// Is this the only one? Call it under [`Users::lock`], so that nobody joins meanwhile.
     pub fn is_last(&self) -> bool {
-        // The kernel gives up a shared lock before it tries for the exclusive one (flock(2)), which does no harm here.
+        // The kernel releases the shared lock before it tries the exclusive one (flock(2)), which is harmless here.
         !matches!(self.used.try_lock(), Err(TryLockError::WouldBlock))
     }
 }

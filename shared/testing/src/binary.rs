@@ -1,4 +1,4 @@
-//! The real binaries as processes: as a server, under a Lambda Runtime API, as a job.
+//! Real binaries as processes: as a server, under a Lambda Runtime API, as a job.
 
 use super::FakeRuntimeApi;
 use std::{
@@ -10,16 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A function's binary and its settings. It sees nothing of the environment of the test but `PATH` and `HOME`.
+/// A binary and its settings. It sees nothing of the environment of the test but `PATH` and `HOME`.
 #[derive(Clone, Debug)]
-pub struct Function {
+pub struct Binary {
     binary: PathBuf,
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
 }
 
-impl Function {
-    /// The binary, as `env!("CARGO_BIN_EXE_name")`.
+impl Binary {
+    /// `env!("CARGO_BIN_EXE_name")`, which Cargo has built from the present sources: it knows the binaries of a test's
+    /// package alone, so a suite stands in the package whose binary it runs.
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self {
             binary: binary.into(),
@@ -32,6 +33,12 @@ impl Function {
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.settings.push((key.to_owned(), value.into()));
         self
+    }
+
+    /// With more settings.
+    pub fn with_all(self, settings: &[(&str, &str)]) -> Self {
+        let with = |binary: Self, (key, value): &(&str, &str)| binary.with(key, *value);
+        settings.iter().fold(self, with)
     }
 
     /// Started by another program, which takes it as its last argument and becomes it: `prlimit`, `unshare`, `sh -c`.
@@ -60,13 +67,13 @@ impl Function {
         command
     }
 
-    /// As an HTTP server on a port of its own choice.
-    pub fn serve(&self) -> Server {
-        let mut function = self.clone();
+    /// As an HTTP server on a free port.
+    pub fn serve(&self) -> Process {
+        let mut binary = self.clone();
         if !self.settings.iter().any(|(key, _)| key == "PORT") {
-            function = function.with("PORT", "0");
+            binary = binary.with("PORT", "0");
         }
-        let mut server = Server::spawn(function.command());
+        let mut server = Process::spawn(binary.command());
         let line = server.wait_for_line("\"listening\"");
         let line: serde_json::Value = serde_json::from_str(&line).expect("logs are JSON off a terminal");
         let address = line["address"].as_str().expect("the listening line has an address");
@@ -76,9 +83,9 @@ impl Function {
     }
 
     /// In a Lambda environment, fed by `api`.
-    pub fn on_lambda(&self, api: &FakeRuntimeApi) -> Server {
-        let function = self.clone().with("AWS_LAMBDA_RUNTIME_API", api.address());
-        Server::spawn(function.command())
+    pub fn on_lambda(&self, api: &FakeRuntimeApi) -> Process {
+        let binary = self.clone().with("AWS_LAMBDA_RUNTIME_API", api.address());
+        Process::spawn(binary.command())
     }
 
     /// As a process that ends: a job, or one that refuses to start.
@@ -86,7 +93,7 @@ impl Function {
         self.command().args(arguments).output().expect("the binary can be run")
     }
 
-    /// As [`Function::run`], without waiting for its end.
+    /// As [`Binary::run`], without waiting for its end.
     pub fn start_run(&self, arguments: &[&str]) -> Child {
         let mut command = self.command();
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -94,8 +101,8 @@ impl Function {
     }
 
     /// As a process that is up once a line of its output holds `ready`.
-    pub fn start(&self, ready: &str) -> Server {
-        let mut server = Server::spawn(self.command());
+    pub fn start(&self, ready: &str) -> Process {
+        let mut server = Process::spawn(self.command());
         server.wait_for_line(ready);
         server
     }
@@ -103,7 +110,7 @@ impl Function {
 
 /// A running process. Dropping it kills it.
 #[derive(Debug)]
-pub struct Server {
+pub struct Process {
     /// `http://127.0.0.1:port`
     pub url: String,
     child: Child,
@@ -111,7 +118,7 @@ pub struct Server {
     log: Arc<Mutex<String>>,
 }
 
-impl Server {
+impl Process {
     fn spawn(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be run");
@@ -235,7 +242,7 @@ fn send(to: &str, name: &str) {
     assert!(sent.expect("sh is a command").success(), "no process {to} to signal");
 }
 
-impl Drop for Server {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

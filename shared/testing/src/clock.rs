@@ -1,16 +1,16 @@
-//! A clock of the system that jumps, by libfaketime: <https://github.com/wolfcw/libfaketime>.
+//! A system clock that jumps, by libfaketime: <https://github.com/wolfcw/libfaketime>.
 
-use super::Function;
+use super::Binary;
 use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
-/// The wall clock of every function that runs under it; their monotonic clock stays right.
+/// The wall clock of the binaries that run under it. Their monotonic clock is the system's.
 pub struct FakeClock {
     folder: TempDir,
 }
 
 impl FakeClock {
-    /// A clock that is right. libfaketime must be installed.
+    /// A clock that is right for now. Panics where libfaketime is not installed.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("there is room");
         let clock = Self { folder };
@@ -18,16 +18,16 @@ impl FakeClock {
         clock
     }
 
-    /// The same function under this clock.
-    pub fn over(&self, function: Function) -> Function {
-        function
+    /// The same binary under this clock.
+    pub fn over(&self, binary: Binary) -> Binary {
+        binary
             .with("LD_PRELOAD", libfaketime())
             .with("FAKETIME_TIMESTAMP_FILE", self.offset().to_string_lossy())
             .with("FAKETIME_NO_CACHE", "1")
             .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
     }
 
-    /// Is so many seconds off from now on, such as `+3600`.
+    /// Sets the clock off by a number of seconds, such as `+3600`.
     pub fn jump(&self, offset: &str) {
         fs::write(self.offset(), offset).expect("there is room");
     }

@@ -1,4 +1,4 @@
-//! A server whose every answer goes on for ever.
+//! A server whose answers never end.
 
 use super::loopback;
 use std::{
@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Gone with its handle.
+/// A server, which ends with its handle.
 pub struct Endless {
     /// `http://127.0.0.1:port`
     pub url: String,
@@ -35,7 +35,7 @@ impl Endless {
         Self { url, sent, server }
     }
 
-    /// What clients have taken since the last look, buffers of sockets included, in bytes.
+    /// The bytes that clients have taken since the last call, buffers of sockets included.
     pub fn taken(&self) -> u64 {
         self.sent.swap(0, Ordering::Relaxed)
     }
@@ -50,13 +50,13 @@ impl Drop for Endless {
 async fn accept(listener: TcpListener, head: String, text: String, sent: Arc<AtomicU64>) {
     while let Ok((stream, _)) = listener.accept().await {
         let (head, text, sent) = (head.clone(), text.clone(), Arc::clone(&sent));
-        // Ends when the client has had enough.
+        // Ends when the client closes the connection.
         tokio::spawn(async move { answer(stream, &head, &text, &sent).await });
     }
 }
 
 async fn answer(mut stream: TcpStream, head: &str, text: &str, sent: &AtomicU64) -> io::Result<()> {
-    // The beginning of a request will do.
+    // The beginning of a request is enough.
     let _ = stream.read(&mut [0; 64 << 10]).await?;
     stream.write_all(head.as_bytes()).await?;
     loop {

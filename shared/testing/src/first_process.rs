@@ -1,6 +1,6 @@
 //! A function as the first process of its container, for which signals have no default action.
 
-use super::{Function, exit_code, signal};
+use super::{Binary, exit_code, signal};
 use std::{
     fs,
     thread::sleep,
@@ -18,7 +18,7 @@ const FIRST_OF_ITS_CONTAINER: [&str; 6] = [
 
 /// Panics unless SIGTERM and SIGINT end this life of a function with this code within two seconds. Needs the right to
 /// make namespaces.
-pub fn signals_end_the_first_process(life: &Function, code: i32) {
+pub fn signals_end_the_first_process(life: &Binary, code: i32) {
     for name in ["TERM", "INT"] {
         let mut unshare = life.clone().under(&FIRST_OF_ITS_CONTAINER).start_run(&[]);
         signal(first_process(unshare.id()), name);
@@ -29,7 +29,7 @@ pub fn signals_end_the_first_process(life: &Function, code: i32) {
 
 /// The control.
 fn a_process_without_handlers_goes_on() {
-    let mut sleeping = Function::new("sleep").under(&FIRST_OF_ITS_CONTAINER).start_run(&["60"]);
+    let mut sleeping = Binary::new("sleep").under(&FIRST_OF_ITS_CONTAINER).start_run(&["60"]);
     let first = first_process(sleeping.id());
     signal(first, "TERM");
     sleep(Duration::from_millis(500));

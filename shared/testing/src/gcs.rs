@@ -26,13 +26,13 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// The bucket that every request is denied in.
+/// The bucket in which every request is denied.
 pub const CLOSED_BUCKET: &str = "closed";
 
 /// What goes wrong with a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// Nothing: for the requests before the one that is meant.
+    /// Nothing, for the requests before the one to fail.
     None,
     /// Refused with this status: 401, 403, 408, 429, 503.
     Status(u16),
@@ -68,7 +68,7 @@ struct State {
 type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
 impl GcsEmulator {
-    /// Listens on a port of its own and serves `bucket` to anybody.
+    /// Listens on a free port and serves `bucket` to anybody.
     pub async fn start(bucket: &str) -> Self {
         let state = Arc::new(Mutex::new(State {
             bucket: bucket.to_owned(),
@@ -145,7 +145,7 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
         tokio::spawn(async move {
             let service = hyper::service::service_fn(|request| answer(Arc::clone(&state), request));
             let http = auto::Builder::new(TokioExecutor::new());
-            // A broken connection is what the service asks for by an error.
+            // The service breaks the connection by returning an error.
             http.serve_connection(TokioIo::new(stream), service).await
         });
     }
@@ -164,7 +164,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Res
         Some(Fault::Reset) => return Err(io::Error::other("reset")),
         Some(Fault::Status(status)) => {
             let status = StatusCode::from_u16(status).expect("a status");
-            return Ok(refusal(status, "Injected").answer());
+            return Ok(xml_error(status, "Injected").answer());
         }
         _ => {}
     }
@@ -174,7 +174,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Res
         body
     };
     let mut state = state.lock().expect("no handler panics");
-    let answer = state.answer(&parts, &body).unwrap_or_else(Refusal::answer);
+    let answer = state.answer(&parts, &body).unwrap_or_else(XmlError::answer);
     match fault {
         Some(Fault::LostAnswer) => Err(io::Error::other("lost")),
         Some(Fault::Truncated) => Ok(truncated(answer)),
@@ -187,7 +187,7 @@ async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> io::Res
 }
 
 impl State {
-    fn answer(&mut self, request: &hyper::http::request::Parts, body: &Bytes) -> Result<Answer, Refusal> {
+    fn answer(&mut self, request: &hyper::http::request::Parts, body: &Bytes) -> Result<Answer, XmlError> {
         if let Some(answer) = auth::answer(request, body) {
             return answer;
         }
@@ -195,23 +195,23 @@ impl State {
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
         self.auth.check(request)?;
         if bucket == CLOSED_BUCKET {
-            return Err(refusal(StatusCode::FORBIDDEN, "AccessDenied"));
+            return Err(xml_error(StatusCode::FORBIDDEN, "AccessDenied"));
         }
         if decoded(bucket) != self.bucket {
-            return Err(refusal(StatusCode::NOT_FOUND, "NoSuchBucket"));
+            return Err(xml_error(StatusCode::NOT_FOUND, "NoSuchBucket"));
         }
         self.objects.answer(request, &decoded(key), body)
     }
 }
 
-/// An error as GCS says it: a status and a code.
-struct Refusal(StatusCode, &'static str);
+/// An error of the XML API: a status and a code.
+struct XmlError(StatusCode, &'static str);
 
-fn refusal(status: StatusCode, code: &'static str) -> Refusal {
-    Refusal(status, code)
+fn xml_error(status: StatusCode, code: &'static str) -> XmlError {
+    XmlError(status, code)
 }
 
-impl Refusal {
+impl XmlError {
     fn answer(self) -> Answer {
         let Self(status, code) = self;
         let body = format!(

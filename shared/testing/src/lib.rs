@@ -1,4 +1,4 @@
-//! For tests: the real binaries in each of their lives, and the real or emulated services that they talk to.
+//! The kit of the tests: real binaries in each of their lives, and the services that they talk to, real or emulated.
 
 mod binary;
 mod client;
@@ -8,8 +8,8 @@ mod endless;
 mod events;
 mod first_process;
 pub mod gcs;
-pub mod golden;
 mod hostile;
+pub mod matrix;
 mod pgbouncer;
 mod postgres;
 mod probed;
@@ -17,7 +17,7 @@ mod proxy;
 mod runtime_api;
 pub mod s3;
 
-pub use binary::{Function, Server, exit_code, signal, signal_group};
+pub use binary::{Binary, Process, exit_code, signal, signal_group};
 pub use client::{Client, Exchange};
 pub use clock::FakeClock;
 pub use endless::Endless;
@@ -30,7 +30,7 @@ pub use probed::{DEADLINE, Probed};
 pub use proxy::Proxy;
 pub use runtime_api::{FakeRuntimeApi, Posted};
 
-/// A listener on a port of its own, and its URL.
+/// A listener on a free port of 127.0.0.1, and its URL.
 pub async fn loopback() -> (tokio::net::TcpListener, String) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("loopback has a free port");
@@ -38,7 +38,7 @@ pub async fn loopback() -> (tokio::net::TcpListener, String) {
     (listener, url)
 }
 
-/// A port of 127.0.0.1 that nobody listens on, for a server that others wrote.
+/// A free port of 127.0.0.1, for a server that cannot choose one.
 pub fn free_port() -> u16 {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     free.expect("loopback has a free port").port()

@@ -1,4 +1,4 @@
-//! A real PgBouncer before a server of the tests.
+//! A real PgBouncer in front of a server of the tests.
 
 use super::{Postgres, database_of, free_port, wait_for_port};
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Ends with its handle.
+/// A PgBouncer, which ends with its handle.
 pub struct PgBouncer {
     process: Child,
     port: u16,
@@ -16,7 +16,7 @@ pub struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// With these lines among its settings. It takes any user, who is the superuser of the server then.
+    /// Starts one with further lines of settings. Any user may log in, and is the superuser in the server.
     pub fn start(postgres: &Postgres, settings: &[&str]) -> Self {
         let port = free_port();
         let folder = tempfile::tempdir().expect("there is room");

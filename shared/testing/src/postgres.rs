@@ -1,4 +1,4 @@
-//! Postgres for tests: one server for a test binary, one database for a test, and servers of one's own to break.
+//! Postgres for tests: one server for a test binary, one database for a test, and separate servers to break.
 
 use super::{binary::signal, free_port};
 use postgres::{Options, PrivatePostgres};
@@ -12,24 +12,24 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// A private server that ends, data and all, with the test binary.
+/// A private server. It and its data end with the test binary.
 pub struct Postgres {
     server: PrivatePostgres,
     options: Options,
 }
 
 impl Postgres {
-    /// The server that the tests of this binary share. Do it no harm.
+    /// The server that the tests of this binary share: a test that breaks its server starts another one.
     pub fn shared() -> &'static Self {
         static SHARED: LazyLock<Postgres> = LazyLock::new(|| Postgres::start(&[]));
         &SHARED
     }
 
-    /// A server to break, with settings of its own. It has a password on 127.0.0.1 and none on its socket.
+    /// A server to break, with further settings. Roles need a password on 127.0.0.1 and none on its socket.
     pub fn start(settings: &[&str]) -> Self {
         let options = Options {
             home: None,
-            // The one of `local`.
+            // Shared with `local`.
             store: concat!(env!("CARGO_MANIFEST_DIR"), "/../../.local/programs").into(),
             durable: false,
             tcp_port: Some(free_port()),
@@ -83,8 +83,8 @@ impl Postgres {
         signal(self.server.pid().expect("it runs"), name);
     }
 
-    /// How many processes of the server have a client, whatever they are at: `pg_stat_activity` knows none that still logs
-    /// in, and cannot be read while its catalogs are locked.
+    /// The number of server processes that have a client. `pg_stat_activity` lacks those that still log in, and cannot be
+    /// read while catalogs are locked.
     pub fn clients(&self) -> usize {
         let server = self.server.pid().expect("it runs");
         let parent = format!("PPid:\t{server}\n");
@@ -122,11 +122,11 @@ pub async fn migrate(url: &str) {
         .up(None)
         .await;
     migrated.unwrap_or_else(|refusal| panic!("{refusal}"));
-    // A test that blocks its thread next would keep the session, and its lock.
+    // The session closes in a task, which would not run while the test blocks this thread next.
     database.until_jobs_have_left().await;
 }
 
-/// Runs SQL that answers nothing.
+/// Runs SQL without a result.
 pub async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.expect("the server is up");
     let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
@@ -135,7 +135,7 @@ pub async fn execute(url: &str, sql: &str) {
     done.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
-/// The one number that SQL answers.
+/// The one number that a query returns.
 pub async fn scalar(url: &str, sql: &str) -> i64 {
     let mut connection = PgConnection::connect(url).await.expect("the server is up");
     let number = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))

@@ -1,6 +1,6 @@
-//! A function under probes: each answer in time, and without a secret.
+//! A function under probes: each answer comes in time and holds no secret.
 
-use super::{Client, Exchange, Function, Server};
+use super::{Binary, Client, Exchange, Process};
 use serde_json::json;
 use std::{
     ops::Deref,
@@ -10,7 +10,7 @@ use std::{
 /// `HEALTH_TIMEOUT` of every function here.
 pub const DEADLINE: Duration = Duration::from_secs(1);
 
-/// What must never be seen outside, in the settings and services of every test.
+/// Parts of the settings and services of every test that no answer may hold.
 const SECRETS: [&str; 10] = [
     "127.0.0.1",
     "hostile-user",
@@ -26,25 +26,25 @@ const SECRETS: [&str; 10] = [
 
 /// A running function, and how its report says that its dependency fails.
 pub struct Probed {
-    server: Server,
+    server: Process,
     path: &'static str,
     /// The member of the report and its word for a dependency that fails.
     failing: (&'static str, &'static str),
 }
 
 impl Deref for Probed {
-    type Target = Server;
+    type Target = Process;
 
-    fn deref(&self) -> &Server {
+    fn deref(&self) -> &Process {
         &self.server
     }
 }
 
 impl Probed {
     /// Serves a function whose report has this path and, where its dependency fails, this member with this word.
-    pub fn start(function: Function, path: &'static str, failing: (&'static str, &'static str)) -> Self {
+    pub fn start(binary: Binary, path: &'static str, failing: (&'static str, &'static str)) -> Self {
         Self {
-            server: function.with("HEALTH_TIMEOUT", "1s").serve(),
+            server: binary.with("HEALTH_TIMEOUT", "1s").serve(),
             path,
             failing,
         }
@@ -57,7 +57,7 @@ impl Probed {
 
     /// Probes once; the answer must come within the deadline + 50 ms and hold no secret.
     pub async fn probe(&self) -> Exchange {
-        // Longer than a bucket's state is remembered here.
+        // Longer than `HEALTH_CACHE` of the buckets.
         tokio::time::sleep(Duration::from_millis(5)).await;
         let client = Client::http1();
         let start = Instant::now();
@@ -102,7 +102,7 @@ impl Probed {
         }
     }
 
-    /// When what was found last is forgotten.
+    /// Waits until the cached result has expired.
     pub async fn forgets(&self) {
         tokio::time::sleep(Duration::from_millis(150)).await;
     }

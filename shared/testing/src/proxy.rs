@@ -1,6 +1,6 @@
-//! A path to a server that delays, drops and forgets.
+//! A TCP proxy that delays, drops and forgets.
 
-use super::{Server, database_of, execute, loopback};
+use super::{Process, database_of, execute, loopback};
 use std::{
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use tokio::{
     },
 };
 
-/// Listens before one server.
+/// A proxy in front of one server.
 pub struct Proxy {
     /// Its port on 127.0.0.1.
     pub port: u16,
@@ -27,13 +27,13 @@ pub struct Proxy {
 struct Behaviour {
     delay_ms: AtomicU64,
     drop_after: AtomicUsize,
-    /// Connections before this one are carried no more, and nobody is told.
+    /// The connections up to this number stay open and carry nothing.
     forgotten: AtomicUsize,
     opened: AtomicUsize,
 }
 
 impl Proxy {
-    /// Before a server on a port of 127.0.0.1.
+    /// Starts a proxy for a server on a port of 127.0.0.1.
     pub async fn start(server: u16) -> Self {
         let (listener, _) = loopback().await;
         let port = listener.local_addr().expect("it is bound").port();
@@ -55,27 +55,27 @@ impl Proxy {
         Self { port, behaviour }
     }
 
-    /// The URL of the same database of Postgres, by this path.
+    /// The URL of a database through this proxy, for a new role.
     pub async fn url(&self, direct: &str) -> String {
         execute(direct, "CREATE ROLE proxied SUPERUSER LOGIN PASSWORD 'hostile-secret'").await;
         let database = database_of(direct);
         format!("postgresql://proxied:hostile-secret@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Everything takes so much longer, each way.
+    /// Delays everything, each way.
     pub fn delay(&self, delay: Duration) {
         let delay = u64::try_from(delay.as_millis()).expect("it is less than an age of the universe");
         self.behaviour.delay_ms.store(delay, Ordering::Relaxed);
     }
 
-    /// Connections end after so many bytes of the server.
+    /// Ends a connection at the first read of more than this number of bytes.
     pub fn drop_after(&self, bytes: usize) {
         self.behaviour.drop_after.store(bytes, Ordering::Relaxed);
     }
 
-    /// Freezes the process, for longer than an unused connection is trusted. Its open connections stay open, and carry
-    /// nothing any more.
-    pub async fn forget_during_a_freeze(&self, process: &Server) {
+    /// Freezes the process for longer than it trusts an unused connection. Its open connections stay open and carry nothing
+    /// from then on.
+    pub async fn forget_during_a_freeze(&self, process: &Process) {
         let opened = self.behaviour.opened.load(Ordering::Relaxed);
         self.behaviour.forgotten.store(opened, Ordering::Relaxed);
         process.signal("STOP");

@@ -62,7 +62,7 @@ pub struct Posted {
 struct Open(Mutex<HashMap<String, oneshot::Sender<Posted>>>);
 
 #[derive(Clone)]
-struct Api {
+struct ApiState {
     queue: Arc<AsyncMutex<mpsc::UnboundedReceiver<Queued>>>,
     open: Arc<Open>,
     polls: Arc<AtomicUsize>,
@@ -70,11 +70,11 @@ struct Api {
 }
 
 impl FakeRuntimeApi {
-    /// Listens on a port of its own.
+    /// Listens on a free port.
     pub async fn start() -> Self {
         let (queue, receiver) = mpsc::unbounded_channel();
         let polls = Arc::new(AtomicUsize::new(0));
-        let api = Api {
+        let api = ApiState {
             queue: Arc::new(AsyncMutex::new(receiver)),
             open: Arc::default(),
             polls: Arc::clone(&polls),
@@ -243,7 +243,7 @@ fn decoded(json: &[u8], body: Vec<u8>) -> Exchange {
     }
 }
 
-async fn init_error(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn init_error(State(api): State<ApiState>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let error: Value = serde_json::from_slice(&body).expect("an error is JSON");
     assert_eq!(
         headers["lambda-runtime-function-error-type"],
@@ -253,7 +253,7 @@ async fn init_error(State(api): State<Api>, headers: HeaderMap, body: Bytes) -> 
     StatusCode::ACCEPTED
 }
 
-async fn next(State(api): State<Api>) -> Response {
+async fn next(State(api): State<ApiState>) -> Response {
     api.polls.fetch_add(1, Ordering::Relaxed);
     let Some(queued) = api.queue.lock().await.recv().await else {
         return StatusCode::GONE.into_response();
@@ -275,7 +275,7 @@ async fn next(State(api): State<Api>) -> Response {
 const TRACE_ID: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:1";
 
 async fn posted(
-    State(api): State<Api>,
+    State(api): State<ApiState>,
     Path((id, action)): Path<(String, String)>,
     headers: HeaderMap,
     mut body: Body,

@@ -17,9 +17,9 @@ use s3s_fs::FileSystem;
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::Mutex;
 
-/// Whom it serves.
+/// The access key of a user with every right.
 pub const ACCESS_KEY: &str = "hostile-key";
-/// Who may read and write objects, and not list the bucket: S3 says `AccessDenied` instead of `NoSuchKey` to it.
+/// The access key of a user that may not list the bucket: S3 answers it `AccessDenied` instead of `NoSuchKey`.
 pub const ACCESS_KEY_WITHOUT_LIST: &str = "hostile-key-without-list";
 /// The secret of both.
 pub const SECRET_KEY: &str = "right-secret";
@@ -28,13 +28,13 @@ pub const SECRET_KEY: &str = "right-secret";
 pub const CLOSED_BUCKET: &str = "closed";
 
 /// S3 says `NoSuchBucket` to the reader of a missing bucket; the server alone says `NoSuchKey`.
-struct Access {
+struct BucketAccess {
     bucket: String,
     root: PathBuf,
 }
 
 #[async_trait::async_trait]
-impl S3Access for Access {
+impl S3Access for BucketAccess {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         match context.s3_path().get_bucket_name() {
             _ if context.credentials().is_none() || self.is_hidden(context) => Err(s3_error!(AccessDenied)),
@@ -45,7 +45,7 @@ impl S3Access for Access {
     }
 }
 
-impl Access {
+impl BucketAccess {
     /// A read of a key that does not exist, by somebody who may not know that.
     fn is_hidden(&self, context: &S3AccessContext<'_>) -> bool {
         let reader = context.credentials().map(|credentials| credentials.access_key.as_str());
@@ -64,7 +64,7 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// Listens on a port of its own.
+    /// Listens on a free port.
     pub async fn start(bucket: &str) -> Self {
         let root = tempfile::tempdir().expect("there is a folder for temporary files");
         std::fs::create_dir(root.path().join(bucket)).expect("it is new");
@@ -72,7 +72,7 @@ impl S3Server {
         let mut auth = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
         auth.register(ACCESS_KEY_WITHOUT_LIST.to_owned(), SECRET_KEY.into());
         builder.set_auth(auth);
-        builder.set_access(Access {
+        builder.set_access(BucketAccess {
             bucket: bucket.to_owned(),
             root: root.path().to_owned(),
         });

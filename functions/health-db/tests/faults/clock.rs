@@ -1,14 +1,14 @@
 //! A clock that jumps between probes.
 
 use std::time::Duration;
-use testing::{Client, FakeClock, Function, Postgres};
+use testing::{Binary, Client, FakeClock, Postgres};
 
 /// An hour ahead, then back, then a day ahead.
 #[tokio::test]
 #[ignore = "needs libfaketime, which .ci/run installs"]
 async fn a_clock_that_jumps_does_not_stop_probes() {
     let clock = FakeClock::new();
-    let function = Function::new(env!("CARGO_BIN_EXE_health-db"))
+    let function = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", Postgres::shared().migrated_database().await)
         .with("HEALTH_CACHE", "10ms");
     let server = clock.over(function).serve();

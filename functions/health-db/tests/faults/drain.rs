@@ -6,20 +6,20 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
-use testing::{Function, Server};
+use testing::{Binary, Process};
 
 /// `health-db` over a server that takes connections and says nothing: its answer takes a second.
-fn slow() -> (Server, TcpListener) {
+fn slow() -> (Process, TcpListener) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgresql://user@{}/db", silent.local_addr().unwrap());
-    let function = Function::new(env!("CARGO_BIN_EXE_health-db"))
+    let function = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", url)
         .with("HEALTH_CACHE", "1ms")
         .with("HEALTH_TIMEOUT", "1s");
     (function.serve(), silent)
 }
 
-fn connect(server: &Server) -> TcpStream {
+fn connect(server: &Process) -> TcpStream {
     TcpStream::connect(server.url.trim_start_matches("http://")).unwrap()
 }
 

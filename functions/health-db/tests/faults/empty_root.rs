@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
-use testing::{Function, Postgres, execute};
+use testing::{Binary, Postgres, execute};
 
 const NEEDS: &str = "needs root, port 53 and .ci/release health-db; .ci/run has all of them";
 
@@ -24,7 +24,7 @@ impl EmptyRoot {
     }
 
     fn check(&self, url: &str) -> Check {
-        let function = Function::new("/health-db").under(&["chroot", self.0.path().to_str().unwrap()]);
+        let function = Binary::new("/health-db").under(&["chroot", self.0.path().to_str().unwrap()]);
         let function = function.with("DATABASE_URL", url).with("TZ", "America/New_York");
         let output = function.run(&["check"]);
         assert_eq!(fs::read_dir(self.0.path()).unwrap().count(), 1, "it wrote a file");

@@ -3,20 +3,20 @@
 use shared::{config::Env, database::Database};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
-use testing::{Client, Function, Server};
+use testing::{Binary, Client, Process};
 
 pub const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// `health-db` with a short deadline and no cache to speak of.
-pub fn health_db(url: &str) -> Server {
-    let function = Function::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", url);
+pub fn health_db(url: &str) -> Process {
+    let function = Binary::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", url);
     function
         .with("HEALTH_TIMEOUT", "500ms")
         .with("HEALTH_CACHE", "1ms")
         .serve()
 }
 
-pub async fn reason(server: &Server) -> String {
+pub async fn reason(server: &Process) -> String {
     let start = Instant::now();
     let answer = Client::http1().get(&format!("{}/health/db", server.url)).await;
     assert!(
@@ -37,7 +37,7 @@ pub async fn holder(url: &str, sql: &'static str) -> PgConnection {
     connection
 }
 
-pub async fn becomes(server: &Server, expected: &str) {
+pub async fn becomes(server: &Process, expected: &str) {
     let start = Instant::now();
     loop {
         let reason = reason(server).await;

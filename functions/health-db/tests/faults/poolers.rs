@@ -3,7 +3,7 @@
 use crate::impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
 use sqlx::AssertSqlSafe;
 use std::time::{Duration, Instant};
-use testing::{Client, Function, PgBouncer, Postgres, database_of, scalar};
+use testing::{Binary, Client, PgBouncer, Postgres, database_of, scalar};
 use tokio::time::sleep;
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn what_a_pooler_says_is_told_by_its_reason() {
     let only = database(&busy.url(&url));
     let mut session = only.pool().unwrap().acquire().await.unwrap();
     sqlx::raw_sql("SELECT 1").execute(&mut *session).await.unwrap();
-    let patient = Function::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", busy.url(&url));
+    let patient = Binary::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", busy.url(&url));
     let patient = patient.with("HEALTH_TIMEOUT", "5s").serve();
     let answer = Client::http1().get(&format!("{}/health/db", patient.url)).await;
     assert_eq!(answer.json()["reason"], "too_many_connections", "{}", patient.log());

@@ -10,7 +10,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use testing::{Client, DEADLINE, Function, Postgres, execute, loopback, migrate, scalar};
+use testing::{Binary, Client, DEADLINE, Postgres, execute, loopback, migrate, scalar};
 
 #[tokio::test]
 async fn killed_with_9_it_is_unreachable_and_back_after_a_restart() {
@@ -162,7 +162,7 @@ async fn a_dirty_a_drifted_and_an_ahead_schema_are_told_apart() {
 #[tokio::test]
 async fn a_thousand_probes_at_once_cause_two_queries_a_second_at_most() {
     let url = Postgres::shared().migrated_database().await;
-    let server = Function::new(env!("CARGO_BIN_EXE_health-db"))
+    let server = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", &url)
         .serve();
     // The counters of a session are flushed with some delay; the probes' own database has no other clients.

@@ -1,6 +1,6 @@
 //! `health-db` under probes.
 
-use testing::{Function, Probed};
+use testing::{Binary, Probed};
 
 pub fn probed(url: &str) -> Probed {
     probed_with(url, &[])
@@ -8,11 +8,9 @@ pub fn probed(url: &str) -> Probed {
 
 /// With further variables in its environment.
 pub fn probed_with(url: &str, variables: &[(&str, &str)]) -> Probed {
-    let function = Function::new(env!("CARGO_BIN_EXE_health-db"))
+    let binary = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", url)
-        .with("HEALTH_CACHE", "100ms");
-    let function = variables
-        .iter()
-        .fold(function, |function, (key, value)| function.with(key, *value));
-    Probed::start(function, "/health/db", ("database", "error"))
+        .with("HEALTH_CACHE", "100ms")
+        .with_all(variables);
+    Probed::start(binary, "/health/db", ("database", "error"))
 }

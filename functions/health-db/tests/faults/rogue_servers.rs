@@ -5,7 +5,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use socket2::SockRef;
 use sqlx::{Connection, PgConnection};
 use std::{fs, time::Duration};
-use testing::{Function, Postgres, database_of, loopback};
+use testing::{Binary, Postgres, database_of, loopback};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -132,7 +132,7 @@ async fn lengths_and_endless_answers_are_refused_in_time_and_without_memory() {
 async fn a_process_with_little_memory_survives_a_huge_length() {
     let once = vec![b'R', 0x7f, 0xff, 0xff, 0xff];
     let url = Rogue { once, forever: vec![] }.start().await;
-    let function = Function::new(env!("CARGO_BIN_EXE_health-db")).under(&["prlimit", "--as=536870912"]);
+    let function = Binary::new(env!("CARGO_BIN_EXE_health-db")).under(&["prlimit", "--as=536870912"]);
     let job = function.with("DATABASE_URL", url).run(&["check"]);
     assert_eq!(job.status.code(), Some(1), "{job:?}");
     assert!(

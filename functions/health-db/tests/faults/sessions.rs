@@ -8,7 +8,7 @@ use shared::{
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use std::time::{Duration, Instant};
-use testing::{Client, Postgres, Server, execute, scalar};
+use testing::{Client, Postgres, Process, execute, scalar};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 /// Probes time out, again and again, and half a second after each no more than `most` sessions are left.
-async fn leaves(postgres: &Postgres, server: &Server, others: usize, most: usize) {
+async fn leaves(postgres: &Postgres, server: &Process, others: usize, most: usize) {
     for _ in 0..15 {
         assert_eq!(reason(server).await, "timeout", "{}", server.log());
         sleep(TIMEOUT).await;

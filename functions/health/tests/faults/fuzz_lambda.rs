@@ -8,7 +8,7 @@ use proptest::{
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
-use testing::{EventShape, FakeRuntimeApi, Function, hostile};
+use testing::{Binary, EventShape, FakeRuntimeApi, hostile};
 
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -42,7 +42,7 @@ fn replace(node: &mut Value, at: &mut usize, value: &Value) {
 #[tokio::test]
 async fn an_event_of_any_shape_is_answered_and_the_next_one_too() {
     let api = FakeRuntimeApi::start().await;
-    let mut lambda = Function::new(env!("CARGO_BIN_EXE_health"))
+    let mut lambda = Binary::new(env!("CARGO_BIN_EXE_health"))
         .with("RUST_LOG", "off")
         .on_lambda(&api);
     let good = EventShape::FunctionUrl.event("GET", "/health", &[]);
@@ -210,7 +210,7 @@ fn status(address: &str, request: &[u8]) -> u16 {
 
 #[tokio::test]
 async fn whatever_a_client_sends_lambda_answers_as_the_server_does_or_with_400() {
-    let function = Function::new(env!("CARGO_BIN_EXE_health")).with("RUST_LOG", "error");
+    let function = Binary::new(env!("CARGO_BIN_EXE_health")).with("RUST_LOG", "error");
     let api = FakeRuntimeApi::start().await;
     let lambda = function.on_lambda(&api);
     let server = function.clone().with("RUST_LOG", "info").serve();

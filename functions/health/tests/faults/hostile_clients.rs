@@ -8,23 +8,23 @@ use std::{
     convert::Infallible,
     time::{Duration, Instant},
 };
-use testing::{Client, Function, Server};
+use testing::{Binary, Client, Process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-fn health() -> Server {
-    Function::new(env!("CARGO_BIN_EXE_health")).serve()
+fn health() -> Process {
+    Binary::new(env!("CARGO_BIN_EXE_health")).serve()
 }
 
 /// Sends raw bytes; everything the server answers until it closes the connection, and how long that took.
-async fn raw(server: &Server, bytes: &[u8]) -> (String, Duration) {
+async fn raw(server: &Process, bytes: &[u8]) -> (String, Duration) {
     let (answer, time) = raw_bytes(server, bytes).await;
     (String::from_utf8_lossy(&answer).into_owned(), time)
 }
 
-async fn raw_bytes(server: &Server, bytes: &[u8]) -> (Vec<u8>, Duration) {
+async fn raw_bytes(server: &Process, bytes: &[u8]) -> (Vec<u8>, Duration) {
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://"))
         .await
         .unwrap();

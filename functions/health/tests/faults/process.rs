@@ -5,13 +5,13 @@ use std::{
     net::TcpStream,
     time::{Duration, Instant},
 };
-use testing::{Client, Function, Server};
+use testing::{Binary, Client, Process};
 
-fn health() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_health"))
+fn health() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_health"))
 }
 
-async fn assert_answers(server: &Server) {
+async fn assert_answers(server: &Process) {
     let start = Instant::now();
     assert_eq!(Client::http1().get(&format!("{}/health", server.url)).await.status, 200);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
@@ -67,7 +67,7 @@ fn answered(address: &str) -> bool {
     !answer.is_empty()
 }
 
-fn connect(server: &Server) -> TcpStream {
+fn connect(server: &Process) -> TcpStream {
     TcpStream::connect(server.url.trim_start_matches("http://")).unwrap()
 }
 
@@ -121,7 +121,7 @@ async fn without_a_descriptor_left_it_lives_on_and_answers_once_there_are_some()
 }
 
 /// User and system time, in hundredths of a second.
-fn cpu_ticks(server: &Server) -> u64 {
+fn cpu_ticks(server: &Process) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     [11, 12]

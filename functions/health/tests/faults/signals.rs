@@ -7,7 +7,7 @@ use std::{
     thread::sleep,
     time::Duration,
 };
-use testing::{Function, exit_code, signal, signals_end_the_first_process};
+use testing::{Binary, exit_code, signal, signals_end_the_first_process};
 
 #[test]
 fn a_report_that_nobody_reads_does_not_keep_a_signal_from_ending_a_check() {
@@ -30,7 +30,7 @@ fn a_report_that_nobody_reads_does_not_keep_a_signal_from_ending_a_check() {
 #[test]
 #[ignore = "needs the right to make namespaces, which .ci/run has as root"]
 fn as_the_first_process_of_its_container_a_signal_ends_a_server_and_a_lambda_function() {
-    let health = Function::new(env!("CARGO_BIN_EXE_health"));
+    let health = Binary::new(env!("CARGO_BIN_EXE_health"));
     signals_end_the_first_process(&health.clone().with("PORT", "0"), 0);
     let silent_api = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent_api.local_addr().unwrap().to_string();

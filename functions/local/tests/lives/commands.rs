@@ -4,10 +4,10 @@ use crate::checkout::{checkout, text};
 use crate::newcomer::{Checkout, started};
 use local::functions::FUNCTIONS;
 use std::fs;
-use testing::{Function, contract};
+use testing::{Binary, contract};
 
-fn local() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_local"))
+fn local() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_local"))
 }
 
 fn stdout(output: &std::process::Output) -> String {

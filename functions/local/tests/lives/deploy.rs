@@ -10,7 +10,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
-use testing::{Server, loopback, signal, signal_group};
+use testing::{Process, loopback, signal, signal_group};
 
 fn cloud_run() -> Script {
     let services = functions_with("service.yaml").into_iter();
@@ -28,7 +28,7 @@ fn lambda() -> Script {
 }
 
 /// What a smoke test finds healthy, with a pulse that it need not wait for.
-fn healthy(name: &str) -> (Checkout, Server) {
+fn healthy(name: &str) -> (Checkout, Process) {
     let checkout = Checkout::new(name);
     let server = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "1s"));
     (checkout, server)

@@ -1,12 +1,12 @@
 //! A disk that is full from the start, and one that fills up, under `local`.
 
 use std::{fs::File, io::Write, path::PathBuf, time::Duration};
-use testing::{Client, Function, Server};
+use testing::{Binary, Client, Process};
 
 /// `local` on a disk of its own, which no other process sees.
-fn on_disk(megabytes: u32) -> Function {
+fn on_disk(megabytes: u32) -> Binary {
     let mount = format!("mount -t tmpfs -o size={megabytes}m,mode=0755 tmpfs /mnt && exec \"$0\"");
-    Function::new(env!("CARGO_BIN_EXE_local"))
+    Binary::new(env!("CARGO_BIN_EXE_local"))
         .with("CARGO_MANIFEST_DIR", "/mnt/functions/local")
         .with("PORT", "0")
         .under(&["unshare", "--mount", "sh", "-c", &mount])
@@ -22,7 +22,7 @@ fn a_disk_that_is_full_ends_local_with_a_sentence() {
     assert!(said.lines().last().unwrap().starts_with("local: "), "{said}");
 }
 
-async fn statuses(server: &Server) -> Vec<u16> {
+async fn statuses(server: &Process) -> Vec<u16> {
     let mut statuses = Vec::new();
     for path in ["/health", "/health/db", "/health/storage"] {
         let answer = Client::http1().get(&format!("{}{path}", server.url)).await;

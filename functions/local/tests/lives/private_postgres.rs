@@ -10,9 +10,9 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-use testing::{Client, Server, signal};
+use testing::{Client, Process, signal};
 
-async fn assert_healthy(server: &Server) {
+async fn assert_healthy(server: &Process) {
     let answer = Client::http1().get(&format!("{}/health/db", server.url)).await;
     assert_eq!(answer.status, 200, "{}\n{}", answer.text(), server.log());
 }
@@ -39,7 +39,7 @@ fn assert_nothing_left(checkout: &Checkout) {
     }
 }
 
-fn end(server: &mut Server, name: &str) {
+fn end(server: &mut Process, name: &str) {
     server.signal(name);
     server.exit_code(Duration::from_secs(20));
 }
@@ -48,7 +48,7 @@ fn end(server: &mut Server, name: &str) {
 async fn the_server_outlives_whoever_started_it_and_ends_with_its_last_user() {
     let checkout = Checkout::new("together");
     for name in ["TERM", "INT", "KILL"] {
-        let mut servers: Vec<Server> = (0..3).map(|_| checkout.start()).collect();
+        let mut servers: Vec<Process> = (0..3).map(|_| checkout.start()).collect();
         let mut last = servers.pop().unwrap();
         for server in &mut servers {
             end(server, name);
@@ -112,7 +112,7 @@ async fn a_server_whose_supervisor_was_killed_is_replaced() {
     let first = checkout.start();
     let supervisors = || {
         let processes = processes_of(&checkout.0).into_iter();
-        processes.filter(|(_, command)| command.contains("postgres-keeper"))
+        processes.filter(|(_, command)| command.contains("postgres-supervisor"))
     };
     assert_eq!(supervisors().count(), 2);
     for (pid, _) in supervisors() {

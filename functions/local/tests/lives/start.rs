@@ -6,9 +6,9 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use testing::{Client, Function, Postgres, Server};
+use testing::{Binary, Client, Postgres, Process};
 
-async fn assert_healthy(server: &Server) {
+async fn assert_healthy(server: &Process) {
     for path in ["/health", "/health/db", "/health/storage"] {
         let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
@@ -20,7 +20,7 @@ async fn assert_healthy(server: &Server) {
     assert!(page.text().contains("<title>Pilotlight</title>"));
 }
 
-/// The processes that hold the folder in their command line: the server of that checkout and its keeper.
+/// The processes that hold the folder in their command line: the server of that checkout and its supervisor.
 fn processes_of(folder: &Path) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
@@ -71,7 +71,7 @@ fn a_signal_while_it_starts_ends_it_with_a_sentence_and_leaves_no_process_behind
 #[tokio::test]
 async fn a_second_start_finds_the_same_data() {
     let checkout = Checkout::new("data");
-    let database = |server: &Server| {
+    let database = |server: &Process| {
         let log = server.log();
         let url = log.split("psql '").nth(1).and_then(|rest| rest.split('\'').next());
         url.expect("it prints how to look into the database").to_owned()
@@ -106,7 +106,7 @@ async fn a_database_and_a_bucket_that_are_named_are_used() {
     assert!(!checkout.0.join(".local").exists());
 }
 
-fn refusal(function: &Function) -> String {
+fn refusal(function: &Binary) -> String {
     let refused = function.run(&[]);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{message}");

@@ -1,9 +1,9 @@
 //! Every command, and every state of the schema that it must refuse, on the real binary and a real Postgres.
 
-use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, report};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, refused, report};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use testing::{Postgres, execute, scalar};
+use testing::{Postgres, database_of, execute, scalar};
 
 fn all() -> Folder {
     Folder::with(&[TABLE, INDEX, COLUMN].concat())
@@ -244,7 +244,7 @@ async fn a_database_that_was_migrated_by_hand_is_adopted_by_a_stamp() {
 #[tokio::test]
 async fn the_history_holds_every_run_that_moved_the_schema() {
     let url = Postgres::shared().empty_database().await;
-    let embedded = testing::Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", &url);
+    let embedded = testing::Binary::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", &url);
     assert_eq!(
         report(&embedded, "history").1,
         json!({"status": "recorded", "runs": []})
@@ -259,7 +259,7 @@ async fn the_history_holds_every_run_that_moved_the_schema() {
         (&json!(0), &json!(1))
     );
     assert!(runs[0]["started_at"].as_str().unwrap().ends_with('Z'), "{history}");
-    let name = database_name(&url);
+    let name = database_of(&url);
     execute(
         &url,
         &format!("CREATE SCHEMA app; ALTER DATABASE {name} SET search_path = app"),

@@ -4,10 +4,10 @@ use serde_json::json;
 use shared::{config::Env, database::Database};
 use sqlx::{ConnectOptions, Row, postgres::PgConnectOptions};
 use std::time::Duration;
-use testing::{Function, PgBouncer, Postgres, scalar};
+use testing::{Binary, PgBouncer, Postgres, scalar};
 
 fn migrate(url: &str, command: &str) -> serde_json::Value {
-    let function = Function::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);
+    let function = Binary::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url);
     let output = function.run(&[command, "--json"]);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {output:?}"))
 }

@@ -1,10 +1,10 @@
 //! What a file leaves behind: nothing in the session of the next, and in the database what is said of it.
 
-use crate::folder::{Folder, TABLE, database, database_name, refused, role, tables};
+use crate::folder::{Folder, TABLE, database, refused, role, tables};
 use serde_json::json;
 use shared::database::Reason;
 use sqlx::{Connection, PgConnection};
-use testing::{execute, scalar};
+use testing::{database_of, execute, scalar};
 
 /// What a file can leave in its session, and what the next one then sees.
 const LEAVES: &str = "SELECT set_config('search_path', 'app', false), set_config('app.tenant', 'a', false), setseed(0.5);
@@ -88,7 +88,7 @@ async fn a_role_with_one_connection_gets_a_session_like_new() {
     let limited = role(&url, "with_one_session", "CONNECTION LIMIT 1").await;
     execute(
         &url,
-        &format!("ALTER DATABASE {} OWNER TO with_one_session", database_name(&url)),
+        &format!("ALTER DATABASE {} OWNER TO with_one_session", database_of(&url)),
     )
     .await;
     let folder = Folder::with(&[

@@ -1,11 +1,11 @@
 //! The end of a run before its work is done: by a signal, or by the deadline of Lambda. The statement is cancelled in the
 //! server, and what is left is said.
 
-use crate::folder::{Folder, INDEX, TABLE, database, database_name, role};
+use crate::folder::{Folder, INDEX, TABLE, database, role};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
-use testing::{FakeRuntimeApi, Server, execute, loopback, scalar};
+use testing::{FakeRuntimeApi, Process, database_of, execute, loopback, scalar};
 
 const SLEEP: &str = "SELECT pg_sleep(60)";
 
@@ -26,7 +26,7 @@ async fn until(url: &str, condition: &str) {
 }
 
 /// Sends a signal, and returns the report. The end is soon, and nothing goes on in the server.
-async fn stopped(mut migrator: Server, signal: &str, url: &str) -> Value {
+async fn stopped(mut migrator: Process, signal: &str, url: &str) -> Value {
     let start = Instant::now();
     migrator.signal(signal);
     assert_eq!(
@@ -89,7 +89,7 @@ async fn a_signal_cancels_the_statement_and_the_report_says_what_is_left() {
 async fn a_signal_to_a_role_with_one_connection_ends_the_statement_with_it() {
     let url = database().await;
     let limited = role(&url, "with_one_to_stop", "CONNECTION LIMIT 1").await;
-    let name = database_name(&url);
+    let name = database_of(&url);
     execute(&url, &format!("ALTER DATABASE {name} OWNER TO with_one_to_stop")).await;
     let folder = Folder::with(&TABLE);
     folder.add(&[("0002_slow.up.sql", &format!("CREATE TABLE half (); {SLEEP}"))]);

@@ -1,17 +1,17 @@
 //! What the migrator and the health check read: one table of migrations wherever it lies, and whether somebody is at work.
 
-use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, database_name, refused, role, tables};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, refused, role, tables};
 use serde_json::Value;
 use shared::database::{Database, Reason};
 use sqlx::{Connection, PgConnection, migrate::Migrate};
 use std::time::{Duration, Instant};
-use testing::{execute, scalar};
+use testing::{database_of, execute, scalar};
 
 #[tokio::test]
 async fn another_search_path_does_not_hide_the_table_of_migrations() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
     folder.ok(&url, "up");
-    let name = database_name(&url);
+    let name = database_of(&url);
     for path in ["app, public", "app", "nowhere", "\"We ird\""] {
         execute(
             &url,
@@ -80,7 +80,7 @@ async fn two_tables_of_migrations_are_refused_by_both_names() {
 #[tokio::test]
 async fn the_table_is_created_in_the_first_schema_that_exists_or_not_at_all() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
-    let name = database_name(&url);
+    let name = database_of(&url);
     execute(&url, &format!("ALTER DATABASE {name} SET search_path = nowhere")).await;
     refused(
         &folder,

@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt;
 use std::time::Duration;
-use testing::{Client, FakeClock, Function};
+use testing::{Binary, Client, FakeClock};
 use tokio::time::timeout;
 
 /// The id of an event is the time at which it was sent, in milliseconds.
@@ -18,7 +18,7 @@ fn time(event: &[u8]) -> u64 {
 #[ignore = "needs libfaketime, which .ci/run installs"]
 async fn a_clock_that_jumps_does_not_stop_a_stream() {
     let clock = FakeClock::new();
-    let function = Function::new(env!("CARGO_BIN_EXE_sse")).with("SSE_HEARTBEAT_INTERVAL", "50ms");
+    let function = Binary::new(env!("CARGO_BIN_EXE_sse")).with("SSE_HEARTBEAT_INTERVAL", "50ms");
     let server = clock.over(function).serve();
     let url = format!("{}/sse/heartbeat", server.url);
     let mut beats = Client::http1().open(hyper::Method::GET, &url, &[]).await.into_body();

@@ -8,24 +8,24 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
-use testing::{Client, Function, Server};
+use testing::{Binary, Client, Process};
 
-fn beating(interval: &str) -> Function {
-    Function::new(env!("CARGO_BIN_EXE_sse")).with("SSE_HEARTBEAT_INTERVAL", interval)
+fn beating(interval: &str) -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_sse")).with("SSE_HEARTBEAT_INTERVAL", interval)
 }
 
-fn address(server: &Server) -> SocketAddr {
+fn address(server: &Process) -> SocketAddr {
     server.url.trim_start_matches("http://").parse().unwrap()
 }
 
 const REQUEST: &[u8] = b"GET /sse/heartbeat HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
 
 /// An open stream whose first event was read.
-fn open(server: &Server) -> TcpStream {
+fn open(server: &Process) -> TcpStream {
     open_by(server, REQUEST)
 }
 
-fn open_by(server: &Server, request: &[u8]) -> TcpStream {
+fn open_by(server: &Process, request: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address(server)).unwrap();
     stream.write_all(request).unwrap();
     let mut bytes = [0; 4096];
@@ -148,7 +148,7 @@ fn clients_that_close_are_freed_at_once_and_not_at_the_next_heartbeat() {
 }
 
 /// Streams over HTTP/2 whose client never gives them window.
-async fn without_window(client: &Client, server: &Server, count: usize) -> Vec<Incoming> {
+async fn without_window(client: &Client, server: &Process, count: usize) -> Vec<Incoming> {
     let url = format!("{}/sse/heartbeat", server.url);
     let mut streams = Vec::new();
     for _ in 0..count {
@@ -196,7 +196,7 @@ async fn streams_without_window_do_not_hold_up_the_drain() {
 }
 
 /// Waits until the server has no more sockets than when it was idle.
-fn time_until_freed(server: &Server, idle: usize, patience: Duration) -> Duration {
+fn time_until_freed(server: &Process, idle: usize, patience: Duration) -> Duration {
     let start = Instant::now();
     while server.sockets() > idle {
         assert!(start.elapsed() < patience, "{} left", server.sockets() - idle);

@@ -9,19 +9,19 @@ use std::{
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
-use testing::{Client, Function, Server};
+use testing::{Binary, Client, Process};
 
 /// As a function that answers in one piece, and as one that streams.
-fn servers() -> [Server; 2] {
+fn servers() -> [Process; 2] {
     [answers().serve(), answers().with("STREAMED", "1").serve()]
 }
 
-fn answers() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_broken")).with("SSE_HEARTBEAT_INTERVAL", "1s")
+fn answers() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_broken")).with("SSE_HEARTBEAT_INTERVAL", "1s")
 }
 
 /// What a client of HTTP/1 reads until the connection ends, and whether a reset ended it.
-fn raw(server: &Server, path: &str, version: &str, more: &str) -> (String, bool) {
+fn raw(server: &Process, path: &str, version: &str, more: &str) -> (String, bool) {
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let request = format!("GET {path} HTTP/{version}\r\nhost: x\r\nx-request-id: mine\r\n{more}\r\n");
@@ -66,7 +66,7 @@ const BROKEN: [&str; 8] = [
 ];
 
 /// The ERROR lines of a server about a path, once there is one.
-fn error_lines(server: &mut Server, path: &str) -> Vec<Value> {
+fn error_lines(server: &mut Process, path: &str) -> Vec<Value> {
     server.wait_for_line("broke off");
     std::thread::sleep(Duration::from_millis(50));
     let log = server.log();
@@ -235,8 +235,8 @@ async fn a_client_that_pauses_on_an_ordinary_answer_still_gets_all_of_it() {
     }
 }
 
-fn streaming(heartbeat: &str, max_age: &str, event: usize) -> Server {
-    Function::new(env!("CARGO_BIN_EXE_broken"))
+fn streaming(heartbeat: &str, max_age: &str, event: usize) -> Process {
+    Binary::new(env!("CARGO_BIN_EXE_broken"))
         .with("STREAMED", "1")
         .with("SSE_HEARTBEAT_INTERVAL", heartbeat)
         .with("SSE_MAX_AGE", max_age)
@@ -245,7 +245,7 @@ fn streaming(heartbeat: &str, max_age: &str, event: usize) -> Server {
 }
 
 /// A stream whose client reads nothing, and whose kernel takes little.
-fn clogged(server: &Server) -> TcpStream {
+fn clogged(server: &Process) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.set_tcp_mss(536).unwrap();

@@ -2,19 +2,19 @@
 
 use serde_json::json;
 use std::time::{Duration, Instant};
-use testing::{EventShape, FakeRuntimeApi, Function, Server};
+use testing::{Binary, EventShape, FakeRuntimeApi, Process};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-fn function() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_broken"))
+fn function() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_broken"))
 }
 
 /// The lines of the log at ERROR that name this request.
-fn errors(lambda: &Server, request_id: &str) -> Vec<String> {
+fn errors(lambda: &Process, request_id: &str) -> Vec<String> {
     let log = lambda.log();
     let lines = log
         .lines()

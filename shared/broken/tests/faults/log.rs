@@ -7,17 +7,17 @@ use std::{
     sync::mpsc,
     time::{Duration, Instant},
 };
-use testing::{Client, EventShape, FakeRuntimeApi, Function, exit_code, free_port, signal, wait_for_port};
+use testing::{Binary, Client, EventShape, FakeRuntimeApi, exit_code, free_port, signal, wait_for_port};
 
 /// One line each.
 const REQUESTS: usize = 6000;
 
-fn broken() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_broken"))
+fn broken() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_broken"))
 }
 
 /// A server whose standard error is a pipe that nobody reads, and its URL.
-fn unread(function: Function) -> (Child, String) {
+fn unread(function: Binary) -> (Child, String) {
     let port = free_port();
     let server = function.with("PORT", port.to_string()).start_run(&[]);
     wait_for_port(port);

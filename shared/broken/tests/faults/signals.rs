@@ -1,10 +1,10 @@
 //! SIGTERM and SIGINT during a check that does not end.
 
 use std::time::Duration;
-use testing::{Function, signals_end_the_first_process};
+use testing::{Binary, signals_end_the_first_process};
 
-fn endless_check() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_broken")).with("CLOUD_RUN_JOB", "check")
+fn endless_check() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_broken")).with("CLOUD_RUN_JOB", "check")
 }
 
 #[test]

@@ -9,11 +9,11 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 use std::time::{Duration, Instant};
-use testing::{Client, EventShape, FakeRuntimeApi, Function, loopback};
+use testing::{Binary, Client, EventShape, FakeRuntimeApi, loopback};
 use tokio::{sync::mpsc, time::timeout};
 
-fn broken() -> Function {
-    Function::new(env!("CARGO_BIN_EXE_broken"))
+fn broken() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_broken"))
 }
 
 /// What a collector was sent in one request.

@@ -1,7 +1,7 @@
 //! Who may: bearer tokens, the metadata server that hands them out, and V4 signatures.
 //! Sources: <https://cloud.google.com/storage/docs/authentication/canonical-requests>, <https://google.aip.dev/auth/4111>.
 
-use super::{Answer, Refusal, parameter, refusal, response};
+use super::{Answer, XmlError, parameter, response, xml_error};
 use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use hyper::{StatusCode, http::request::Parts};
@@ -38,7 +38,7 @@ pub fn key_file() -> String {
 }
 
 /// The answers of the metadata server and of the signing service.
-pub fn answer(request: &Parts, body: &Bytes) -> Option<Result<Answer, Refusal>> {
+pub fn answer(request: &Parts, body: &Bytes) -> Option<Result<Answer, XmlError>> {
     let path = request.uri.path();
     let from_metadata = |answer: String| {
         let asked = request
@@ -48,7 +48,7 @@ pub fn answer(request: &Parts, body: &Bytes) -> Option<Result<Answer, Refusal>> 
         Some(if asked {
             Ok(response(StatusCode::OK, answer))
         } else {
-            Err(refusal(StatusCode::FORBIDDEN, "MissingMetadataFlavor"))
+            Err(xml_error(StatusCode::FORBIDDEN, "MissingMetadataFlavor"))
         })
     };
     if path.ends_with("/service-accounts/default/token") {
@@ -63,7 +63,7 @@ pub fn answer(request: &Parts, body: &Bytes) -> Option<Result<Answer, Refusal>> 
         .strip_suffix(":signBlob")?;
     Some(match Auth::Metadata.check(request) {
         Ok(()) if account == ACCOUNT => Ok(response(StatusCode::OK, sign_blob(body))),
-        Ok(()) => Err(refusal(StatusCode::FORBIDDEN, "NotYourAccount")),
+        Ok(()) => Err(xml_error(StatusCode::FORBIDDEN, "NotYourAccount")),
         Err(refused) => Err(refused),
     })
 }
@@ -88,7 +88,7 @@ fn sign_blob(body: &[u8]) -> String {
 
 impl Auth {
     /// A signed URL needs no token.
-    pub(super) fn check(self, request: &Parts) -> Result<(), Refusal> {
+    pub(super) fn check(self, request: &Parts) -> Result<(), XmlError> {
         if parameter(request, "X-Goog-Signature").is_some() {
             return check_signature(request);
         }
@@ -107,7 +107,7 @@ impl Auth {
         if accepted {
             Ok(())
         } else {
-            Err(refusal(StatusCode::UNAUTHORIZED, "AuthenticationRequired"))
+            Err(xml_error(StatusCode::UNAUTHORIZED, "AuthenticationRequired"))
         }
     }
 }
@@ -132,8 +132,8 @@ fn verifies(message: &[u8], signed: &[u8]) -> bool {
     key.verify(message, signed).is_ok()
 }
 
-fn check_signature(request: &Parts) -> Result<(), Refusal> {
-    let wrong = || refusal(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
+fn check_signature(request: &Parts) -> Result<(), XmlError> {
+    let wrong = || xml_error(StatusCode::FORBIDDEN, "SignatureDoesNotMatch");
     let query = request.uri.query().unwrap_or_default();
     let mut pairs: Vec<&str> = query
         .split('&')
@@ -168,7 +168,7 @@ fn check_signature(request: &Parts) -> Result<(), Refusal> {
         .ok_or_else(wrong)?;
     let end = at(&date).ok_or_else(wrong)? + Duration::from_secs(lifetime);
     if SystemTime::now() > end {
-        return Err(refusal(StatusCode::BAD_REQUEST, "ExpiredToken"));
+        return Err(xml_error(StatusCode::BAD_REQUEST, "ExpiredToken"));
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! The bucket: objects, uploads in parts, and what requests do to them.
 
 use super::{
-    Answer, Refusal, decoded, flipped, parameter, refusal, response,
+    Answer, XmlError, decoded, flipped, parameter, response,
     uploads::{Upload, no_such_upload},
+    xml_error,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -37,7 +38,7 @@ struct Object {
     modified: SystemTime,
 }
 
-pub type Outcome = Result<Answer, Refusal>;
+pub type Outcome = Result<Answer, XmlError>;
 
 impl Objects {
     pub fn contents(&self) -> (Vec<String>, usize) {
@@ -70,7 +71,7 @@ impl Objects {
             (&Method::PUT, Some(id)) => self.part(request, &id, body),
             (&Method::PUT, None) if headers.contains_key("x-goog-copy-source") => self.copy(headers, key),
             (&Method::PUT, None) => self.put(headers, key, body),
-            _ => Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")),
+            _ => Err(xml_error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")),
         }
     }
 
@@ -114,7 +115,7 @@ impl Objects {
         let object = self.find(key, generation.clone()).ok_or_else(no_such_key)?;
         let (doomed, is_final) = (object.generation, generation.is_some() || !self.versioned);
         if is_final && self.held.contains(key) {
-            return Err(refusal(StatusCode::FORBIDDEN, "ObjectUnderActiveHold"));
+            return Err(xml_error(StatusCode::FORBIDDEN, "ObjectUnderActiveHold"));
         }
         self.noncurrent.retain(|(_, object)| object.generation != doomed);
         if self.objects.get(key).is_some_and(|object| object.generation == doomed) {
@@ -143,14 +144,14 @@ impl Objects {
     fn get(&self, headers: &HeaderMap, key: &str, generation: Option<String>) -> Outcome {
         let object = self.find(key, generation).ok_or_else(no_such_key)?;
         if headers.get(header::IF_MATCH).is_some_and(|etag| *etag != object.etag()) {
-            return Err(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+            return Err(xml_error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
         }
         let mut answer = match headers
             .get(header::RANGE)
             .map(|range| within(range, object.content.len()))
         {
             None => response(StatusCode::OK, object.content.clone()),
-            Some(None) => return Err(refusal(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange")),
+            Some(None) => return Err(xml_error(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange")),
             Some(Some((first, last))) => {
                 let mut answer = response(StatusCode::PARTIAL_CONTENT, object.content.slice(first..=last));
                 let range = format!("bytes {first}-{last}/{}", object.content.len());
@@ -193,13 +194,13 @@ impl Objects {
         Ok(response(StatusCode::OK, xml + "</ListBucketResult>"))
     }
 
-    fn check_generation(&self, headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
+    fn check_generation(&self, headers: &HeaderMap, key: &str) -> Result<(), XmlError> {
         let wanted = headers
             .get("x-goog-if-generation-match")
             .map(|value| value.to_str().unwrap_or_default());
         let found = self.objects.get(key).map_or(0, |object| object.generation).to_string();
         if wanted.is_some_and(|wanted| wanted != found) {
-            return Err(refusal(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
+            return Err(xml_error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed"));
         }
         Ok(())
     }
@@ -229,18 +230,18 @@ pub fn described(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Held to what the request says of its content.
-pub fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), Refusal> {
+pub fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), XmlError> {
     let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let hash = format!("crc32c={}", BASE64_STANDARD.encode(crc32c(content).to_be_bytes()));
     if said("x-goog-hash").is_some_and(|said| said != hash) {
-        return Err(refusal(StatusCode::BAD_REQUEST, "BadDigest"));
+        return Err(xml_error(StatusCode::BAD_REQUEST, "BadDigest"));
     }
     let range = said("x-goog-content-length-range").and_then(|range| range.split_once(','));
     if range.is_some_and(|(least, most)| {
         let bound = |text: &str| text.parse::<usize>().ok();
         !(bound(least)..=bound(most)).contains(&Some(content.len()))
     }) {
-        return Err(refusal(StatusCode::BAD_REQUEST, "EntityTooLarge"));
+        return Err(xml_error(StatusCode::BAD_REQUEST, "EntityTooLarge"));
     }
     Ok(())
 }
@@ -273,6 +274,6 @@ fn no_content() -> Answer {
     response(StatusCode::NO_CONTENT, "")
 }
 
-fn no_such_key() -> Refusal {
-    refusal(StatusCode::NOT_FOUND, "NoSuchKey")
+fn no_such_key() -> XmlError {
+    xml_error(StatusCode::NOT_FOUND, "NoSuchKey")
 }

@@ -1,9 +1,9 @@
 //! Uploads in parts: <https://cloud.google.com/storage/docs/multipart-uploads>.
 
 use super::{
-    Answer, Refusal,
+    Answer, XmlError,
     objects::{Objects, Outcome, check_content, crc32c, described, value},
-    parameter, refusal, response,
+    parameter, response, xml_error,
 };
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode, header, http::request::Parts};
@@ -32,7 +32,7 @@ impl Objects {
     pub fn part(&mut self, request: &Parts, id: &str, content: &Bytes) -> Outcome {
         check_content(&request.headers, content)?;
         let number = parameter(request, "partNumber").and_then(|text| text.parse().ok());
-        let number = number.ok_or_else(|| refusal(StatusCode::BAD_REQUEST, "InvalidArgument"))?;
+        let number = number.ok_or_else(|| xml_error(StatusCode::BAD_REQUEST, "InvalidArgument"))?;
         let upload = self.uploads.get_mut(id).ok_or_else(no_such_upload)?;
         upload.parts.insert(number, content.clone());
         let mut answer = response(StatusCode::OK, "");
@@ -50,11 +50,11 @@ impl Objects {
             .filter_map(|rest| rest.split('<').next()?.parse().ok());
         let named: Vec<usize> = named.collect();
         if named != upload.parts.keys().copied().collect::<Vec<_>>() {
-            return Err(refusal(StatusCode::BAD_REQUEST, "InvalidPart"));
+            return Err(xml_error(StatusCode::BAD_REQUEST, "InvalidPart"));
         }
         let smallest = upload.parts.values().rev().skip(1).map(Bytes::len).min();
         if smallest.is_some_and(|size| size < 5 << 20) {
-            return Err(refusal(StatusCode::BAD_REQUEST, "EntityTooSmall"));
+            return Err(xml_error(StatusCode::BAD_REQUEST, "EntityTooSmall"));
         }
         let upload = self.uploads.remove(id).ok_or_else(no_such_upload)?;
         let content: Vec<u8> = upload.parts.into_values().flatten().collect();
@@ -66,6 +66,6 @@ impl Objects {
     }
 }
 
-pub fn no_such_upload() -> Refusal {
-    refusal(StatusCode::NOT_FOUND, "NoSuchUpload")
+pub fn no_such_upload() -> XmlError {
+    xml_error(StatusCode::NOT_FOUND, "NoSuchUpload")
 }

@@ -1,4 +1,4 @@
-//! The evidence client at a command line, over whatever bucket the settings name: `STORAGE_URL=... evidence put KEY < file`.
+//! The bucket that the settings name, at a command line: `STORAGE_URL=... bucket put KEY < FILE`.
 
 use futures_util::TryStreamExt;
 use shared::{
@@ -11,7 +11,7 @@ use tokio::io::{AsyncWriteExt, stdin, stdout};
 use tokio_util::io::ReaderStream;
 
 const USAGE: &str =
-    "evidence put KEY | get KEY [VERSION] | head KEY | list | copy KEY KEY | delete KEY | sign KEY [FILE_NAME]";
+    "bucket put KEY | get KEY [VERSION] | head KEY | list | copy KEY KEY | delete KEY | sign KEY [FILE_NAME]";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

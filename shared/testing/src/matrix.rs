@@ -1,6 +1,6 @@
 //! The same requests in every life of a function, and the same answers.
 
-use super::{Client, EventShape, Exchange, FakeRuntimeApi, Function};
+use super::{Binary, Client, EventShape, Exchange, FakeRuntimeApi};
 use axum::http::header;
 use http_body_util::BodyExt;
 use hyper::Method;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A request, and what its answer must have.
 #[derive(Clone, Debug)]
-pub struct Golden {
+pub struct Expected {
     /// The method.
     pub method: Method,
     /// The path.
@@ -22,70 +22,77 @@ pub struct Golden {
     pub content_type: &'static str,
 }
 
-/// What every path and method that a function does not have gets, and HEAD on the one that it has.
-pub fn common(path: &'static str, status: u16, content_type: &'static str) -> Vec<Golden> {
-    let golden = |method, path, status, content_type| Golden {
+impl Expected {
+    fn streams(&self) -> bool {
+        self.content_type == "text/event-stream" && self.method == Method::GET
+    }
+}
+
+/// The route of a function, and what every function answers beside it: HEAD, wrong methods, unknown paths.
+pub fn common(path: &'static str, status: u16, content_type: &'static str) -> Vec<Expected> {
+    const PROBLEM: &str = "application/problem+json";
+    let rows = [
+        (Method::GET, path, status, content_type),
+        (Method::HEAD, path, status, content_type),
+        (Method::POST, path, 405, PROBLEM),
+        (Method::DELETE, path, 405, PROBLEM),
+        (Method::GET, "/", 404, PROBLEM),
+        (Method::GET, "/health/db/../../etc/passwd", 404, PROBLEM),
+        (Method::GET, "/%00%0d%0a", 404, PROBLEM),
+        (Method::GET, "//health", 404, PROBLEM),
+        (Method::GET, "/%2Fhealth?a=%22%3C&a=1&b=%26%3D%2B%20", 404, PROBLEM),
+        (Method::GET, "/%F0%9F%94%A5", 404, PROBLEM),
+        (Method::from_bytes(b"get").expect("a token"), path, 405, PROBLEM),
+    ];
+    let expected = |(method, path, status, content_type)| Expected {
         method,
         path,
         accept: "*/*",
         status,
         content_type,
     };
-    const PROBLEM: &str = "application/problem+json";
-    vec![
-        golden(Method::GET, path, status, content_type),
-        golden(Method::HEAD, path, status, content_type),
-        golden(Method::POST, path, 405, PROBLEM),
-        golden(Method::DELETE, path, 405, PROBLEM),
-        golden(Method::GET, "/", 404, PROBLEM),
-        golden(Method::GET, "/health/db/../../etc/passwd", 404, PROBLEM),
-        golden(Method::GET, "/%00%0d%0a", 404, PROBLEM),
-        golden(Method::GET, "//health", 404, PROBLEM),
-        golden(Method::GET, "/%2Fhealth?a=%22%3C&a=1&b=%26%3D%2B%20", 404, PROBLEM),
-        golden(Method::GET, "/%F0%9F%94%A5", 404, PROBLEM),
-        golden(Method::from_bytes(b"get").expect("a token"), path, 405, PROBLEM),
-    ]
+    rows.map(expected).into()
 }
 
 /// Sends every request to every life. Panics at the first answer that differs.
-pub async fn same_answers(function: &Function, goldens: &[Golden]) {
-    let server = function.serve();
+pub async fn same_in_every_life(binary: &Binary, matrix: &[Expected]) {
+    let server = binary.serve();
     let api = FakeRuntimeApi::start().await;
-    let _lambda = function.on_lambda(&api);
-    for golden in goldens {
-        let expected = over_http(&Client::http1(), &server.url, golden).await;
-        let name = format!("{} {} ({})", golden.method, golden.path, golden.accept);
-        assert_eq!(expected.status, golden.status, "{name}: {}", expected.text());
-        assert_eq!(expected.headers[header::CONTENT_TYPE], golden.content_type, "{name}");
-        assert!(expected.headers.contains_key("x-request-id"), "{name}");
-        if golden.status == 405 {
-            assert_eq!(expected.headers[header::ALLOW], "GET,HEAD,OPTIONS", "{name}");
-        }
-        assert_eq!(golden.method == Method::HEAD, expected.body.is_empty(), "{name}");
-        let h2c = over_http(&Client::h2c(), &server.url, golden).await;
-        assert_eq!(comparable(&h2c), comparable(&expected), "{name} over h2c");
+    let _lambda = binary.on_lambda(&api);
+    for expected in matrix {
+        let name = format!("{} {} ({})", expected.method, expected.path, expected.accept);
+        let answer = over_http(&Client::http1(), &server.url, expected).await;
+        assert_expected(&answer, expected, &name);
+        let h2c = over_http(&Client::h2c(), &server.url, expected).await;
+        assert_eq!(comparable(&h2c), comparable(&answer), "{name} over h2c");
         for shape in EventShape::ALL {
-            let event = shape.event(golden.method.as_str(), golden.path, &[("accept", golden.accept)]);
+            let event = shape.event(expected.method.as_str(), expected.path, &[("accept", expected.accept)]);
             let mut posted = api.invoke(&event, Duration::from_secs(2)).await;
-            let streams = golden.content_type == "text/event-stream" && golden.method == Method::GET;
-            let answer = if streams {
-                posted.head().await
-            } else {
-                posted.exchange().await
+            let on_lambda = match expected.streams() {
+                true => posted.head().await,
+                false => posted.exchange().await,
             };
-            assert_eq!(comparable(&answer), comparable(&expected), "{name} as {shape:?}");
+            assert_eq!(comparable(&on_lambda), comparable(&answer), "{name} as {shape:?}");
         }
     }
 }
 
-async fn over_http(client: &Client, url: &str, golden: &Golden) -> Exchange {
-    let url = format!("{url}{}", golden.path);
-    let response = client
-        .open(golden.method.clone(), &url, &[("accept", golden.accept)])
-        .await;
+fn assert_expected(answer: &Exchange, expected: &Expected, name: &str) {
+    assert_eq!(answer.status, expected.status, "{name}: {}", answer.text());
+    assert_eq!(answer.headers[header::CONTENT_TYPE], expected.content_type, "{name}");
+    assert!(answer.headers.contains_key("x-request-id"), "{name}");
+    if expected.status == 405 {
+        assert_eq!(answer.headers[header::ALLOW], "GET,HEAD,OPTIONS", "{name}");
+    }
+    assert_eq!(expected.method == Method::HEAD, answer.body.is_empty(), "{name}");
+}
+
+async fn over_http(client: &Client, url: &str, expected: &Expected) -> Exchange {
+    let url = format!("{url}{}", expected.path);
+    let accept = [("accept", expected.accept)];
+    let response = client.open(expected.method.clone(), &url, &accept).await;
     let (parts, mut body) = response.into_parts();
-    let streams = golden.content_type == "text/event-stream" && golden.method == Method::GET;
-    let body = if streams {
+    let body = if expected.streams() {
         let first = body.frame().await.expect("a stream has a first frame");
         first.expect("it is whole").into_data().expect("it has data")
     } else {

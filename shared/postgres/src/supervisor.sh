@@ -1,7 +1,6 @@
 # shellcheck shell=sh
-# Supervisor of one server, in a process group of its own, as the user of the server and in the server's folder. Standard input
-# is a FIFO or a pipe: it ends with the last process that uses the server, however that ends, and the server is stopped then.
-# What initdb says goes to standard error.
+# Supervisor: exits with the server; stops it when standard input ends, because the last process that uses the server closed
+# it or died. Runs in its own process group, as the server's user, in the server's folder. Standard error has the output of initdb.
 server=$1 initdb=$2 superuser=$3 data=$4 stale=$5 remove=$6
 shift 6
 exec 3<&0 </dev/null
@@ -9,13 +8,13 @@ pid='' stopping=''
 
 stop() {
     stopping=yes
-    # While initdb runs, all of this group has to go: initdb starts servers of its own.
+    # While initdb runs, end the whole process group: initdb starts servers too.
     [ -n "$pid" ] || kill -KILL 0
     kill -INT "$pid"
 }
 trap stop TERM
 
-# Who joins the server writes a line, and reads it in the file `joined`: from then on the input does not end without them.
+# A process that joins writes its name, and waits until the file `joined` has it: from then on it counts as a user.
 (
     trap - TERM
     while read -r user <&3; do echo "$user" >joined; done
@@ -26,7 +25,7 @@ exec 3<&-
 
 mkdir -p -m 700 run
 if [ ! -d "$data" ]; then
-    # Into a folder that gets its name when it is whole.
+    # Into a temporary folder, which is renamed when it is complete.
     rm -rf "$data".new.*
     LC_ALL=C "$initdb" -D "$data.new.$$" -U "$superuser" --auth-local=trust --auth-host=scram-sha-256 --locale=C \
         --encoding=UTF8 >/dev/null &
@@ -38,7 +37,7 @@ if [ ! -d "$data" ]; then
     mv "$data.new.$$" "$data"
 fi
 exec 2>/dev/null
-# Postgres would wait for ever to read what is not a file.
+# Postgres would wait for ever to read a FIFO.
 { [ -z "$stale" ] && [ -f "$data/postmaster.pid" ]; } || rm -f "$data/postmaster.pid"
 
 "$server" -D "$data" "$@" >>"$data/server.log" 2>&1 &

@@ -14,7 +14,7 @@ use testing::{
 
 const SIZE: usize = 500_000_000;
 
-/// `binary` is the example of `shared`.
+/// `binary` is that of the package `bucket`.
 pub async fn memory(binary: &Path) {
     let s3 = S3Server::start("evidence").await;
     let gcs = GcsEmulator::start("evidence").await;
@@ -61,7 +61,7 @@ fn peak_of(mut command: Command) -> (u64, Duration) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("the example is built");
+        .expect("it is built");
     let mut stdin = child.stdin.take().expect("it is piped");
     let feeder = thread::spawn(move || {
         let chunk = vec![7; 1 << 16];
@@ -77,7 +77,7 @@ fn peak_of(mut command: Command) -> (u64, Duration) {
         peak = high_water(&child).unwrap_or(peak);
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(child.wait().expect("it is our child").success(), "the example failed");
+    assert!(child.wait().expect("it is our child").success(), "it failed");
     feeder.join().expect("it does not panic");
     (peak, start.elapsed())
 }

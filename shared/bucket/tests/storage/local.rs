@@ -172,12 +172,10 @@ mod folder {
     }
 
     #[test]
-    fn the_example_says_by_its_exit_code_whether_it_did_what_it_was_told() {
-        let binary = std::env::current_exe().unwrap();
-        let binary = binary.ancestors().nth(2).unwrap().join("examples/evidence");
+    fn the_binary_says_by_its_exit_code_whether_it_did_what_it_was_told() {
         let (folder, _) = in_folder();
         let run = |arguments: &[&str]| {
-            let mut command = Command::new(&binary);
+            let mut command = Command::new(env!("CARGO_BIN_EXE_bucket"));
             let url = format!("file://{}", folder.path().display());
             command.args(arguments).env_clear().env("STORAGE_URL", url);
             command.output().unwrap()
