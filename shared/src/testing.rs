@@ -8,6 +8,7 @@ mod events;
 #[cfg(feature = "testing-storage")]
 pub mod gcs;
 pub mod golden;
+mod migrations;
 mod pgbouncer;
 mod postgres;
 mod runtime_api;
@@ -18,6 +19,7 @@ pub use binary::{Function, Server, signal, signal_group};
 pub use client::{Client, Exchange};
 pub use endless::Endless;
 pub use events::EventShape;
+pub use migrations::{migrations, newest_migration};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, execute, migrate, scalar};
 pub use runtime_api::{FakeRuntimeApi, Posted};

@@ -86,8 +86,18 @@ pub(super) fn sql(file: &File) -> Result<Cow<'_, str>, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
+
+    /// Migrations of these versions, with nothing in them.
+    pub fn files(versions: &[i64]) -> Files {
+        let file = |version: &i64| {
+            let sql = AssertSqlSafe(format!("-- {version}")).into_sql_str();
+            File::new(*version, "test".into(), MigrationType::ReversibleUp, sql, false)
+        };
+        Files(versions.iter().map(file).collect())
+    }
 
     #[test]
     fn every_migration_of_this_build_can_run_and_has_a_way_back() {
