@@ -2,7 +2,7 @@
 
 use shared::{
     config::{self, Env, Location, Unusable},
-    database::{Database, MigratorSettings, Reason, Refusal},
+    database::{Database, MigrateError, MigratorSettings, Reason},
     private_postgres::{Options, PrivatePostgres},
 };
 use std::{
@@ -91,8 +91,8 @@ impl Dependencies {
     }
 }
 
-fn refused(refusal: &Refusal) -> String {
-    let Refusal::Database(reason) = refusal else {
+fn refused(refusal: &MigrateError) -> String {
+    let MigrateError::Database(reason) = refusal else {
         return format!("cannot migrate the database: {refusal}");
     };
     let hint = match reason {
