@@ -9,7 +9,9 @@ mod settings;
 
 use crate::config::{Env, Unusable};
 use checks::Checks;
-pub use migrations::{File, Migration, MigrationState, Migrator, MigratorSettings, Record, Refusal, Run, Schema};
+pub use migrations::{
+    File, MigrateError, Migration, MigrationState, Migrator, MigratorSettings, RecordedRun, Run, Schema,
+};
 use migrations::{Files, compare};
 use proxy::{Limits, Patience, Proxy};
 pub use reason::Reason;
@@ -134,8 +136,8 @@ impl Database {
     /// # Errors
     /// The reason; the cause is logged. The caller may drop this future at any point.
     pub async fn schema(&self, within: Duration) -> Result<Schema, Reason> {
-        let files = self.files().await.map_err(|refusal| {
-            tracing::error!("{refusal}");
+        let files = self.files().await.map_err(|error| {
+            tracing::error!("{error}");
             Reason::Misconfigured
         })?;
         let applied = self.0.checks.applied(self.dsn()?, within).await?;
@@ -143,7 +145,7 @@ impl Database {
     }
 
     /// The migrations that this process expects: those in the binary, or those in `MIGRATIONS_DIR`, read once.
-    async fn files(&self) -> Result<&Files, Refusal> {
+    async fn files(&self) -> Result<&Files, MigrateError> {
         let read = || Files::read(self.0.settings.migrations.as_deref());
         self.0.files.get_or_try_init(read).await
     }

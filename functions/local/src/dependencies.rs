@@ -3,7 +3,7 @@
 use postgres::{Options, PrivatePostgres};
 use shared::{
     config::{self, Env, Location, Unusable},
-    database::{Database, MigratorSettings, Reason, Refusal},
+    database::{Database, MigrateError, MigratorSettings, Reason},
 };
 use std::{
     fs,
@@ -109,8 +109,8 @@ fn with_bucket(env: &Env, folder: &Path) -> Env {
     env.overlay(move |key| (key == "STORAGE_URL").then(|| url.clone()))
 }
 
-fn refused(refusal: &Refusal) -> String {
-    let Refusal::Database(reason) = refusal else {
+fn refused(refusal: &MigrateError) -> String {
+    let MigrateError::Database(reason) = refusal else {
         return format!("cannot migrate the database: {refusal}");
     };
     let hint = match reason {

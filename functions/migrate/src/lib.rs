@@ -7,7 +7,7 @@ use command::{Arguments, Command};
 use report::{Report, STAMPED};
 use shared::{
     config::Env,
-    database::{Database, Migrator, MigratorSettings, Refusal},
+    database::{Database, MigrateError, Migrator, MigratorSettings},
     runtime::{Format, Job, Outcome},
 };
 
@@ -24,11 +24,11 @@ pub fn job(env: &Env) -> Job {
 async fn run(migrator: &Migrator, arguments: &[String], format: Format) -> Outcome {
     let Arguments { command, json } = Arguments::parse(arguments);
     let report = match command {
-        Some(command) => execute(migrator, command).await.unwrap_or_else(Report::Refused),
+        Some(command) => execute(migrator, command).await.unwrap_or_else(Report::Failed),
         None => Report::Usage,
     };
     Outcome {
-        success: !matches!(report, Report::Refused(_) | Report::Usage),
+        success: !matches!(report, Report::Failed(_) | Report::Usage),
         report: if json || format == Format::Json {
             report.json().to_string()
         } else {
@@ -37,7 +37,7 @@ async fn run(migrator: &Migrator, arguments: &[String], format: Format) -> Outco
     }
 }
 
-async fn execute(migrator: &Migrator, command: Command) -> Result<Report, Refusal> {
+async fn execute(migrator: &Migrator, command: Command) -> Result<Report, MigrateError> {
     Ok(match command {
         Command::Up { to } => Report::Run("migrated", migrator.up(to).await?),
         Command::Down { count } => Report::Run("reverted", migrator.down(count).await?),

@@ -2,20 +2,20 @@
 
 use super::command::USAGE;
 use serde_json::{Value, json};
-use shared::database::{File, Migration, Record, Refusal, Run, Schema};
+use shared::database::{File, MigrateError, Migration, RecordedRun, Run, Schema};
 use std::fmt::Write;
 
 /// What `stamp` did.
 pub const STAMPED: &str = "stamped";
 
-/// A finding is not a failure: only a refusal and a wrong command line end the process with 1.
+/// A finding is not a failure: only an error and a wrong command line end the process with 1.
 pub enum Report {
     /// What was done, in a word, if anything was to do.
     Run(&'static str, Run),
     Plan(Vec<File>),
     Status(Schema, Vec<Migration>, Option<String>),
-    History(Vec<Record>),
-    Refused(Refusal),
+    History(Vec<RecordedRun>),
+    Failed(MigrateError),
     Usage,
     Help,
 }
@@ -40,8 +40,8 @@ impl Report {
                 "invalid_indexes": invalid,
             }),
             Self::History(runs) => json!({"status": status, "runs": runs}),
-            Self::Refused(refusal) => {
-                json!({"status": status, "reason": refusal.reason(), "detail": refusal.to_string()})
+            Self::Failed(error) => {
+                json!({"status": status, "reason": error.reason(), "detail": error.to_string()})
             }
             Self::Usage | Self::Help => json!({"status": status, "usage": USAGE}),
         }
@@ -63,7 +63,7 @@ impl Report {
             }
             Self::History(runs) if runs.is_empty() => "no run is recorded".to_owned(),
             Self::History(runs) => runs.iter().map(recorded).collect::<Vec<_>>().join("\n"),
-            Self::Refused(refusal) => format!("failed ({}): {refusal}", refusal.reason()),
+            Self::Failed(error) => format!("failed ({}): {error}", error.reason()),
             Self::Usage | Self::Help => USAGE.to_owned(),
         }
     }
@@ -83,7 +83,7 @@ impl Report {
             },
             Self::History(_) => "recorded",
             Self::Help => "help",
-            Self::Refused(_) | Self::Usage => "failed",
+            Self::Failed(_) | Self::Usage => "failed",
         }
     }
 }
@@ -113,7 +113,7 @@ fn standing(status: &str, schema: Schema, migrations: &[Migration], invalid: Opt
     text
 }
 
-fn recorded(run: &Record) -> String {
+fn recorded(run: &RecordedRun) -> String {
     format!(
         "{}  {} to {} in {} ms by release {}",
         run.started_at, run.version_before, run.version_after, run.duration_ms, run.release

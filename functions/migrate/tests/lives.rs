@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use testing::{Binary, FakeRuntimeApi, Postgres, execute, scalar};
+use testing::{Binary, FakeRuntimeApi, Postgres, execute, migrations, newest_migration, scalar};
 
 fn migrate(url: &str) -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_migrate")).with("DATABASE_URL", url)
@@ -24,13 +24,15 @@ async fn up_applies_records_the_run_and_finds_nothing_to_do_the_second_time() {
     assert_eq!((code, &report["status"]), (Some(0), &json!("migrated")));
     assert_eq!(
         (&report["version_before"], &report["version_after"]),
-        (&json!(0), &json!(1))
+        (&json!(0), &json!(newest_migration()))
     );
     let (code, report) = run(&migrate(&url).with("CLOUD_RUN_JOB", "migrate"), &["up"]);
     assert_eq!((code, &report["status"]), (Some(0), &json!("nothing_to_do")));
-    let recorded =
-        "SELECT count(*) FROM migration_runs WHERE version_before = 0 AND version_after = 1 AND release <> ''";
-    assert_eq!(scalar(&url, recorded).await, 1);
+    let recorded = format!(
+        "SELECT count(*) FROM migration_runs WHERE version_before = 0 AND version_after = {} AND release <> ''",
+        newest_migration()
+    );
+    assert_eq!(scalar(&url, &recorded).await, 1);
     assert_eq!(scalar(&url, "SELECT count(*) FROM migration_runs").await, 1);
 }
 
@@ -39,10 +41,11 @@ async fn status_changes_nothing_and_shows_where_each_file_stands() {
     let url = Postgres::shared().empty_database().await;
     let (code, report) = run(&migrate(&url), &["status"]);
     assert_eq!((code, &report["status"]), (Some(0), &json!("schema_behind")));
-    assert_eq!(
-        report["migrations"],
-        json!([{"version": 1, "description": "migration runs", "state": "pending"}])
-    );
+    let pending: Vec<Value> = migrations()
+        .iter()
+        .map(|file| json!({"version": file.version, "description": file.description, "state": "pending"}))
+        .collect();
+    assert_eq!(report["migrations"], json!(pending));
     assert_eq!(
         scalar(&url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").await,
         0
@@ -77,14 +80,19 @@ async fn every_migration_can_be_reverted_and_applied_again() {
 async fn a_person_reads_text_and_a_cloud_run_job_writes_json() {
     let url = Postgres::shared().empty_database().await;
     let text = |function: Binary, arguments: &[&str]| String::from_utf8(function.run(arguments).stdout).unwrap();
-    assert!(text(migrate(&url), &["plan"]).contains("CREATE TABLE migration_runs"));
-    assert!(text(migrate(&url), &[]).starts_with("migrated from version 0 to 1 in "));
+    let (plan, newest) = (text(migrate(&url), &["plan"]), newest_migration());
+    assert!(migrations().iter().all(|file| plan.contains(&file.sql)), "{plan}");
+    assert!(text(migrate(&url), &[]).starts_with(&format!("migrated from version 0 to {newest} in ")));
     assert_eq!(text(migrate(&url), &[]), "nothing to do\n");
+    let applied: String = migrations()
+        .iter()
+        .map(|file| format!("  {:04} applied  {}\n", file.version, file.description))
+        .collect();
     assert_eq!(
         text(migrate(&url), &["status"]),
-        "current: version 1 of 1\n  0001 applied  migration runs\n"
+        format!("current: version {newest} of {newest}\n{applied}")
     );
-    assert!(text(migrate(&url), &["history"]).contains("0 to 1 in "));
+    assert!(text(migrate(&url), &["history"]).contains(&format!("0 to {newest} in ")));
     let job = text(migrate(&url).with("CLOUD_RUN_JOB", "migrate"), &[]);
     assert_eq!(serde_json::from_str::<Value>(&job).unwrap()["status"], "nothing_to_do");
 }

@@ -21,8 +21,8 @@ mod undone;
 mod validate;
 
 use super::{Database, Reason, logged};
-pub use history::Record;
-pub use migrate_error::Refusal;
+pub use history::RecordedRun;
+pub use migrate_error::MigrateError;
 pub use migrator::{File, Migrator, Run};
 pub use schema::{Migration, MigrationState, Schema};
 pub use settings::MigratorSettings;

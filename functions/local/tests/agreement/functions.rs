@@ -7,6 +7,7 @@ use shared::config::Env;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::{Path, PathBuf},
     process::Command,
 };
 use tower::ServiceExt;
@@ -103,9 +104,15 @@ fn the_settings_table_of_the_readme_names_every_setting_and_no_other() {
     assert_eq!(code, named);
 }
 
+fn any_migration() -> PathBuf {
+    let mut files = fs::read_dir(checkout().join("migrations")).unwrap().flatten();
+    let file = files.find(|file| file.path().extension().is_some_and(|extension| extension == "sql"));
+    Path::new("migrations").join(file.unwrap().file_name())
+}
+
 /// A migration as git checks it out on a machine that is set to CRLF, by the rules of `attributes`.
 fn checked_out_with_crlf(attributes: &str) -> String {
-    const MIGRATION: &str = "migrations/0001_migration_runs.up.sql";
+    let migration = any_migration();
     let folder = tempfile::tempdir().unwrap();
     let (source, clone) = (folder.path().join("source"), folder.path().join("clone"));
     let git = |arguments: &[&str]| {
@@ -117,12 +124,12 @@ fn checked_out_with_crlf(attributes: &str) -> String {
     };
     git(&["init", "--quiet", "source"]);
     fs::create_dir(source.join("migrations")).unwrap();
-    fs::copy(checkout().join(MIGRATION), source.join(MIGRATION)).unwrap();
+    fs::copy(checkout().join(&migration), source.join(&migration)).unwrap();
     fs::write(source.join(".gitattributes"), attributes).unwrap();
     git(&["-C", "source", "add", "."]);
     git(&["-C", "source", "commit", "--quiet", "--message", "all"]);
     git(&["clone", "--quiet", "-c", "core.autocrlf=true", "source", "clone"]);
-    fs::read_to_string(clone.join(MIGRATION)).unwrap()
+    fs::read_to_string(clone.join(migration)).unwrap()
 }
 
 #[test]

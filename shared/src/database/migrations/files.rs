@@ -1,6 +1,6 @@
 //! The migrations that this process expects: those in the binary, or those of a folder.
 
-use super::{Refusal, names, script};
+use super::{MigrateError, names, script};
 use sqlx::migrate::{Migration as File, Migrator};
 use std::{borrow::Cow, fs, io, path::Path};
 
@@ -14,15 +14,15 @@ impl Files {
     ///
     /// # Errors
     /// The folder cannot be read, or a name in it is wrong.
-    pub async fn read(folder: Option<&str>) -> Result<Self, Refusal> {
+    pub async fn read(folder: Option<&str>) -> Result<Self, MigrateError> {
         let Some(folder) = folder else {
             return Ok(Self::embedded());
         };
-        let names = names_in(folder).map_err(|error| Refusal::Files(format!("{folder}: {error}")))?;
-        names::check(names.iter().map(String::as_str)).map_err(Refusal::Files)?;
+        let names = names_in(folder).map_err(|error| MigrateError::Files(format!("{folder}: {error}")))?;
+        names::check(names.iter().map(String::as_str)).map_err(MigrateError::Files)?;
         let read = Migrator::new(Path::new(folder)).await;
         read.map(|migrator| Self(migrator.migrations))
-            .map_err(|error| Refusal::Files(error.to_string()))
+            .map_err(|error| MigrateError::Files(error.to_string()))
     }
 
     /// Those in the binary, whose names the build script has checked.
@@ -77,8 +77,8 @@ pub(super) fn name(file: &File) -> String {
 ///
 /// # Errors
 /// It holds something that must not run, by the file's name and line.
-pub(super) fn sql(file: &File) -> Result<Cow<'_, str>, Refusal> {
-    script::read(file.sql.as_str()).map_err(|flaw| Refusal::Invalid {
+pub(super) fn sql(file: &File) -> Result<Cow<'_, str>, MigrateError> {
+    script::read(file.sql.as_str()).map_err(|flaw| MigrateError::Invalid {
         file: name(file),
         line: flaw.line,
         cause: flaw.cause,
@@ -86,8 +86,18 @@ pub(super) fn sql(file: &File) -> Result<Cow<'_, str>, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
+
+    /// Migrations of these versions, with nothing in them.
+    pub fn files(versions: &[i64]) -> Files {
+        let file = |version: &i64| {
+            let sql = AssertSqlSafe(format!("-- {version}")).into_sql_str();
+            File::new(*version, "test".into(), MigrationType::ReversibleUp, sql, false)
+        };
+        Files(versions.iter().map(file).collect())
+    }
 
     #[test]
     fn every_migration_of_this_build_can_run_and_has_a_way_back() {

@@ -1,12 +1,12 @@
 //! The trail from releases to schemas: a table that a migration makes.
 
-use super::{Migrator, Refusal, Run};
+use super::{MigrateError, Migrator, Run};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 /// A recorded run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, sqlx::FromRow)]
-pub struct Record {
+pub struct RecordedRun {
     /// RFC 3339, UTC.
     pub started_at: String,
     /// How long it took.
@@ -24,11 +24,11 @@ impl Migrator {
     ///
     /// # Errors
     /// The database, or the files of this build, cannot be used.
-    pub async fn history(&self) -> Result<Vec<Record>, Refusal> {
+    pub async fn history(&self) -> Result<Vec<RecordedRun>, MigrateError> {
         self.limit.during(self.read_history()).await?
     }
 
-    async fn read_history(&self) -> Result<Vec<Record>, Refusal> {
+    async fn read_history(&self) -> Result<Vec<RecordedRun>, MigrateError> {
         // Like every command, for the sake of files that are wrong.
         self.database.files().await?;
         let mut connection = self.database.connect().await?;

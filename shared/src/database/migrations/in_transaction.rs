@@ -1,10 +1,10 @@
 //! A file in a transaction with its record: both are there, or none.
 
 use super::{
-    Migrator, Refusal,
+    MigrateError, Migrator,
     files::{Files, name, sql},
     session::Session,
-    table::{Table, Unusable},
+    table::{Table, TableError},
     undone::{is_only_one_since, transactions},
 };
 use sqlx::{
@@ -27,7 +27,7 @@ pub(super) struct Applier<'a> {
 
 impl Applier<'_> {
     /// Runs one file, up or down, and records it.
-    pub async fn run(&mut self, file: &Migration) -> Result<(), Refusal> {
+    pub async fn run(&mut self, file: &Migration) -> Result<(), MigrateError> {
         self.migrator
             .limit
             .check(format!("{} has not begun, nor has any file after it", name(file)))?;
@@ -48,7 +48,7 @@ impl Applier<'_> {
     }
 
     /// A session for the next file or attempt.
-    pub async fn renew(&mut self) -> Result<(), Refusal> {
+    pub async fn renew(&mut self) -> Result<(), MigrateError> {
         let Migrator {
             database,
             limit,
@@ -59,7 +59,7 @@ impl Applier<'_> {
     }
 
     /// Another session's lock must not make this file a queue that every query stands in: it gives up, and comes back.
-    async fn in_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), Refusal> {
+    async fn in_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), MigrateError> {
         let Migrator { limit, settings, .. } = self.migrator;
         let mut attempts = 0;
         loop {
@@ -70,13 +70,13 @@ impl Applier<'_> {
             limit.check(format!("{} was rolled back whole", name(file)))?;
             let cause = postgres_message(&error, file);
             if !is_contention(&error) {
-                return Err(Refusal::Failed {
+                return Err(MigrateError::Failed {
                     file: name(file),
                     cause,
                 });
             }
             if attempts == ATTEMPTS {
-                return Err(Refusal::Locked {
+                return Err(MigrateError::Locked {
                     file: name(file),
                     attempts,
                     cause,
@@ -91,7 +91,7 @@ impl Applier<'_> {
     }
 
     /// The outer result is a refusal for good, the inner one what Postgres said of a file that is proven undone.
-    async fn attempt(&mut self, file: &Migration, sql: &str) -> Result<Result<(), sqlx::Error>, Refusal> {
+    async fn attempt(&mut self, file: &Migration, sql: &str) -> Result<Result<(), sqlx::Error>, MigrateError> {
         let Migrator { limit, settings, .. } = self.migrator;
         self.renew().await?;
         self.session
@@ -113,19 +113,19 @@ impl Applier<'_> {
     }
 
     /// Past all that can be seen in its text.
-    async fn ended_its_transaction(&mut self, file: &Migration) -> Result<Refusal, Refusal> {
+    async fn ended_its_transaction(&mut self, file: &Migration) -> Result<MigrateError, MigrateError> {
         self.session.reset().await?;
         self.mark(file).await?;
-        Ok(Refusal::EndsItsTransaction {
+        Ok(MigrateError::EndsItsTransaction {
             file: name(file),
             before: self.files.before(file),
         })
     }
 
     /// Records that a file has begun.
-    pub async fn mark(&mut self, file: &Migration) -> Result<(), Refusal> {
+    pub async fn mark(&mut self, file: &Migration) -> Result<(), MigrateError> {
         let connection = &mut self.session.connection;
-        let table = Table::find(connection).await?.ok_or(Unusable::Gone)?;
+        let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
         if file.migration_type.is_down_migration() {
             table.update(file, false, None, connection).await?;
         } else {
@@ -135,8 +135,8 @@ impl Applier<'_> {
     }
 }
 
-fn lost(file: &Migration, error: &sqlx::Error) -> Refusal {
-    Refusal::Lost {
+fn lost(file: &Migration, error: &sqlx::Error) -> MigrateError {
+    MigrateError::Lost {
         file: name(file),
         cause: postgres_message(error, file),
     }
@@ -162,7 +162,7 @@ async fn run_and_record(session: &mut Session, file: &Migration, sql: &str, befo
             "the transaction is not the one it was".to_owned(),
         ));
     }
-    let table = Table::find(connection).await?.ok_or(Unusable::Gone)?;
+    let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
     if file.migration_type.is_down_migration() {
         table.delete(file, connection).await?;
     } else {

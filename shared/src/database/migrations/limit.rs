@@ -1,7 +1,7 @@
 //! How long a run may take: until a signal, or until shortly before the platform's deadline, so that the statement which
 //! runs then can be cancelled in the server, and what it left behind be said.
 
-use super::Refusal;
+use super::MigrateError;
 use crate::deadline::Deadline;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
@@ -48,20 +48,20 @@ impl Limit {
     }
 
     /// The refusal of a run that has ended, and what it left.
-    pub fn stopped(&self, left: impl Into<String>) -> Refusal {
-        Refusal::Stopped {
+    pub fn stopped(&self, left: impl Into<String>) -> MigrateError {
+        MigrateError::Stopped {
             cause: self.cause().unwrap_or("the platform's deadline"),
             left: left.into(),
         }
     }
 
     /// Refuses to go on after the end.
-    pub fn check(&self, left: impl Into<String>) -> Result<(), Refusal> {
+    pub fn check(&self, left: impl Into<String>) -> Result<(), MigrateError> {
         self.cause().map_or(Ok(()), |_| Err(self.stopped(left)))
     }
 
     /// Drops what waits or reads, at the end.
-    pub async fn during<T>(&self, work: impl Future<Output = T>) -> Result<T, Refusal> {
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> Result<T, MigrateError> {
         tokio::select! {
             done = work => Ok(done),
             () = self.ended() => Err(self.stopped("nothing else was changed")),

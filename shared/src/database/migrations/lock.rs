@@ -1,19 +1,19 @@
 //! One migrator at a time: a session's advisory lock, polled, and the proof that the session is one.
 
-use super::{Database, Reason, Refusal, in_transaction::execute};
+use super::{Database, MigrateError, Reason, in_transaction::execute};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Waits for the lock. It is tried again and again instead of waited for in the server: a session that waits for an
 /// advisory lock holds a snapshot, and `CREATE INDEX CONCURRENTLY` waits for all of those.
-pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -> Result<(), Refusal> {
+pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -> Result<(), MigrateError> {
     let start = Instant::now();
     let id = lock_id(connection).await?;
     let mut waiting = false;
     while !ask(&format!("pg_try_advisory_lock({id})"), connection).await? {
         if start.elapsed() >= patience {
-            return Err(Refusal::Busy(patience));
+            return Err(MigrateError::Busy(patience));
         }
         if !waiting {
             tracing::info!("another migrator is at work; waiting for it");
@@ -25,13 +25,13 @@ pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -
 }
 
 /// Waits for the lock in the server's queue: for a session that is about to get it.
-pub(super) async fn wait(id: i64, patience: Duration, connection: &mut PgConnection) -> Result<(), Refusal> {
+pub(super) async fn wait(id: i64, patience: Duration, connection: &mut PgConnection) -> Result<(), MigrateError> {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let patience_ms = patience.as_millis().max(1);
     let wait = format!("SET lock_timeout = {patience_ms}; SELECT pg_catalog.pg_advisory_lock({id})");
     match execute(&wait, connection).await {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
-            Err(Refusal::Busy(patience))
+            Err(MigrateError::Busy(patience))
         }
         waited => Ok(waited?),
     }
@@ -74,14 +74,14 @@ pub(super) async fn lock_id(connection: &mut PgConnection) -> Result<i64, sqlx::
 /// A pooler in transaction mode lends a server's session for one transaction, and a lock taken in it stays behind. It
 /// shows when a second connection, in a transaction, is lent the session that the first believes to be its own, or when
 /// that session changes. In the simple protocol, because such poolers may not know prepared statements.
-pub(super) async fn refuse_pooler(database: &Database, connection: &mut PgConnection) -> Result<(), Refusal> {
+pub(super) async fn refuse_pooler(database: &Database, connection: &mut PgConnection) -> Result<(), MigrateError> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let own = backend(connection).await?;
     let other = async {
         let mut second = database.connect().await?;
         sqlx::raw_sql("BEGIN").execute(&mut second).await?;
         let lent = backend(&mut second).await?;
-        Ok::<_, Refusal>((lent, second))
+        Ok::<_, MigrateError>((lent, second))
     };
     // A pooler in session mode may have no second session to give.
     let Ok(other) = timeout(PATIENCE, other).await else {
@@ -89,11 +89,11 @@ pub(super) async fn refuse_pooler(database: &Database, connection: &mut PgConnec
     };
     let (lent, _in_transaction) = match other {
         // Nor has a server a second one for a role that may have one; a pooler would not say so.
-        Err(Refusal::Database(Reason::TooManyConnections)) => return Ok(()),
+        Err(MigrateError::Database(Reason::TooManyConnections)) => return Ok(()),
         other => other?,
     };
     if lent == own || backend(connection).await? != own {
-        return Err(Refusal::Pooler);
+        return Err(MigrateError::Pooler);
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! Why a migrator stopped: a closed set, and a sentence on what to do.
 
-use super::{Reason, table::Unusable};
+use super::{Reason, table::TableError};
 use std::time::Duration;
 
 /// Why a migrator stopped. What it says is for the operator: it may hold SQL and names of the schema, never a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum MigrateError {
     /// The database cannot be used.
     #[error("the database cannot be used; the log has the cause")]
     Database(Reason),
@@ -137,7 +137,7 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl MigrateError {
     /// The word in the report.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -161,22 +161,22 @@ impl Refusal {
     }
 }
 
-impl From<Reason> for Refusal {
+impl From<Reason> for MigrateError {
     fn from(reason: Reason) -> Self {
         Self::Database(reason)
     }
 }
 
-impl From<Unusable> for Refusal {
-    fn from(unusable: Unusable) -> Self {
+impl From<TableError> for MigrateError {
+    fn from(unusable: TableError) -> Self {
         Self::Table(unusable.to_string())
     }
 }
 
-impl From<sqlx::Error> for Refusal {
+impl From<sqlx::Error> for MigrateError {
     fn from(error: sqlx::Error) -> Self {
         match error {
-            sqlx::Error::Configuration(cause) if cause.is::<Unusable>() => Self::Table(cause.to_string()),
+            sqlx::Error::Configuration(cause) if cause.is::<TableError>() => Self::Table(cause.to_string()),
             error => Self::Database(super::logged(&error)),
         }
     }

@@ -1,7 +1,7 @@
 //! The way from one schema to another: up, down, stamp, and what they would do or have done.
 
 use super::{
-    Database, MigratorSettings, Refusal,
+    Database, MigrateError, MigratorSettings,
     files::{name, sql},
     limit::Limit,
     no_transaction::invalid_indexes,
@@ -80,7 +80,7 @@ impl Migrator {
     ///
     /// # Errors
     /// What stopped it. The files before it stay applied.
-    pub async fn up(&self, to: Option<i64>) -> Result<Run, Refusal> {
+    pub async fn up(&self, to: Option<i64>) -> Result<Run, MigrateError> {
         self.run(Change::Up(to)).await
     }
 
@@ -88,7 +88,7 @@ impl Migrator {
     ///
     /// # Errors
     /// What stopped it. The files before it stay reverted.
-    pub async fn down(&self, count: usize) -> Result<Run, Refusal> {
+    pub async fn down(&self, count: usize) -> Result<Run, MigrateError> {
         self.run(Change::Down(count)).await
     }
 
@@ -97,7 +97,7 @@ impl Migrator {
     ///
     /// # Errors
     /// What stopped it. Nothing is changed then.
-    pub async fn stamp(&self, version: i64) -> Result<Run, Refusal> {
+    pub async fn stamp(&self, version: i64) -> Result<Run, MigrateError> {
         self.run(Change::Stamp(version)).await
     }
 
@@ -105,11 +105,11 @@ impl Migrator {
     ///
     /// # Errors
     /// What would stop `up`.
-    pub async fn plan(&self) -> Result<Vec<File>, Refusal> {
+    pub async fn plan(&self) -> Result<Vec<File>, MigrateError> {
         self.limit.during(self.read_plan()).await?
     }
 
-    async fn read_plan(&self) -> Result<Vec<File>, Refusal> {
+    async fn read_plan(&self) -> Result<Vec<File>, MigrateError> {
         let files = self.database.files().await?;
         let (mut connection, rows) = self.look().await?;
         validate(files, &rows, &mut connection).await?;
@@ -128,18 +128,18 @@ impl Migrator {
     ///
     /// # Errors
     /// The database cannot be used.
-    pub async fn status(&self) -> Result<(Schema, Vec<Migration>, Option<String>), Refusal> {
+    pub async fn status(&self) -> Result<(Schema, Vec<Migration>, Option<String>), MigrateError> {
         self.limit.during(self.read_status()).await?
     }
 
-    async fn read_status(&self) -> Result<(Schema, Vec<Migration>, Option<String>), Refusal> {
+    async fn read_status(&self) -> Result<(Schema, Vec<Migration>, Option<String>), MigrateError> {
         let files = self.database.files().await?;
         let (mut connection, rows) = self.look().await?;
         let invalid = invalid_indexes(&mut connection).await?;
         Ok((compare(files, &rows), states(files, &rows), invalid))
     }
 
-    pub(super) async fn look(&self) -> Result<(PgConnection, Vec<Applied>), Refusal> {
+    pub(super) async fn look(&self) -> Result<(PgConnection, Vec<Applied>), MigrateError> {
         let mut connection = self.database.connect().await?;
         let rows = applied(&mut connection).await?;
         Ok((connection, rows))

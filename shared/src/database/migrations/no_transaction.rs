@@ -1,10 +1,10 @@
 //! A file without a transaction: it is marked before it runs, and what it may leave half done is said.
 
 use super::{
-    Migrator, Refusal,
+    MigrateError, Migrator,
     files::{Files, name},
     in_transaction::{Applier, execute, postgres_message},
-    table::{Table, Unusable},
+    table::{Table, TableError},
     undone::{is_only_one_since, transactions},
 };
 use sqlx::{PgConnection, migrate::Migration};
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 impl Applier<'_> {
     /// No lock timeout here: what cannot run in a transaction waits without standing in anybody's way, and an index that
     /// gives up is left INVALID.
-    pub async fn without_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), Refusal> {
+    pub async fn without_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), MigrateError> {
         let start = Instant::now();
         let Migrator { limit, settings, .. } = self.migrator;
         self.session
             .prepare(Duration::ZERO, limit.cap(settings.statement_timeout))
             .await?;
         if let Some(found) = invalid_indexes(&mut self.session.connection).await? {
-            return Err(Refusal::InvalidIndex {
+            return Err(MigrateError::InvalidIndex {
                 file: name(file),
                 found,
             });
@@ -41,9 +41,9 @@ impl Applier<'_> {
         self.failed(file, cause, before).await
     }
 
-    async fn record(&mut self, file: &Migration, took: Duration) -> Result<(), Refusal> {
+    async fn record(&mut self, file: &Migration, took: Duration) -> Result<(), MigrateError> {
         let connection = &mut self.session.connection;
-        let table = Table::find(connection).await?.ok_or(Unusable::Gone)?;
+        let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
         if file.migration_type.is_down_migration() {
             table.delete(file, connection).await?;
         } else {
@@ -53,7 +53,7 @@ impl Applier<'_> {
     }
 
     /// The mark is taken back only where all that the file did is undone.
-    async fn failed(&mut self, file: &Migration, cause: String, before: u32) -> Result<(), Refusal> {
+    async fn failed(&mut self, file: &Migration, cause: String, before: u32) -> Result<(), MigrateError> {
         let connection = &mut self.session.connection;
         let Ok(is_undone) = is_only_one_since(before, connection).await else {
             return Err(half_done(self.files, file, &cause, None));
@@ -63,7 +63,7 @@ impl Applier<'_> {
         if !is_undone {
             return Err(dirty(self.files, file, Some(&cause), connection).await?);
         }
-        let table = Table::find(connection).await?.ok_or(Unusable::Gone)?;
+        let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
         if file.migration_type.is_down_migration() {
             table.update(file, true, None, connection).await?;
         } else {
@@ -72,7 +72,7 @@ impl Applier<'_> {
         self.migrator
             .limit
             .check(format!("{} has left nothing behind", name(file)))?;
-        Err(Refusal::Failed {
+        Err(MigrateError::Failed {
             file: name(file),
             cause,
         })
@@ -85,7 +85,7 @@ pub(super) async fn dirty(
     file: &Migration,
     cause: Option<&str>,
     connection: &mut PgConnection,
-) -> Result<Refusal, sqlx::Error> {
+) -> Result<MigrateError, sqlx::Error> {
     let indexes = invalid_indexes(connection).await?;
     let partitions = pending_detaches(connection).await?;
     let found: Vec<String> = indexes.into_iter().chain(partitions).collect();
@@ -93,8 +93,8 @@ pub(super) async fn dirty(
     Ok(half_done(files, file, cause.unwrap_or("in an earlier run"), found))
 }
 
-fn half_done(files: &Files, file: &Migration, cause: &str, found: Option<String>) -> Refusal {
-    Refusal::Dirty {
+fn half_done(files: &Files, file: &Migration, cause: &str, found: Option<String>) -> MigrateError {
+    MigrateError::Dirty {
         file: name(file),
         version: file.version,
         before: files.before(file),

@@ -1,7 +1,7 @@
 //! A run under the lock, from the first look to its record.
 
 use super::{
-    Migrator, Refusal,
+    MigrateError, Migrator,
     files::{Files, sql},
     history::record,
     in_transaction::{Applier, execute},
@@ -18,14 +18,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 impl Migrator {
     /// Once it returns, its locks are free, and no session is left that a frozen process would hold open.
-    pub(super) async fn run(&self, change: Change) -> Result<Run, Refusal> {
+    pub(super) async fn run(&self, change: Change) -> Result<Run, MigrateError> {
         let done = self.run_in_time(change).await;
         let _ = timeout(self.limit.grace(), self.database.until_jobs_have_left()).await;
         done
     }
 
     /// Whatever runs at the end of the time for it is cancelled in the server, and has a while to be undone.
-    async fn run_in_time(&self, change: Change) -> Result<Run, Refusal> {
+    async fn run_in_time(&self, change: Change) -> Result<Run, MigrateError> {
         let mut work = pin!(self.work(change));
         tokio::select! {
             done = &mut work => return done,
@@ -59,7 +59,7 @@ impl Migrator {
     }
 
     /// On sessions of its own: whatever happens to it, its lock ends with it.
-    async fn work(&self, change: Change) -> Result<Run, Refusal> {
+    async fn work(&self, change: Change) -> Result<Run, MigrateError> {
         let files = self.database.files().await?;
         let (mut connection, rows) = self.limit.during(self.look()).await??;
         // Nothing to do needs no lock: a job that runs twice costs one query.
@@ -73,7 +73,7 @@ impl Migrator {
         self.under_lock(files, change, session).await
     }
 
-    async fn under_lock(&self, files: &Files, change: Change, mut session: Session) -> Result<Run, Refusal> {
+    async fn under_lock(&self, files: &Files, change: Change, mut session: Session) -> Result<Run, MigrateError> {
         let start = Instant::now();
         let table = Table::find_or_create(&mut session.connection).await?;
         let before = applied(&mut session.connection).await?;
@@ -103,7 +103,7 @@ impl Migrator {
         Ok(run)
     }
 
-    async fn lock(&self, mut connection: PgConnection) -> Result<Session, Refusal> {
+    async fn lock(&self, mut connection: PgConnection) -> Result<Session, MigrateError> {
         lock::refuse_pooler(&self.database, &mut connection).await?;
         let mut session = Session::new(connection).await?;
         lock::acquire(&mut session.connection, self.settings.wait).await?;
@@ -112,7 +112,7 @@ impl Migrator {
 }
 
 impl Applier<'_> {
-    async fn change(&mut self, rows: &[Applied], change: &Change, table: &Table) -> Result<(), Refusal> {
+    async fn change(&mut self, rows: &[Applied], change: &Change, table: &Table) -> Result<(), MigrateError> {
         let files = self.files;
         let connection = &mut self.session.connection;
         let selected = match change {
@@ -125,7 +125,7 @@ impl Applier<'_> {
                 validate(files, rows, connection).await?;
                 refuse_ahead(files, rows)?;
                 let newest = rows.iter().rev().take(*count);
-                let back = newest.map(|row| files.down(row.version).ok_or(Refusal::Irreversible(row.version)));
+                let back = newest.map(|row| files.down(row.version).ok_or(MigrateError::Irreversible(row.version)));
                 back.collect::<Result<_, _>>()?
             }
         };
@@ -140,7 +140,7 @@ impl Applier<'_> {
     }
 
     /// Has another migrator had its turn since the last file? It may have left anything.
-    async fn is_done(&mut self, file: &Migration) -> Result<bool, Refusal> {
+    async fn is_done(&mut self, file: &Migration) -> Result<bool, MigrateError> {
         self.renew().await?;
         let connection = &mut self.session.connection;
         let rows = applied(connection).await?;
@@ -157,10 +157,10 @@ async fn stamp(
     version: i64,
     table: &Table,
     connection: &mut PgConnection,
-) -> Result<(), Refusal> {
+) -> Result<(), MigrateError> {
     refuse_ahead(files, rows)?;
     if version != 0 && files.up(version).is_none() {
-        return Err(Refusal::NoSuchVersion(version));
+        return Err(MigrateError::NoSuchVersion(version));
     }
     let mut transaction = connection.begin().await?;
     let applied = files.ups().filter(|file| file.version <= version);

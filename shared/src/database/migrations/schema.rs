@@ -113,36 +113,39 @@ pub(super) fn states(files: &Files, applied: &[Applied]) -> Vec<Migration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::migrations::files::tests::files;
+
+    const VERSIONS: [i64; 2] = [1, 2];
 
     fn row(version: i64) -> Applied {
         Applied {
             version,
             success: true,
-            checksum: Files::embedded()
+            checksum: files(&VERSIONS)
                 .up(version)
                 .map_or_else(Vec::new, |file| file.checksum.to_vec()),
         }
     }
 
     fn current() -> Vec<Applied> {
-        Files::embedded().ups().map(|file| row(file.version)).collect()
+        VERSIONS.map(row).into()
     }
 
     fn fault_with(row: Applied) -> Option<Reason> {
         let mut rows = current();
         rows.retain(|other| other.version != row.version);
         rows.push(row);
-        compare(&Files::embedded(), &rows).fault
+        compare(&files(&VERSIONS), &rows).fault
     }
 
     #[test]
     fn an_empty_database_is_behind() {
-        let schema = compare(&Files::embedded(), &[]);
+        let schema = compare(&files(&VERSIONS), &[]);
         assert_eq!((schema.fault, schema.current), (Some(Reason::SchemaBehind), 0));
     }
 
     #[test]
-    fn a_failed_a_changed_and_an_unknown_old_migration_are_told_apart() {
+    fn a_failed_a_changed_and_an_unknown_old_migration_have_faults_of_their_own() {
         let failed = Applied {
             success: false,
             ..row(1)
@@ -158,11 +161,11 @@ mod tests {
 
     #[test]
     fn a_schema_is_current_or_ahead_without_a_fault() {
-        let schema = compare(&Files::embedded(), &current());
+        let schema = compare(&files(&VERSIONS), &current());
         assert_eq!(schema.fault, None);
         assert!(!schema.is_ahead());
         let mut rows = current();
         rows.push(row(schema.expected + 1));
-        assert!(compare(&Files::embedded(), &rows).is_ahead());
+        assert!(compare(&files(&VERSIONS), &rows).is_ahead());
     }
 }

@@ -1,7 +1,7 @@
 //! The session that holds the lock and runs a file. Each file has one that no other file has touched: whatever a file
 //! sets, prepares or locks ends with it.
 
-use super::{Database, Reason, Refusal, in_transaction::execute, lock};
+use super::{Database, MigrateError, Reason, in_transaction::execute, lock};
 use sqlx::{Connection, PgConnection, Row};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -24,7 +24,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Takes a connection that is known to be a session: a pooler would hand its settings on to others.
-    pub async fn new(mut connection: PgConnection) -> Result<Self, Refusal> {
+    pub async fn new(mut connection: PgConnection) -> Result<Self, MigrateError> {
         Ok(Self {
             id: settle(&mut connection).await?,
             connection,
@@ -36,7 +36,7 @@ impl Session {
 
     /// Makes it one that no file has touched. A migrator that waits in the queue of the server, as sqlx's own does, may
     /// have its turn in between, within `patience`.
-    pub async fn renew(&mut self, database: &Database, patience: Duration) -> Result<(), Refusal> {
+    pub async fn renew(&mut self, database: &Database, patience: Duration) -> Result<(), MigrateError> {
         if !self.is_used {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// Readies it for a file, which may wait for locks and run statements as long as given.
-    pub async fn prepare(&mut self, lock_timeout: Duration, statement_timeout: Duration) -> Result<(), Refusal> {
+    pub async fn prepare(&mut self, lock_timeout: Duration, statement_timeout: Duration) -> Result<(), MigrateError> {
         self.is_used = true;
         self.bounds = format!(
             "SET lock_timeout = {}; SET statement_timeout = {}",
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Hands the lock over: the next session stands in its queue before this one lets go.
-    async fn hand_over(&mut self, mut next: Self, patience: Duration) -> Result<(), Refusal> {
+    async fn hand_over(&mut self, mut next: Self, patience: Duration) -> Result<(), MigrateError> {
         let id = lock::lock_id(&mut self.connection).await?;
         let release = async {
             while !lock::is_asked_for_by(next.id, id, &mut self.connection).await? {
@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Where no other session is to be had: `DISCARD ALL`, but for the lock.
-    async fn discard(&mut self) -> Result<(), Refusal> {
+    async fn discard(&mut self) -> Result<(), MigrateError> {
         const ALL: &str = "CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP";
         execute(ALL, &mut self.connection).await?;
         settle(&mut self.connection).await?;
@@ -108,10 +108,10 @@ async fn settle(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
 }
 
 /// Another session, unless a role, a server or a pooler has none to give.
-async fn second(database: &Database) -> Result<Option<Session>, Refusal> {
+async fn second(database: &Database) -> Result<Option<Session>, MigrateError> {
     let open = async { Session::new(database.connect().await?).await };
     match timeout(PATIENCE, open).await {
-        Err(_) | Ok(Err(Refusal::Database(Reason::TooManyConnections))) => Ok(None),
+        Err(_) | Ok(Err(MigrateError::Database(Reason::TooManyConnections))) => Ok(None),
         Ok(opened) => opened.map(Some),
     }
 }

@@ -21,7 +21,7 @@ pub(in crate::database) struct Applied {
 
 /// The table cannot be used, whatever is in it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unusable {
+pub(super) enum TableError {
     #[error("there is more than one table of migrations, {0}: drop or rename all but the one that is right")]
     Several(String),
     #[error("{0} cannot be read: the role has no USAGE on its schema")]
@@ -32,8 +32,8 @@ pub(super) enum Unusable {
     Gone,
 }
 
-impl From<Unusable> for sqlx::Error {
-    fn from(unusable: Unusable) -> Self {
+impl From<TableError> for sqlx::Error {
+    fn from(unusable: TableError) -> Self {
         Self::Configuration(unusable.into())
     }
 }
@@ -51,7 +51,7 @@ const COLUMNS: &str = "pg_catalog.count(*) AS tables,
 /// in the simple protocol, unless a row is dirty, and no prepared statement: a pooler in transaction mode can answer it.
 ///
 /// # Errors
-/// Those of the connection; [`Unusable`] as `Configuration`.
+/// Those of the connection; [`TableError`] as `Configuration`.
 pub(in crate::database) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
     let (_, rows) = look(connection, "true").await?;
     if rows.iter().all(|row| row.success) {
@@ -121,9 +121,9 @@ fn named(found: &PgRow) -> Result<Option<String>, sqlx::Error> {
         return Ok(None);
     };
     if tables > 1 {
-        Err(Unusable::Several(names).into())
+        Err(TableError::Several(names).into())
     } else if !found.try_get::<bool, _>("usable")? {
-        Err(Unusable::NoUsage(names).into())
+        Err(TableError::NoUsage(names).into())
     } else {
         Ok(Some(names))
     }
@@ -136,7 +136,7 @@ impl Table {
     /// Finds the table; asks the catalog alone, so that it works in any transaction.
     ///
     /// # Errors
-    /// Those of the connection; [`Unusable`] as `Configuration`.
+    /// Those of the connection; [`TableError`] as `Configuration`.
     pub async fn find(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
         let sql = format!("SELECT {COLUMNS} {FOUND}");
         let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
@@ -153,7 +153,9 @@ impl Table {
         }
         let first = "SELECT pg_catalog.quote_ident(pg_catalog.current_schema()) AS schema";
         let row = sqlx::raw_sql(first).fetch_one(&mut *connection).await?;
-        let schema = row.try_get::<Option<String>, _>("schema")?.ok_or(Unusable::NoSchema)?;
+        let schema = row
+            .try_get::<Option<String>, _>("schema")?
+            .ok_or(TableError::NoSchema)?;
         let table = Self(format!("{schema}._sqlx_migrations"));
         let create = format!(
             "CREATE TABLE {} (version bigint PRIMARY KEY, description text NOT NULL, installed_on timestamptz NOT NULL

@@ -1,7 +1,7 @@
 //! What is recorded against the files: what is left to do, and what forbids it.
 
 use super::{
-    Refusal,
+    MigrateError,
     files::{Files, name},
     no_transaction::dirty,
     schema::{MigrationState, states},
@@ -10,20 +10,24 @@ use super::{
 use sqlx::{PgConnection, migrate::Migration};
 
 /// Refuses a schema that is not a beginning of the files.
-pub(super) async fn validate(files: &Files, rows: &[Applied], connection: &mut PgConnection) -> Result<(), Refusal> {
+pub(super) async fn validate(
+    files: &Files,
+    rows: &[Applied],
+    connection: &mut PgConnection,
+) -> Result<(), MigrateError> {
     for migration in states(files, rows) {
         match (migration.state, files.up(migration.version)) {
             (MigrationState::Dirty, Some(file)) => return Err(dirty(files, file, None, connection).await?),
-            (MigrationState::Drifted, Some(file)) => return Err(Refusal::Drift { file: name(file) }),
+            (MigrationState::Drifted, Some(file)) => return Err(MigrateError::Drift { file: name(file) }),
             (MigrationState::Dirty | MigrationState::Drifted, None) => {
-                return Err(Refusal::Missing(migration.version));
+                return Err(MigrateError::Missing(migration.version));
             }
             _ => {}
         }
     }
     let newest = newest(rows);
     match pending(files, rows).next() {
-        Some(file) if file.version < newest => Err(Refusal::OutOfOrder {
+        Some(file) if file.version < newest => Err(MigrateError::OutOfOrder {
             file: name(file),
             newest,
         }),
@@ -42,21 +46,21 @@ pub(super) fn bounded<'a>(
     files: &'a Files,
     rows: &'a [Applied],
     to: Option<i64>,
-) -> Result<Vec<&'a Migration>, Refusal> {
+) -> Result<Vec<&'a Migration>, MigrateError> {
     if let Some(version) = to
         && files.up(version).is_none()
     {
-        return Err(Refusal::NoSuchVersion(version));
+        return Err(MigrateError::NoSuchVersion(version));
     }
     let within = |file: &&Migration| to.is_none_or(|to| file.version <= to);
     Ok(pending(files, rows).filter(within).collect())
 }
 
 /// What a newer release has recorded must not be taken back by this one.
-pub(super) fn refuse_ahead(files: &Files, rows: &[Applied]) -> Result<(), Refusal> {
+pub(super) fn refuse_ahead(files: &Files, rows: &[Applied]) -> Result<(), MigrateError> {
     let (current, expected) = (newest(rows), files.newest());
     if current > expected {
-        return Err(Refusal::Ahead { current, expected });
+        return Err(MigrateError::Ahead { current, expected });
     }
     Ok(())
 }
