@@ -150,45 +150,30 @@ impl Attributes {
     }
 }
 
-/// Why the bucket cannot be used: the closed set of `/health/storage`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = StorageReason))]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// None of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET` is set.
-    NotConfigured,
-    /// A setting cannot work: a key file that is none, the wrong region.
-    Misconfigured,
-    /// Nothing answers there.
-    Unreachable,
-    /// No answer within the deadline.
-    Timeout,
-    /// The store does not accept who we are, or there are no credentials at all.
-    AuthFailed,
-    /// The store knows who we are, and we may not read.
-    Forbidden,
-    /// There is no bucket of that name.
-    BucketNotFound,
-    /// Anything else; the log has the cause.
-    Error,
+crate::closed_set! {
+    /// Why the bucket cannot be used: the closed set of `/health/storage`.
+    #[cfg_attr(feature = "openapi", schema(as = StorageReason))]
+    pub enum Reason {
+        /// None of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET` is set.
+        NotConfigured = "not_configured",
+        /// A setting cannot work: an invalid key file, the wrong region.
+        Misconfigured = "misconfigured",
+        /// Nothing answers there.
+        Unreachable = "unreachable",
+        /// No answer within the deadline.
+        Timeout = "timeout",
+        /// The store does not accept the credentials, or there are none.
+        AuthFailed = "auth_failed",
+        /// The store accepts the credentials, but they do not allow reading.
+        Forbidden = "forbidden",
+        /// There is no bucket of that name.
+        BucketNotFound = "bucket_not_found",
+        /// Anything else; the log has the cause.
+        Error = "error",
+    }
 }
 
 impl Reason {
-    /// The word in the report.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotConfigured => "not_configured",
-            Self::Misconfigured => "misconfigured",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::AuthFailed => "auth_failed",
-            Self::Forbidden => "forbidden",
-            Self::BucketNotFound => "bucket_not_found",
-            Self::Error => "error",
-        }
-    }
-
     /// Logs the cause, once, with the request's id.
     fn logged(error: &Error) -> Self {
         let reason = match error.kind {
