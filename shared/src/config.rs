@@ -2,12 +2,10 @@
 
 mod cors;
 mod database;
-mod storage;
 
 pub use cors::Cors;
 pub use database::{Database, Dsn, Host, Keepalive, Migrate, SslMode, Tls};
 use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
-pub use storage::{Location, S3, Storage};
 
 /// Where settings come from, and what was wrong with those read so far.
 pub struct Env {
@@ -80,7 +78,7 @@ impl Env {
     }
 }
 
-const DURATION: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
+pub(crate) const DURATION: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
 
 /// A duration that a setting may have.
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -139,13 +137,13 @@ impl Stream {
     }
 }
 
-fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> Unusable {
+pub(crate) fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) -> Unusable {
     let expected = expected.into();
     Unusable::Misconfigured(Invalid { key, expected })
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn env(settings: &'static [(&str, &str)]) -> Env {
@@ -180,27 +178,8 @@ mod tests {
 
     #[test]
     fn a_bad_setting_of_a_dependency_is_kept_for_its_health_check() {
-        let env = env(&[("DATABASE_URL", "mysql://root@db/app"), ("STORAGE_URL", "ftp://bucket")]);
+        let env = env(&[("DATABASE_URL", "mysql://root@db/app")]);
         assert!(matches!(Database::from_env(&env).dsn, Err(Unusable::Misconfigured(_))));
-        assert!(matches!(
-            Storage::from_env(&env).location,
-            Err(Unusable::Misconfigured(_))
-        ));
         assert_eq!(env.invalid(), []);
-    }
-
-    #[test]
-    fn a_bad_timeout_of_the_bucket_is_kept_for_its_health_check() {
-        for timeout in ["abc", "0s", "25h"] {
-            let env = Env::new(move |key| match key {
-                "GCS_BUCKET" => Some("evidence".to_owned()),
-                "STORAGE_TIMEOUT" => Some(timeout.to_owned()),
-                _ => None,
-            });
-            let Err(Unusable::Misconfigured(invalid)) = Storage::from_env(&env).location else {
-                panic!("{timeout} is accepted");
-            };
-            assert_eq!((invalid.key, env.invalid()), ("STORAGE_TIMEOUT", vec![]));
-        }
     }
 }

@@ -13,9 +13,10 @@ mod memory;
 mod presign;
 mod retry;
 mod s3;
+mod settings;
 mod upload;
 
-use crate::config::{self, Location};
+use crate::config::Env;
 use backend::Backend;
 use checksum::Digest;
 pub use checksum::{Crc32c, Sha256};
@@ -26,6 +27,7 @@ pub use presign::{Presigned, SignPut};
 use retry::retry;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+pub use settings::{Location, Settings};
 use std::{sync::Arc, time::SystemTime};
 use tokio::{
     runtime::Handle,
@@ -43,7 +45,7 @@ pub const SENTINEL_KEY: &str = ".pilotlight/sentinel";
 pub struct Storage(Arc<Inner>);
 
 struct Inner {
-    settings: config::Storage,
+    settings: Settings,
     backend: OnceCell<Arc<Backend>>,
     connecting: Arc<Mutex<()>>,
 }
@@ -198,8 +200,13 @@ impl Reason {
 }
 
 impl Storage {
-    /// Takes the settings; reads key files and connects at the first request.
-    pub fn connect_lazy(settings: config::Storage) -> Self {
+    /// The bucket that the environment names. Key files are read, and connections opened, by the first request.
+    pub fn from_env(env: &Env) -> Self {
+        Self::new(Settings::from_env(env))
+    }
+
+    /// The bucket of these settings. Key files are read, and connections opened, by the first request.
+    pub fn new(settings: Settings) -> Self {
         Self(Arc::new(Inner {
             settings,
             backend: OnceCell::new(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
-    let storage = Storage::connect_lazy(config::Storage::from_env(env));
+    let storage = Storage::from_env(env);
     let check = check(storage, config::Health::from_env(env));
     Service {
         // For the probes of a platform.

@@ -1,9 +1,10 @@
 //! What the routes need: what the environment names, and of the rest something that just works.
 
 use shared::{
-    config::{self, Env, Location, Unusable},
+    config::{self, Env, Unusable},
     database::{Database, Reason, Refusal},
     private_postgres::{Options, PrivatePostgres},
+    storage::{Location, Settings},
 };
 use std::{
     fs,
@@ -17,7 +18,7 @@ pub struct Dependencies {
     migrate: config::Migrate,
     postgres: Option<PrivatePostgres>,
     /// Where the bucket is.
-    pub storage: config::Storage,
+    pub storage: Settings,
 }
 
 impl Dependencies {
@@ -27,7 +28,7 @@ impl Dependencies {
         let checkout = package.and_then(|package| package.ancestors().nth(2).map(Path::to_owned));
         let folder = checkout.unwrap_or_else(|| PathBuf::from("."));
         let folder = std::path::absolute(&folder).unwrap_or(folder).join(".local");
-        let mut storage = config::Storage::from_env(env);
+        let mut storage = Settings::from_env(env);
         if storage.location == Err(Unusable::NotConfigured) {
             storage.location = Ok(Location::Folder(folder.join("storage").to_string_lossy().into_owned()));
         }

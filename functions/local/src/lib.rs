@@ -78,7 +78,7 @@ fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             Ok(database) => database,
             Err(sentence) => return refuse(&sentence),
         };
-        let storage = Storage::connect_lazy(dependencies.storage.clone());
+        let storage = Storage::new(dependencies.storage.clone());
         let router = routes(database, storage, health, stream)
             .route("/", get(async || page(include_str!("page.html"))))
             .route("/docs", get(async || page(include_str!("docs.html"))))

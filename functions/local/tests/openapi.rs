@@ -28,7 +28,7 @@ fn document() -> Value {
 fn router() -> Router {
     let env = Env::new(|_| None);
     let database = Database::connect_lazy(config::Database::from_env(&env));
-    let storage = Storage::connect_lazy(config::Storage::from_env(&env));
+    let storage = Storage::from_env(&env);
     let (health, stream) = (config::Health::from_env(&env), config::Stream::from_env(&env));
     local::routes(database, storage, health, stream)
 }

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
 fn service(env: &Env) -> Service {
     let stream = config::Stream::from_env(env);
-    let storage = Storage::connect_lazy(config::Storage::from_env(env));
+    let storage = Storage::from_env(env);
     Service {
         router: router(storage).merge(Router::new().route("/events", get(events)).with_state(stream)),
         responses: match env.text("STREAMED") {

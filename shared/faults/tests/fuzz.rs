@@ -93,7 +93,7 @@ proptest! {
         let health = config::Health::from_env(&env);
         let stream = config::Stream::from_env(&env);
         let migrate = config::Migrate::from_env(&env);
-        let storage = config::Storage::from_env(&env);
+        let storage = shared::storage::Settings::from_env(&env);
         let day = Duration::from_secs(24 * 60 * 60);
         for duration in [health.timeout, health.cache, stream.heartbeat, stream.max_age, migrate.wait, storage.timeout] {
             prop_assert!(duration > Duration::ZERO && duration <= day);

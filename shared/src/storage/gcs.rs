@@ -7,8 +7,7 @@ mod listing;
 mod sign;
 mod step;
 
-use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, UPLOAD, http};
-use crate::config;
+use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, Settings, UPLOAD, http};
 use bytes::Bytes;
 use connector::{Answered, Connector, Extra, call, call_with};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -27,7 +26,7 @@ use std::{ops::Range, sync::Arc};
 pub struct Bucket(GoogleCloudStorage);
 
 impl Bucket {
-    pub fn new(name: &str, settings: &config::Storage) -> Result<Self, Error> {
+    pub fn new(name: &str, settings: &Settings) -> Result<Self, Error> {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(name)
             .with_http_connector(Connector {

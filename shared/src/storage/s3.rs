@@ -6,8 +6,7 @@ mod multipart;
 mod object;
 mod sign;
 
-use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, http};
-use crate::config;
+use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, Settings, http, settings};
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 use aws_sdk_s3::{
     Client,
@@ -35,12 +34,12 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    pub async fn new(name: &str, settings: &config::Storage) -> Self {
+    pub async fn new(name: &str, settings: &Settings) -> Self {
         let http = http::Client::new();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(http.clone())))
             .retry_config(RetryConfig::disabled());
-        let config::S3 {
+        let settings::S3 {
             endpoint,
             region,
             credentials,
