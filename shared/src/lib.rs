@@ -15,6 +15,8 @@ pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
 pub mod health;
+#[cfg(feature = "https")]
+pub mod https;
 pub mod lifetime;
 #[cfg(feature = "private-postgres")]
 pub mod private_postgres;

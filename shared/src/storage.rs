@@ -7,16 +7,16 @@ mod download;
 mod error;
 mod folder;
 mod gcs;
-mod http;
 mod key;
 mod memory;
 mod presign;
+mod response;
 mod retry;
 mod s3;
 mod settings;
 mod upload;
 
-use crate::config::Env;
+use crate::{config::Env, random};
 use backend::Backend;
 use checksum::Digest;
 pub use checksum::{Crc32c, Sha256};
@@ -25,7 +25,6 @@ use futures_util::stream::BoxStream;
 pub use key::{InvalidKey, Key, ObjectId};
 pub use presign::{Presigned, SignPut};
 use retry::retry;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 pub use settings::{Location, Settings};
 use std::{sync::Arc, time::SystemTime};
@@ -140,10 +139,7 @@ impl Attributes {
         if put.content_type.as_ref().is_some_and(|text| !text.bytes().all(plain)) {
             return Err(Error::new(Kind::Invalid, "a content type is printable ASCII"));
         }
-        let mut random = [0; 16];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_| Error::new(Kind::Other, "no random numbers"))?;
+        let random = random::u128().to_be_bytes();
         Ok(Self {
             content_type: put.content_type.clone(),
             sha256: put.sha256,

@@ -7,7 +7,8 @@ mod listing;
 mod sign;
 mod step;
 
-use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, Settings, UPLOAD, http};
+use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, Settings, UPLOAD};
+use crate::https;
 use bytes::Bytes;
 use connector::{Answered, Connector, Extra, call, call_with};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -30,7 +31,7 @@ impl Bucket {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(name)
             .with_http_connector(Connector {
-                client: http::Client::new(),
+                client: https::Client::default(),
                 emulator: settings.gcs_emulator.clone(),
             })
             .with_retry(RetryConfig {
