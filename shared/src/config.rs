@@ -1,9 +1,6 @@
 //! Settings: one struct per dependency, read from an injected `get(key)`, every bad variable reported at once.
 
-mod storage;
-
 use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, time::Duration};
-pub use storage::{Location, S3, Storage};
 
 /// Where settings come from, and what was wrong with those read so far.
 #[derive(Clone)]
@@ -83,7 +80,7 @@ impl Env {
     }
 }
 
-const DURATION: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
+pub(crate) const DURATION: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
 
 /// A duration that a setting may have.
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -153,30 +150,5 @@ pub(crate) mod tests {
         let values = |env: &Env| ["A", "B", "C"].map(|key| env.text(key).unwrap_or_default());
         assert_eq!(values(&overlaid), ["9", "", "3"]);
         assert_eq!(values(&env), ["1", "2", "3"]);
-    }
-
-    #[test]
-    fn a_bad_setting_of_a_dependency_is_kept_for_its_health_check() {
-        let env = env(&[("STORAGE_URL", "ftp://bucket")]);
-        assert!(matches!(
-            Storage::from_env(&env).location,
-            Err(Unusable::Misconfigured(_))
-        ));
-        assert_eq!(env.invalid(), []);
-    }
-
-    #[test]
-    fn a_bad_timeout_of_the_bucket_is_kept_for_its_health_check() {
-        for timeout in ["abc", "0s", "25h"] {
-            let env = Env::new(move |key| match key {
-                "GCS_BUCKET" => Some("evidence".to_owned()),
-                "STORAGE_TIMEOUT" => Some(timeout.to_owned()),
-                _ => None,
-            });
-            let Err(Unusable::Misconfigured(invalid)) = Storage::from_env(&env).location else {
-                panic!("{timeout} is accepted");
-            };
-            assert_eq!((invalid.key, env.invalid()), ("STORAGE_TIMEOUT", vec![]));
-        }
     }
 }

@@ -9,11 +9,14 @@
 //!
 //! What never ships stands in packages beside `src`.
 
+mod closed_set;
 pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
 pub mod deadline;
 pub mod health;
+#[cfg(feature = "https")]
+pub mod https;
 pub mod problem;
 mod random;
 pub mod runtime;

@@ -88,7 +88,7 @@ impl Event<'_> {
 /// read is not written to: what it missed is left out, so a stream holds one event at most.
 pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) -> Response {
     let now = Instant::now();
-    let share = 1.0 - Settings::SPREAD + 2.0 * Settings::SPREAD * random_fraction();
+    let share = 1.0 - Settings::SPREAD + 2.0 * Settings::SPREAD * random::fraction();
     let max_age = settings.max_age.mul_f64(share);
     let deadline = deadline.before(MARGIN).earlier(now + max_age);
     let body = Heartbeats {
@@ -112,11 +112,6 @@ pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) 
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// From 0 to 1.
-fn random_fraction() -> f64 {
-    f64::from(random::bits() as u32) / f64::from(u32::MAX)
 }
 
 /// The body of a stream. Its only buffer is the event in hand.

@@ -7,15 +7,16 @@ mod download;
 mod error;
 mod folder;
 mod gcs;
-mod http;
 mod key;
 mod memory;
 mod presign;
+mod response;
 mod retry;
 mod s3;
+mod settings;
 mod upload;
 
-use crate::config::{self, Location};
+use crate::{config::Env, random};
 use backend::Backend;
 use checksum::Digest;
 pub use checksum::{Crc32c, Sha256};
@@ -24,8 +25,8 @@ use futures_util::stream::BoxStream;
 pub use key::{InvalidKey, Key, ObjectId};
 pub use presign::{Presigned, SignPut};
 use retry::retry;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+pub use settings::{Location, Settings};
 use std::{sync::Arc, time::SystemTime};
 use tokio::{
     runtime::Handle,
@@ -43,7 +44,7 @@ pub const SENTINEL_KEY: &str = ".pilotlight/sentinel";
 pub struct Storage(Arc<Inner>);
 
 struct Inner {
-    settings: config::Storage,
+    settings: Settings,
     backend: OnceCell<Arc<Backend>>,
     connecting: Arc<Mutex<()>>,
 }
@@ -138,10 +139,7 @@ impl Attributes {
         if put.content_type.as_ref().is_some_and(|text| !text.bytes().all(plain)) {
             return Err(Error::new(Kind::Invalid, "a content type is printable ASCII"));
         }
-        let mut random = [0; 16];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_| Error::new(Kind::Other, "no random numbers"))?;
+        let random = random::u128().to_be_bytes();
         Ok(Self {
             content_type: put.content_type.clone(),
             sha256: put.sha256,
@@ -150,45 +148,30 @@ impl Attributes {
     }
 }
 
-/// Why the bucket cannot be used: the closed set of `/health/storage`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = StorageReason))]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// None of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET` is set.
-    NotConfigured,
-    /// A setting cannot work: a key file that is none, the wrong region.
-    Misconfigured,
-    /// Nothing answers there.
-    Unreachable,
-    /// No answer within the deadline.
-    Timeout,
-    /// The store does not accept who we are, or there are no credentials at all.
-    AuthFailed,
-    /// The store knows who we are, and we may not read.
-    Forbidden,
-    /// There is no bucket of that name.
-    BucketNotFound,
-    /// Anything else; the log has the cause.
-    Error,
+crate::closed_set! {
+    /// Why the bucket cannot be used: the closed set of `/health/storage`.
+    #[cfg_attr(feature = "openapi", schema(as = StorageReason))]
+    pub enum Reason {
+        /// None of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET` is set.
+        NotConfigured = "not_configured",
+        /// A setting cannot work: an invalid key file, the wrong region.
+        Misconfigured = "misconfigured",
+        /// Nothing answers there.
+        Unreachable = "unreachable",
+        /// No answer within the deadline.
+        Timeout = "timeout",
+        /// The store does not accept the credentials, or there are none.
+        AuthFailed = "auth_failed",
+        /// The store accepts the credentials, but they do not allow reading.
+        Forbidden = "forbidden",
+        /// There is no bucket of that name.
+        BucketNotFound = "bucket_not_found",
+        /// Anything else; the log has the cause.
+        Error = "error",
+    }
 }
 
 impl Reason {
-    /// The word in the report.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotConfigured => "not_configured",
-            Self::Misconfigured => "misconfigured",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::AuthFailed => "auth_failed",
-            Self::Forbidden => "forbidden",
-            Self::BucketNotFound => "bucket_not_found",
-            Self::Error => "error",
-        }
-    }
-
     /// Logs the cause, once, with the request's id.
     fn logged(error: &Error) -> Self {
         let reason = match error.kind {
@@ -213,8 +196,13 @@ impl Reason {
 }
 
 impl Storage {
-    /// Takes the settings; reads key files and connects at the first request.
-    pub fn connect_lazy(settings: config::Storage) -> Self {
+    /// The bucket that the environment names. Key files are read, and connections opened, by the first request.
+    pub fn from_env(env: &Env) -> Self {
+        Self::new(Settings::from_env(env))
+    }
+
+    /// The bucket of these settings. Key files are read, and connections opened, by the first request.
+    pub fn new(settings: Settings) -> Self {
         Self(Arc::new(Inner {
             settings,
             backend: OnceCell::new(),

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
 use serde::Serialize;
 use shared::{
-    config::{self, Env},
+    config::Env,
     health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds},
     runtime::Service,
     storage::{Reason, Storage},
@@ -14,7 +14,7 @@ const PATH: &str = "/health/storage";
 
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
-    let storage = Storage::connect_lazy(config::Storage::from_env(env));
+    let storage = Storage::from_env(env);
     let bucket = storage.bucket().map(str::to_owned);
     let probe = move || {
         let storage = storage.clone();

@@ -2,8 +2,9 @@
 
 use postgres::{Options, PrivatePostgres};
 use shared::{
-    config::{self, Env, Location, Unusable},
+    config::{Env, Unusable},
     database::{Database, MigrateError, MigratorSettings, Reason},
+    storage::{Location, Settings},
 };
 use std::{
     fs,
@@ -53,7 +54,7 @@ impl Dependencies {
     }
 
     fn bucket(&self) -> Result<Location, Unusable> {
-        config::Storage::from_env(&self.env).location
+        Settings::from_env(&self.env).location
     }
 
     async fn start_postgres(&mut self) -> Result<(), String> {
@@ -102,7 +103,7 @@ impl Dependencies {
 
 /// The environment, with the bucket in this folder unless it names one.
 fn with_bucket(env: &Env, folder: &Path) -> Env {
-    if config::Storage::from_env(env).location != Err(Unusable::NotConfigured) {
+    if Settings::from_env(env).location != Err(Unusable::NotConfigured) {
         return env.clone();
     }
     let url = format!("file://{}", folder.to_string_lossy());

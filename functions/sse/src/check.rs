@@ -1,6 +1,8 @@
 //! The check of a stream: opens it as a browser would, and tells a live stream from one that something buffers.
 
 mod beats;
+#[cfg(not(feature = "https"))]
+mod plain_http;
 mod source;
 
 use axum::Router;

@@ -5,7 +5,7 @@ mod bodies;
 
 use axum::{Router, body::Body, routing::get};
 use shared::{
-    config::{self, Env},
+    config::Env,
     runtime::{self, Outcome, Service},
     sse,
     storage::Storage,
@@ -26,7 +26,7 @@ const HOSTILE: &str = "one\n2026-01-01T00:00:00Z ERROR forged: two\r\u{1b}[2J\u{
 
 fn service(env: &Env) -> Service {
     let stream = sse::Settings::from_env(env);
-    let storage = Storage::connect_lazy(config::Storage::from_env(env));
+    let storage = Storage::from_env(env);
     let routes = Router::new()
         .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
         .route("/log", get(log))

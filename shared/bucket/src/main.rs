@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt;
 use shared::{
-    config::{self, Env},
+    config::Env,
     runtime::EXIT_USAGE,
     storage::{Error, Key, Put, Storage},
 };
@@ -15,7 +15,7 @@ const USAGE: &str =
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let storage = Storage::connect_lazy(config::Storage::from_env(&Env::from_process()));
+    let storage = Storage::from_env(&Env::from_process());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&storage, &arguments).await {

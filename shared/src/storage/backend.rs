@@ -2,10 +2,10 @@
 //! that a binary carries the requests that it makes and no others.
 
 use super::{
-    Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, Presigned, SENTINEL_KEY, SignPut, folder, gcs, memory,
-    retry::retry, s3,
+    Attributes, Body, Error, Key, Kind, Location, Object, ObjectId, Page, Presigned, SENTINEL_KEY, Settings, SignPut,
+    folder, gcs, memory, retry::retry, s3,
 };
-use crate::config::{self, Location, Unusable};
+use crate::config::Unusable;
 use bytes::Bytes;
 use std::{ops::Range, time::Duration};
 
@@ -29,7 +29,7 @@ macro_rules! on {
 }
 
 impl Backend {
-    pub async fn connect(settings: &config::Storage) -> Result<Self, Error> {
+    pub async fn connect(settings: &Settings) -> Result<Self, Error> {
         match settings.location.as_ref() {
             Err(Unusable::NotConfigured) => Err(Kind::NotConfigured.into()),
             Err(Unusable::Misconfigured(setting)) => Err(Error::new(Kind::Misconfigured, setting.to_string())),

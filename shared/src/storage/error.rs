@@ -1,9 +1,8 @@
 //! Why an operation on the bucket failed: a closed set, the same for every backend.
 
 use super::InvalidKey;
+use axum::BoxError;
 use std::{error::Error as StdError, fmt};
-
-type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// A failed operation. What it displays is safe to show; its source is for the log.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ mod listing;
 mod sign;
 mod step;
 
-use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, UPLOAD, http};
-use crate::config;
+use super::{Attributes, Body, Crc32c, Error, Key, Kind, Object, ObjectId, Page, SHA256, Settings, UPLOAD};
+use crate::https;
 use bytes::Bytes;
 use connector::{Answered, Connector, Extra, call, call_with};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -27,11 +27,11 @@ use std::{ops::Range, sync::Arc};
 pub struct Bucket(GoogleCloudStorage);
 
 impl Bucket {
-    pub fn new(name: &str, settings: &config::Storage) -> Result<Self, Error> {
+    pub fn new(name: &str, settings: &Settings) -> Result<Self, Error> {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(name)
             .with_http_connector(Connector {
-                client: http::Client::new(),
+                client: https::Client::default(),
                 emulator: settings.gcs_emulator.clone(),
             })
             .with_retry(RetryConfig {

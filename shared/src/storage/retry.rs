@@ -1,6 +1,7 @@
 //! Attempts at one request, inside of one deadline.
 
 use super::{Error, Kind};
+use crate::random;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -21,7 +22,7 @@ where
             Err(error) if error.is_transient() => error,
             result => return result,
         };
-        let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let jittered = pause.mul_f64(0.5 + random::fraction() / 2.0);
         if end.saturating_duration_since(Instant::now()) < jittered + SHORTEST {
             return Err(error);
         }

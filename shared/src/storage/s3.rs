@@ -1,13 +1,14 @@
 //! Amazon S3, and what speaks its protocol, through `aws-sdk-s3`.
 
+mod connector;
 mod failure;
 mod lock;
 mod multipart;
 mod object;
 mod sign;
 
-use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, http};
-use crate::config;
+use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page, Settings, settings};
+use crate::https;
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 use aws_sdk_s3::{
     Client,
@@ -21,6 +22,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::HttpResponse,
 };
 use bytes::Bytes;
+use connector::Connector;
 use failure::{already_exists, failure};
 use futures_util::{StreamExt, stream};
 use object::{ObjectHeaders, metadata, time, whole};
@@ -35,12 +37,12 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    pub async fn new(name: &str, settings: &config::Storage) -> Self {
-        let http = http::Client::new();
+    pub async fn new(name: &str, settings: &Settings) -> Self {
+        let connector = Connector(https::Client::default());
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(http.clone())))
+            .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(connector.clone())))
             .retry_config(RetryConfig::disabled());
-        let config::S3 {
+        let settings::S3 {
             endpoint,
             region,
             credentials,

@@ -4,14 +4,8 @@
 //! SDK's own batches leave on a thread with a timer, neither of which runs while a process is frozen.
 
 use super::{Context, Trace};
-use crate::{config::Env, random};
+use crate::{config::Env, https, random};
 use axum::http::{Method, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use opentelemetry::{
     InstrumentationScope, KeyValue,
     trace::{SpanContext, SpanKind, Status, TraceFlags, TraceState},
@@ -53,7 +47,7 @@ pub fn init(env: &Env) {
     }
     match SpanExporter::builder()
         .with_http()
-        .with_http_client(Client::new())
+        .with_http_client(Client(https::Client::default()))
         .build()
     {
         Ok(mut exporter) => {
@@ -96,17 +90,13 @@ pub fn begin(context: Context) -> (Context, Option<Span>) {
         return (context, None);
     }
     let own = Trace {
-        id: parent.map_or_else(random_trace_id, |parent| parent.id),
-        span: random::bits().max(1),
+        id: parent.map_or_else(|| random::u128().max(1), |parent| parent.id),
+        span: random::u64().max(1),
         sampled: true,
     };
     let start = SystemTime::now();
     let trace = Some(own);
     (Context { trace, ..context }, Some(Span { own, parent, start }))
-}
-
-fn random_trace_id() -> u128 {
-    u128::from(random::bits().max(1)) << 64 | u128::from(random::bits())
 }
 
 impl Span {
@@ -183,26 +173,13 @@ pub async fn flush() {
     }
 }
 
-/// The bundle's own TLS stack, in place of one that the exporter would bring.
+/// The HTTPS client as the exporter wants it.
 #[derive(Debug)]
-struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
-
-impl Client {
-    fn new() -> Self {
-        let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Self(legacy::Client::builder(TokioExecutor::new()).build(connector))
-    }
-}
+struct Client(https::Client);
 
 #[async_trait::async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let (parts, body) = self.0.request(request.map(Full::new)).await?.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
-        Ok(Response::from_parts(parts, body))
+        self.0.fetch(request, MAX_ANSWER).await
     }
 }

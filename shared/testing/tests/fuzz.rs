@@ -4,7 +4,7 @@
 
 use proptest::{collection::hash_map, prelude::*};
 use shared::{
-    config::{self, Env},
+    config::Env,
     database::{Database, MigratorSettings},
     sse::Event,
     storage::{InvalidKey, Key},
@@ -91,7 +91,7 @@ proptest! {
         let health = shared::health::Settings::from_env(&env);
         let stream = shared::sse::Settings::from_env(&env);
         let migrate = MigratorSettings::from_env(&env);
-        let storage = config::Storage::from_env(&env);
+        let storage = shared::storage::Settings::from_env(&env);
         let day = Duration::from_secs(24 * 60 * 60);
         for duration in [health.timeout, health.cache, stream.heartbeat, stream.max_age, migrate.wait, storage.timeout] {
             prop_assert!(duration > Duration::ZERO && duration <= day);

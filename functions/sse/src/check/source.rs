@@ -1,21 +1,18 @@
 //! Where the check gets its stream from: its own router, or a URL.
 
+#[cfg(not(feature = "https"))]
+use super::plain_http::connect;
 use super::{PATIENCE, Reason};
 use axum::{
-    Router,
+    BoxError, Router,
     body::Body,
     http::{HeaderValue, Request, Response, Uri, header},
 };
 use hyper::client::conn::http1;
-#[cfg(not(feature = "https"))]
-use hyper_util::rt::TokioIo;
-use std::error::Error;
-#[cfg(not(feature = "https"))]
-use tokio::net::TcpStream;
+#[cfg(feature = "https")]
+use shared::https::connect;
 use tokio::time::timeout;
 use tower::ServiceExt;
-
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// `Accept-Encoding` as browsers send it.
 pub const BROWSER: HeaderValue = HeaderValue::from_static("gzip, deflate, br");
@@ -99,7 +96,7 @@ async fn send(url: &Uri, accept_encoding: HeaderValue) -> Result<Response<Body>,
         tracing::error!(error, "the stream cannot be opened");
         "unreachable"
     };
-    let connected = timeout(PATIENCE, connect(url)).await.map_err(|_| "timeout")?;
+    let connected = timeout(PATIENCE, handshake(url)).await.map_err(|_| "timeout")?;
     let (mut sender, request) = connected
         .and_then(|sender| Ok((sender, addressed(url, accept_encoding)?)))
         .map_err(unreachable)?;
@@ -122,30 +119,8 @@ fn addressed(url: &Uri, accept_encoding: HeaderValue) -> Result<Request<Body>, B
     Ok(request)
 }
 
-async fn connect(url: &Uri) -> Result<http1::SendRequest<Body>, BoxError> {
-    let (sender, connection) = http1::handshake(stream(url).await?).await?;
+async fn handshake(url: &Uri) -> Result<http1::SendRequest<Body>, BoxError> {
+    let (sender, connection) = http1::handshake(connect(url).await?).await?;
     tokio::spawn(connection);
     Ok(sender)
-}
-
-#[cfg(feature = "https")]
-async fn stream(url: &Uri) -> Result<impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static, BoxError> {
-    let connector = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
-        .https_or_http()
-        .enable_http1()
-        .build();
-    connector.oneshot(url.clone()).await
-}
-
-/// TLS would make the function half as large again, for its check alone.
-#[cfg(not(feature = "https"))]
-async fn stream(url: &Uri) -> Result<impl hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static, BoxError> {
-    if url.scheme_str() != Some("http") {
-        return Err("CHECK_URL must begin with http:// unless the function is built with its feature https".into());
-    }
-    // An IPv6 address stands in brackets in a URL, and nowhere else.
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let address = (host, url.port_u16().unwrap_or(80));
-    Ok(TokioIo::new(TcpStream::connect(address).await?))
 }

@@ -161,11 +161,10 @@ async fn an_answer_that_has_no_body_by_its_status_or_method_sends_none() {
 async fn a_stored_file_that_rotted_or_was_cut_is_not_delivered_as_whole() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("file://{}", folder.path().display());
-    let storage =
-        shared::storage::Storage::connect_lazy(shared::config::Storage::from_env(&shared::config::Env::new({
-            let url = url.clone();
-            move |key| (key == "STORAGE_URL").then(|| url.clone())
-        })));
+    let storage = shared::storage::Storage::from_env(&shared::config::Env::new({
+        let url = url.clone();
+        move |key| (key == "STORAGE_URL").then(|| url.clone())
+    }));
     let content = "sound ".repeat(10_000);
     let put = shared::storage::Put::default();
     storage

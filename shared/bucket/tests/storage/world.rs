@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use shared::{
-    config::{self, Env},
+    config::Env,
     storage::{Error, Key, Presigned, Storage},
 };
 use std::{any::Any, collections::HashMap, ops::Range, path::Path};
@@ -24,7 +24,7 @@ pub fn storage(settings: &[(&str, &str)]) -> Storage {
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     let env = Env::new(move |key| settings.get(key).cloned());
-    let storage = Storage::connect_lazy(config::Storage::from_env(&env));
+    let storage = Storage::from_env(&env);
     assert_eq!(env.invalid(), []);
     storage
 }

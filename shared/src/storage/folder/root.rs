@@ -1,7 +1,10 @@
 //! What a folder of objects has in it: objects, and what is on its way.
 
 use super::{file, name, tree::Folder};
-use crate::storage::{Attributes, Error, Key, Kind, Object, ObjectId, Put};
+use crate::{
+    random,
+    storage::{Attributes, Error, Key, Kind, Object, ObjectId, Put},
+};
 use rustix::fs::OFlags;
 use std::{fs::File, io, path::PathBuf};
 
@@ -79,7 +82,7 @@ impl Root {
     ) -> Result<Option<String>, Error> {
         let uploads = self.uploads()?;
         // An attempt that was given up may still be writing.
-        let aside = format!("{}-{:x}", attributes.upload, fastrand::u64(..));
+        let aside = format!("{}-{:x}", attributes.upload, random::u64());
         let file = uploads.write(&aside, OFlags::CREATE | OFlags::EXCL)?;
         let put = write(&file)
             .map_err(Error::from)

@@ -2,9 +2,12 @@
 //! are no paths, and the status and code of an answer.
 
 use super::{failure::failure, listing, step::Step, text};
-use crate::storage::{
-    Crc32c, Error,
-    http::{self, Expect},
+use crate::{
+    https,
+    storage::{
+        Crc32c, Error,
+        response::{Bounded, Expect, send},
+    },
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -77,7 +80,7 @@ pub async fn call_with<T>(
 
 #[derive(Clone, Debug)]
 pub struct Connector {
-    pub client: http::Client,
+    pub client: https::Client,
     /// The URL of an emulator, which stands in for the signing service too.
     pub emulator: Option<String>,
 }
@@ -104,7 +107,7 @@ impl HttpService for Connector {
         }
         let is_content = step == Step::Object && request.method() == Method::GET;
         let expect = if is_content { Expect::Content } else { Expect::Text };
-        let response = self.client.send(request, expect).await.map_err(|error| {
+        let response = send(&self.client, request, expect).await.map_err(|error| {
             let kind = if error.is_connect() {
                 HttpErrorKind::Connect
             } else {
@@ -162,7 +165,7 @@ impl Call {
     }
 
     /// Reads what `object_store` would not tell, and of a listing what it would refuse to.
-    async fn read(&self, step: Step, response: hyper::Response<http::Bounded>) -> Result<HttpResponse, HttpError> {
+    async fn read(&self, step: Step, response: hyper::Response<Bounded>) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = response.into_parts();
         let body = HttpResponseBody::new(body.map_err(|error| HttpError::new_boxed(HttpErrorKind::Interrupted, error)));
         let header = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);

@@ -61,7 +61,10 @@ fn is_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Env, Storage, Unusable, tests::env};
+    use crate::{
+        config::{Env, Unusable, tests::env},
+        storage::Settings,
+    };
 
     #[test]
     fn a_url_that_no_request_could_have_is_named_and_an_empty_one_is_unset() {
@@ -72,7 +75,7 @@ mod tests {
                 "AWS_ENDPOINT_URL" if key != asked => Some("http://127.0.0.1:9000/".to_owned()),
                 asked => (asked == key).then(|| value.clone()),
             });
-            let settings = Storage::from_env(&env);
+            let settings = Settings::from_env(&env);
             settings.location.map(|_| settings.s3.endpoint)
         };
         for wrong in [
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn an_emulator_is_a_host_or_a_url_and_a_region_is_a_name() {
         let gcs = |value: &'static str| {
-            let settings = Storage::from_env(&Env::new(move |key| match key {
+            let settings = Settings::from_env(&Env::new(move |key| match key {
                 "GCS_BUCKET" => Some("evidence".to_owned()),
                 "STORAGE_EMULATOR_HOST" => Some(value.to_owned()),
                 // Nothing to this bucket.
@@ -123,7 +126,7 @@ mod tests {
         }
         let quoted = env(&[("S3_BUCKET", "evidence"), ("AWS_REGION", "\"eu-west-1\"")]);
         assert!(matches!(
-            Storage::from_env(&quoted).location,
+            Settings::from_env(&quoted).location,
             Err(Unusable::Misconfigured(_))
         ));
     }

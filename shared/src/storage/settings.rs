@@ -2,13 +2,13 @@
 
 mod address;
 
-use super::{DURATION, Env, Unusable, misconfigured, parse_duration};
+use crate::config::{DURATION, Env, Unusable, misconfigured, parse_duration};
 use address::{emulator, metadata_host, region, url};
 use std::time::Duration;
 
 /// Where the evidence files are. Not `Debug`: it holds a secret.
 #[derive(Clone)]
-pub struct Storage {
+pub struct Settings {
     /// The bucket and its backend.
     pub location: Result<Location, Unusable>,
     /// `STORAGE_EMULATOR_HOST`: the URL of a GCS emulator instead of the real service, without a slash at its end.
@@ -66,7 +66,7 @@ pub enum Location {
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-impl Storage {
+impl Settings {
     /// Reads one of `STORAGE_URL`, `GCS_BUCKET` and `S3_BUCKET`, and how to reach what it names.
     pub fn from_env(env: &Env) -> Self {
         let mut location = bucket(env);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_bucket_is_named_by_exactly_one_variable() {
-        let location = |settings| Storage::from_env(&env(settings)).location;
+        let location = |settings| Settings::from_env(&env(settings)).location;
         assert_eq!(location(&[]), Err(Unusable::NotConfigured));
         assert_eq!(
             location(&[("GCS_BUCKET", "evidence")]),
@@ -169,5 +169,30 @@ mod tests {
             location(&[("S3_BUCKET", "../x")]),
             Err(Unusable::Misconfigured(_))
         ));
+    }
+
+    #[test]
+    fn a_bad_bucket_is_kept_for_its_health_check() {
+        let env = env(&[("STORAGE_URL", "ftp://bucket")]);
+        assert!(matches!(
+            Settings::from_env(&env).location,
+            Err(Unusable::Misconfigured(_))
+        ));
+        assert_eq!(env.invalid(), []);
+    }
+
+    #[test]
+    fn a_bad_timeout_of_the_bucket_is_kept_for_its_health_check() {
+        for timeout in ["abc", "0s", "25h"] {
+            let env = Env::new(move |key| match key {
+                "GCS_BUCKET" => Some("evidence".to_owned()),
+                "STORAGE_TIMEOUT" => Some(timeout.to_owned()),
+                _ => None,
+            });
+            let Err(Unusable::Misconfigured(invalid)) = Settings::from_env(&env).location else {
+                panic!("{timeout} is accepted");
+            };
+            assert_eq!((invalid.key, env.invalid()), ("STORAGE_TIMEOUT", vec![]));
+        }
     }
 }

@@ -1,0 +1,88 @@
+//! The HTTPS client of this process: HTTP/1.1 over TLS (rustls, ring, webpki roots), and plain HTTP for emulators and
+//! loopback. The roots are part of the binary, so no file is read.
+//!
+//! Two limits are the same for everyone. A TCP connection opens within 5 s, or fails. A connection that was idle for more
+//! than 10 s is not used again: while Lambda has a process frozen, servers close what it had open, and it does not notice.
+//! The time for a whole request is the caller's, because only the caller knows its deadline: dropping the future closes the
+//! connection.
+
+use axum::BoxError;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
+use hyper::{
+    Request, Response, Uri,
+    body::{Body, Incoming},
+    rt::{Read, Write},
+};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+pub use hyper_util::client::legacy::Error;
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use std::time::Duration;
+use tower::ServiceExt;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct Client(legacy::Client<HttpsConnector<HttpConnector>, UnsyncBoxBody<Bytes, BoxError>>);
+
+impl Default for Client {
+    /// Takes 0.1 ms, and connects at the first request.
+    fn default() -> Self {
+        let mut client = legacy::Client::builder(TokioExecutor::new());
+        client.pool_idle_timeout(IDLE_TIMEOUT);
+        Self(client.build(connector(Some(CONNECT_TIMEOUT))))
+    }
+}
+
+impl Client {
+    /// The answer, whose body is read as it arrives and is not bounded.
+    ///
+    /// # Errors
+    /// Connecting failed, or the connection broke before the head of the answer.
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Error>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.0
+            .request(request.map(|body| body.map_err(Into::into).boxed_unsync()))
+            .await
+    }
+
+    /// The whole answer, with at most `limit` bytes of body.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; the connection broke within the body, or the body is longer.
+    pub async fn fetch(&self, request: Request<Bytes>, limit: usize) -> Result<Response<Bytes>, BoxError> {
+        let (head, body) = self.send(request.map(Full::new)).await?.into_parts();
+        let body = Limited::new(body, limit).collect().await?.to_bytes();
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// One connection outside of any pool, for a caller that times connecting and waiting apart. It takes as long as the caller
+/// waits.
+///
+/// # Errors
+/// The URL is neither `http://` nor `https://`; its host has no address, does not answer, or fails the TLS handshake.
+pub async fn connect(url: &Uri) -> Result<impl Read + Write + Unpin + Send + 'static, BoxError> {
+    connector(None).oneshot(url.clone()).await
+}
+
+fn connector(tcp_timeout: Option<Duration>) -> HttpsConnector<HttpConnector> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(tcp_timeout);
+    HttpsConnectorBuilder::new()
+        .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
+        .expect("ring supports the default TLS versions")
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(tcp)
+}
