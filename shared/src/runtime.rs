@@ -120,7 +120,7 @@ where
         tokio::select! {
             biased;
             code = unless_invalid(&env, life) => code,
-            () = signals::unheeded() => {
+            () = signals::unhandled() => {
                 tracing::error!(target: PROCESS, "stopped by a signal before the end");
                 ExitCode::FAILURE
             }
