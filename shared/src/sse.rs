@@ -66,7 +66,7 @@ impl Event<'_> {
 /// read is not written to: what it missed is left out, so a stream holds one event at most.
 pub fn heartbeats(settings: config::Stream, deadline: Deadline, next: fn() -> String) -> Response {
     let now = Instant::now();
-    let share = 1.0 - config::Stream::SPREAD + 2.0 * config::Stream::SPREAD * random_fraction();
+    let share = 1.0 - config::Stream::SPREAD + 2.0 * config::Stream::SPREAD * random::fraction();
     let max_age = settings.max_age.mul_f64(share);
     let deadline = deadline.before(MARGIN).earlier(now + max_age);
     let body = Heartbeats {
@@ -90,11 +90,6 @@ pub fn heartbeats(settings: config::Stream, deadline: Deadline, next: fn() -> St
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// From 0 to 1.
-fn random_fraction() -> f64 {
-    f64::from(random::bits() as u32) / f64::from(u32::MAX)
 }
 
 /// The body of a stream. Its only buffer is the event in hand.

@@ -159,7 +159,7 @@ fn presented_id(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// Unique without a system call: 16 digits that are random for each process, and 8 of a counter.
 fn next_id() -> HeaderValue {
-    static PROCESS: LazyLock<u64> = LazyLock::new(random::bits);
+    static PROCESS: LazyLock<u64> = LazyLock::new(random::u64);
     static COUNT: AtomicU32 = AtomicU32::new(0);
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let number = u128::from(*PROCESS) << 32 | u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
