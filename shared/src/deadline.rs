@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Longer than any process lives: 30 years.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// An argument of jobs, and an extractor of handlers, which cannot fail: the default deadline never comes.
+/// An argument of jobs and of handlers. As an extractor it cannot fail: without a deadline, one that never comes is used.
 ///
 /// As an extension of a response it marks an event stream: the stream ends then, even if its client does not read.
 #[derive(Clone, Debug, Default)]

@@ -144,8 +144,7 @@ async fn answer(app: App, event: Event, invocation: &Invocation) -> Response {
     app.answer(request, invocation.id(), invocation.deadline()).await
 }
 
-/// Polls with one worker, each on its own connection, for every invocation that the platform may send at once. Ends at SIGTERM
-/// or SIGINT.
+/// Polls until SIGTERM or SIGINT, with a worker and a connection for each invocation that the platform may send at once.
 async fn poll<F>(settings: Settings, handler: impl Fn(Invocation) -> F) -> ExitCode
 where
     F: Future<Output = Result<Answer, Failure>>,

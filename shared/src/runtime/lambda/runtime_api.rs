@@ -78,7 +78,7 @@ pub fn error_trailers(failure: &Failure) -> HeaderMap {
 /// The client of one worker, connected at its first request.
 pub struct RuntimeApi {
     host: String,
-    /// A path, by which emulators tell the functions apart that they serve.
+    /// The path of all endpoints. Emulators that serve several functions put the function's name before it.
     prefix: String,
     connection: Option<Connection>,
 }
