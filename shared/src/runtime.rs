@@ -49,7 +49,7 @@ pub enum Responses {
     },
 }
 
-/// The exit code for an unknown argument (`EX_USAGE` of sysexits.h).
+/// An argument that nobody knows (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
 /// The exit code for invalid settings (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;

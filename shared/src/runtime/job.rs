@@ -18,7 +18,7 @@ pub struct Outcome {
     pub report: String,
 }
 
-/// A function without routes. Takes the arguments, the format of its report and its deadline.
+/// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.
 pub type Job = Box<dyn Fn(Vec<String>, Format, Deadline) -> LocalBoxFuture<'static, Outcome>>;
 
 /// Who reads the report of a job.

@@ -3,7 +3,7 @@ use crate::testing::EventShape;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-/// The request of the event, with some members replaced.
+/// The event of a GET, with other members in place of its own.
 fn request_of(mut event: Value, members: Value) -> Option<Request<Body>> {
     let (event_members, members) = (event.as_object_mut().unwrap(), members.as_object().unwrap().clone());
     event_members.extend(members);
