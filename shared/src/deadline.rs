@@ -1,20 +1,20 @@
-//! When the answer to a request, or a job, has to end: at the platform's deadline, at its own age limit, or when this process
-//! drains, whichever comes first. Everything that waits, waits under it.
+//! When a request or a job has to end: the earliest of the platform's deadline, an age limit, and the drain of this process.
+//! Everything that waits, waits under it.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// How long a client may hold up the end of its request or its answer.
+/// How long a client may hold up the end of its request or its answer after the deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Longer than any process lives: 30 years.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// A job takes it as an argument, and so does a handler: it is an extractor that cannot fail. The default never comes.
+/// An argument of jobs and of handlers. As an extractor it cannot fail: without a deadline, one that never comes is used.
 ///
-/// As an extension of a response it marks an event stream, which ends then whether or not its client reads.
+/// As an extension of a response it marks an event stream: the stream ends then, even if its client does not read.
 #[derive(Clone, Debug, Default)]
 pub struct Deadline {
     at: Option<Instant>,
@@ -22,12 +22,12 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Comes `at` that time, if there is one, or when `drain` is cancelled.
+    /// Comes at the time `at`, if any, or when `drain` is cancelled.
     pub fn new(at: Option<Instant>, drain: CancellationToken) -> Self {
         Self { at, drain }
     }
 
-    /// The same, or `at` where that is earlier.
+    /// The same deadline, or `at` if that is earlier.
     #[must_use]
     pub fn earlier(self, at: Instant) -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Deadline {
         }
     }
 
-    /// The same with the time moved forward by `margin`, for what has to be done before it comes. A drain comes as it did.
+    /// The same deadline, but `margin` earlier, so that there is time to clean up before it. A drain is not moved.
     #[must_use]
     pub fn before(self, margin: Duration) -> Self {
         let now = Instant::now();
@@ -46,7 +46,7 @@ impl Deadline {
         }
     }
 
-    /// `at`, or the deadline where that is earlier.
+    /// `at`, or the time of the deadline if that is earlier.
     pub fn cap(&self, at: Instant) -> Instant {
         self.at.map_or(at, |end| end.min(at))
     }
@@ -56,22 +56,22 @@ impl Deadline {
         self.is_draining() || self.left() == Some(Duration::ZERO)
     }
 
-    /// The time that is left; `None` where only a drain ends it.
+    /// The time that is left; `None` if only a drain can end it.
     pub fn left(&self) -> Option<Duration> {
         Some(self.at?.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether this process drains.
+    /// Whether this process is draining.
     pub fn is_draining(&self) -> bool {
         self.drain.is_cancelled()
     }
 
-    /// Returns when this process drains.
+    /// Returns when this process starts to drain.
     pub fn drained(&self) -> WaitForCancellationFutureOwned {
         self.drain.clone().cancelled_owned()
     }
 
-    /// What `work` returns, or `None` a second after the deadline: the work is dropped then.
+    /// The result of `work`, or `None` if it was dropped a second after the deadline.
     pub async fn cut_off<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -86,7 +86,7 @@ impl Deadline {
         let _ = timeout_at(at, self.drain.cancelled()).await;
     }
 
-    /// Returns a second after the deadline: a client that does not send or read by then is cut off.
+    /// Returns a second after the deadline: a client that has not sent or read everything by then is cut off.
     pub async fn overdue(&self) {
         self.ended().await;
         sleep(GRACE).await;
@@ -98,5 +98,57 @@ impl<S: Sync> FromRequestParts<S> for Deadline {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get().cloned().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn in_a_minute() -> Deadline {
+        Deadline::default().earlier(Instant::now() + MINUTE)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earliest_time_counts_and_a_margin_is_left_before_it() {
+        let start = Instant::now();
+        let deadline = in_a_minute().earlier(start + MINUTE / 2).earlier(start + MINUTE);
+        assert_eq!(deadline.left(), Some(MINUTE / 2));
+        assert_eq!(deadline.cap(start + MINUTE), start + MINUTE / 2);
+        let deadline = deadline.before(MINUTE / 4);
+        deadline.ended().await;
+        assert_eq!(start.elapsed().as_secs(), 15);
+        assert!(deadline.has_come() && !deadline.is_draining());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_ends_a_deadline_at_once() {
+        let drain = CancellationToken::new();
+        let deadline = Deadline::new(None, drain.clone());
+        assert!(!deadline.has_come() && deadline.left().is_none());
+        drain.cancel();
+        deadline.ended().await;
+        assert!(deadline.has_come() && deadline.is_draining());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_cut_off_a_second_after_the_deadline() {
+        let start = Instant::now();
+        assert_eq!(in_a_minute().cut_off(sleep(MINUTE)).await, Some(()));
+        assert_eq!(in_a_minute().cut_off(sleep(2 * MINUTE)).await, None);
+        assert_eq!(start.elapsed().as_secs(), 60 + 61);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_extracts_the_deadline_of_its_request_or_one_that_never_comes() {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        let Ok(never) = Deadline::from_request_parts(&mut parts, &()).await;
+        assert_eq!(never.left(), None);
+        parts.extensions.insert(in_a_minute());
+        let Ok(deadline) = Deadline::from_request_parts(&mut parts, &()).await;
+        assert_eq!(deadline.left(), Some(MINUTE));
     }
 }

@@ -1,11 +1,9 @@
-//! What every function of the bundle stands on. Floors, from the ground; a module imports from the floors below only:
+//! The library of all functions. It has three floors, and a module imports only from the floors below its own:
 //!
-//! 1. [`config`] reads settings; [`problem`] answers errors; [`telemetry`] logs; [`deadline`] says how long an answer
-//!    may take.
+//! 1. [`config`] reads settings; [`problem`] answers errors; [`telemetry`] logs; [`deadline`] bounds everything that waits.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
-//! 3. [`health`] is the health contract; [`sse`] is the life of an event stream; [`runtime`] is the four lives of a
-//!    binary.
+//! 3. [`health`] is the health contract; [`sse`] serves event streams; [`runtime`] runs a binary in its four lives.
 //!
 //! What never ships stands in packages beside `src`.
 
@@ -18,7 +16,7 @@ pub mod health;
 #[cfg(feature = "https")]
 pub mod https;
 pub mod problem;
-mod random;
+pub mod random;
 pub mod runtime;
 pub mod sse;
 #[cfg(feature = "storage")]

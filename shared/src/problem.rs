@@ -1,4 +1,4 @@
-//! The one error type of the HTTP surface: RFC 9457 problem details, and the only place where an error meets a status.
+//! The errors that HTTP clients see: problem details (RFC 9457). Only this module maps errors to status codes.
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -6,18 +6,18 @@ use axum::{
 };
 use serde::Serialize;
 
-/// Why a request was not served. Each speaks of the request or of itself, never of what is behind it.
+/// Why a request was not served. Speaks of the request or of the function, never of a dependency.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Problem {
     /// 404: no route has this path.
     NotFound,
-    /// 405: the path exists, the method does not. Routers add `Allow`.
+    /// 405: the path has no handler for this method. Routers add `Allow`.
     MethodNotAllowed,
-    /// 400: a part of the request is not HTTP.
+    /// 400: a part of the request is not valid HTTP.
     Malformed,
     /// 400: a body came with a request that takes none.
     UnexpectedBody,
-    /// 408: the rest of a request did not come in time.
+    /// 408: the end of the request did not arrive in time.
     RequestTimeout,
     /// 500: a bug. The cause is in the log, under the same request id.
     Internal,

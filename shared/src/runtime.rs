@@ -1,4 +1,4 @@
-//! One binary, four lives: the only place that knows a Lambda environment from a container, a job and a laptop.
+//! One binary, four lives. Only this module distinguishes a Lambda environment from a container, a job and a laptop.
 
 mod access_log;
 mod app;
@@ -29,14 +29,14 @@ pub use job::{Format, Job, Outcome, run_job};
 pub use service::{Responses, Service};
 pub use signals::stop_on_signal;
 
-/// An argument that nobody knows (`EX_USAGE` of sysexits.h).
+/// The exit code for an unknown argument (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
-/// Settings that the process cannot live with (`EX_CONFIG` of sysexits.h).
+/// The exit code for invalid settings (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
-/// How long the log may hold up the end of the process.
+/// How long the log may delay the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Lives the life that the environment asks for, and returns its exit code.
+/// Runs the function in the life that its environment asks for, and returns the exit code.
 ///
 /// | environment | life |
 /// |---|---|
@@ -74,12 +74,12 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     })
 }
 
-/// The words after the name of this program.
+/// The command-line arguments, without the program's name.
 pub fn arguments() -> Vec<String> {
     std::env::args().skip(1).collect()
 }
 
-/// Reads the settings, starts telemetry, and drives `life` on this thread, unless a setting is one it cannot live with.
+/// Reads the settings, starts telemetry, and runs `life` on this thread unless a setting is invalid.
 pub fn start<F>(life: impl FnOnce(&Env) -> F) -> ExitCode
 where
     F: Future<Output = ExitCode>,
@@ -101,13 +101,13 @@ where
         tokio::select! {
             biased;
             code = unless_invalid(&env, life) => code,
-            () = signals::unheeded() => {
+            () = signals::unhandled() => {
                 tracing::error!(target: PROCESS, "stopped by a signal before the end");
                 ExitCode::FAILURE
             }
         }
     });
-    // A name look-up that hangs on its own thread must not hold up the exit.
+    // A DNS lookup that hangs on a thread of the pool must not delay the exit.
     runtime.shutdown_background();
     code
 }
@@ -123,7 +123,7 @@ async fn unless_invalid(env: &Env, life: impl Future<Output = ExitCode>) -> Exit
     ExitCode::from(EXIT_CONFIG)
 }
 
-/// Dropped when the process ends by itself, by a panic too.
+/// Dropped when the process ends by itself, also by a panic.
 struct FlushAtEnd;
 
 impl Drop for FlushAtEnd {
@@ -142,7 +142,7 @@ async fn listen(address: SocketAddr, app: App, responses: Responses) -> ExitCode
     };
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
-    // Signals are caught before anybody hears that this process is up.
+    // The task above catches signals before the log says that this process listens.
     tokio::task::yield_now().await;
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
     serve_until(stop, listener, app, responses).await;

@@ -1,5 +1,5 @@
-//! Logs on standard error: text on a terminal, one JSON object a line otherwise, in the dialect of the platform; and
-//! what ties those of one request together.
+//! Logs on standard error: text on a terminal, otherwise one JSON object a line in the format of the platform. All records of
+//! a request have its ids.
 
 mod format;
 #[cfg(feature = "otel")]
@@ -28,19 +28,19 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub use trace::{Trace, XRAY};
 pub use writer::{flush, flush_before_freeze};
 
-/// The target of records about the process itself, which are written at every level of logging: panics, invalid settings,
-/// lost records.
+/// The target of records about the process itself (panics, invalid settings, lost records). They are written whatever the
+/// configured level is.
 pub const PROCESS: &str = "process";
 
 /// How long a panic waits for its record to be written.
 const PANIC_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What every log record of a request names.
+/// The ids of a request, which all its log records have.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The request, as its answer names it.
+    /// The `x-request-id` of its answer.
     pub request_id: HeaderValue,
-    /// The invocation of the platform, where there is one.
+    /// Lambda's id of the invocation.
     pub invocation: Option<HeaderValue>,
     /// The trace that the request belongs to.
     pub trace: Option<Trace>,
@@ -50,19 +50,19 @@ tokio::task_local! {
     static CONTEXT: Arc<Context>;
 }
 
-/// Lets every event of `work` be logged with this context. A span would do the same for a tenth of a request's whole cost.
+/// Adds this context to every record that `work` logs. A span would do too, but costs a tenth of a request.
 pub fn with_context<F: Future>(context: Arc<Context>, work: F) -> impl Future<Output = F::Output> {
     CONTEXT.scope(context, work)
 }
 
-/// As [`with_context`], for what is logged at once.
+/// As [`with_context`], for synchronous work.
 pub fn in_context<T>(context: Arc<Context>, work: impl FnOnce() -> T) -> T {
     CONTEXT.sync_scope(context, work)
 }
 
-/// Lets `work`, which runs on a task of its own, be logged with the context of the request that starts it.
+/// Adds the context of the current request to the records of `work`, which will run on another task.
 pub fn inherit_context<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    // Looked up here and not in the new task, which has none.
+    // Looked up now: the other task has no context.
     let context = context();
     async move {
         match context {
@@ -76,8 +76,8 @@ fn context() -> Option<Arc<Context>> {
     CONTEXT.try_with(Arc::clone).ok()
 }
 
-/// Starts logging as `RUST_LOG` (`info`; comma list of `target=level`) and `LOG_FORMAT` (`text` or `json`) say, or else
-/// `AWS_LAMBDA_LOG_LEVEL` and `AWS_LAMBDA_LOG_FORMAT`.
+/// Starts logging. Reads `RUST_LOG` (`info`; a comma list of `target=level`) and `LOG_FORMAT` (`text` or `json`), and where
+/// they are unset, `AWS_LAMBDA_LOG_LEVEL` and `AWS_LAMBDA_LOG_FORMAT`.
 pub fn init(env: &Env) {
     let level = env.parse(
         "AWS_LAMBDA_LOG_LEVEL",
@@ -90,7 +90,7 @@ pub fn init(env: &Env) {
     );
     let levels = env.parse(
         "RUST_LOG",
-        // At INFO, sqlx repeats every notice of the server.
+        // At INFO, sqlx logs every notice of the server.
         Targets::new()
             .with_default(level)
             .with_target("sqlx", level.min(Level::WARN)),
@@ -105,7 +105,7 @@ pub fn init(env: &Env) {
     let by_platform = env.parse("AWS_LAMBDA_LOG_FORMAT", stderr().is_terminal(), "Text or JSON", format);
     let text = env.parse("LOG_FORMAT", by_platform, "text or json", format);
     let format = if text { Format::Text } else { json(env) };
-    // It fails where a log is written already: in a test.
+    // Fails if a subscriber is set already, in a test.
     if set_global_default(Log { levels, format }).is_ok() {
         set_hook(Box::new(log_panic));
     }
@@ -119,7 +119,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
     tracing::error!(target: PROCESS, location, backtrace, "panicked: {message}");
-    // A panic during another one aborts the process.
+    // Flushed now, because a panic during this one aborts the process.
     flush(PANIC_FLUSH_TIMEOUT);
 }
 
@@ -135,8 +135,8 @@ fn json(env: &Env) -> Format {
     }
 }
 
-/// Writes events and keeps no spans: the context of a request is all that its events have in
-/// common, and a registry of spans would make every function 72 KB larger.
+/// Writes events and ignores spans: [`Context`] is all that the records of a request share, and a registry of spans would
+/// make every function 72 KB larger.
 struct Log {
     levels: Targets,
     format: Format,
@@ -161,7 +161,7 @@ impl Subscriber for Log {
             .iter()
             .map(|(_, level)| level)
             .chain(self.levels.default_level())
-            // For records about the process.
+            // For the target `process`.
             .chain([LevelFilter::WARN])
             .max()
     }

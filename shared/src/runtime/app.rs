@@ -71,7 +71,7 @@ impl App {
         Self(Either::Right(CatchPanic(routes)))
     }
 
-    /// Answers one request. `invocation` is the platform's id of it, which is its request id unless the client sent one.
+    /// Answers one request. `invocation` is the platform's id of it; it becomes the request id unless the client sent one.
     pub async fn answer(
         mut self,
         mut request: Request<Body>,

@@ -1,4 +1,4 @@
-//! The life of a job: runs once, writes one report, and its exit code says how it ended.
+//! The life of a job: runs once, prints one report, and ends with exit code 0 or 1.
 
 use super::{FLUSH_TIMEOUT, arguments, lambda, signals, start};
 use crate::{
@@ -13,12 +13,12 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// How a job ended.
+/// The result of a job.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Decides the exit code: 0 or 1. On Lambda, a failure is an invocation error.
     pub success: bool,
-    /// For standard output: one line of JSON, unless it is for a person.
+    /// For standard output: one line of JSON, or text for a person.
     pub report: String,
 }
 
@@ -31,7 +31,7 @@ impl From<Report> for Outcome {
     }
 }
 
-/// A function without a route: from its arguments, the format of its report, and the time it has, to its outcome.
+/// A function without routes. Takes the arguments, the format of its report and its deadline.
 pub type Job = Box<dyn Fn(Vec<String>, Format, Deadline) -> LocalBoxFuture<'static, Outcome>>;
 
 /// Who reads the report of a job.
@@ -43,7 +43,7 @@ pub enum Format {
     Json,
 }
 
-/// Lives the life of a function without a route: each Lambda invocation is a run, and so is the process elsewhere.
+/// Runs a function without routes: once for each invocation on Lambda, once for the process elsewhere.
 pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
     start(|env| {
         signals::catch();
@@ -66,18 +66,18 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
     })
 }
 
-/// Writes the report. A reader of standard output who stops does not keep a signal from ending the process.
+/// Prints the report. If nobody reads standard output, a signal still ends the process.
 pub async fn finish(outcome: Outcome) -> ExitCode {
     let report = outcome.report.clone();
     let write = tokio::task::spawn_blocking(move || writeln!(stdout(), "{report}"));
     let stop = signals::stop();
-    let given_up = async {
+    let abandoned = async {
         stop.cancelled().await;
         sleep(FLUSH_TIMEOUT).await;
     };
     let written = tokio::select! {
         written = write => written.is_ok_and(|written| written.is_ok()),
-        () = given_up => false,
+        () = abandoned => false,
     };
     if !written {
         tracing::error!(

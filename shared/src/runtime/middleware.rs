@@ -86,8 +86,8 @@ fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{methods},OPTIONS")).ok()
 }
 
-/// No route takes a body, so none is buffered: memory stays flat whatever a client sends. A body of unknown length may be
-/// empty (a last chunk, an empty DATA frame, trailers), so it is read up to its first byte.
+/// No route takes a body, so none is buffered, and memory stays flat whatever a client sends. A body of unknown length may
+/// still be empty (only a last chunk, an empty DATA frame or trailers), so it is read up to its first byte.
 async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
     let (parts, mut body) = request.into_parts();
     if body.size_hint().lower() > 0 {

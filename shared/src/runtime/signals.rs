@@ -1,5 +1,5 @@
-//! SIGTERM and SIGINT, which end every life. The kernel has no default action for them where this process is the first of
-//! its container (`pid_namespaces(7)`).
+//! SIGTERM and SIGINT, which end the process in every life. They must be caught: the kernel has no default action for them
+//! in PID 1 of a container (`pid_namespaces(7)`).
 
 use crate::telemetry;
 use std::{
@@ -14,13 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 static STOP: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
-/// Does the life end by itself once it is told to?
+/// Whether this life ends by itself after a signal.
 static DRAINS: AtomicBool = AtomicBool::new(false);
 
-/// How long the log may hold up the end that a second signal asks for.
+/// How long the log may delay the exit after a second signal.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Takes both signals from now on. A second one ends the process at once. Needs the event loop.
+/// Catches both signals from now on; the second signal ends the process at once. Needs the event loop.
 pub fn catch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -45,14 +45,14 @@ pub fn catch() {
     });
 }
 
-/// Cancelled at the first SIGTERM or SIGINT, also one that came since [`catch`]. Whoever takes this ends by itself then.
+/// Cancelled by the first signal since [`catch`]. The caller promises to end by itself then.
 pub fn stop() -> CancellationToken {
     DRAINS.store(true, Ordering::Relaxed);
     catch();
     STOP.clone()
 }
 
-/// Cancels `token` at the first SIGTERM or SIGINT; a second one ends the process at once.
+/// Cancels `token` at the first SIGTERM or SIGINT; the second ends the process at once.
 pub fn stop_on_signal(token: CancellationToken) -> impl Future<Output = ()> + Send + 'static {
     let stop = stop();
     async move {
@@ -62,8 +62,8 @@ pub fn stop_on_signal(token: CancellationToken) -> impl Future<Output = ()> + Se
     }
 }
 
-/// Waits for a signal that the life itself does not wait for.
-pub async fn unheeded() {
+/// Returns at the first signal, unless this life called [`stop`] and ends by itself.
+pub async fn unhandled() {
     STOP.cancelled().await;
     if DRAINS.load(Ordering::Relaxed) {
         pending().await

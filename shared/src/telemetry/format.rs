@@ -1,4 +1,4 @@
-//! How a log record is written: for people, and in the dialects of three platforms.
+//! The formats of log records: text for people, and JSON for three platforms.
 
 use super::context;
 use serde_json::{Map, Value};
@@ -11,9 +11,9 @@ use tracing::{
     field::{Field, Visit},
 };
 
-/// What a record looks like.
+/// The format of a record.
 pub enum Format {
-    /// For people: time, level, target, message and fields, and the request's id.
+    /// For people: time, level, target, message, fields, and the request's id.
     Text,
     /// One JSON object: <https://cloud.google.com/logging/docs/structured-logging>.
     CloudLogging {
@@ -22,12 +22,12 @@ pub enum Format {
     },
     /// One JSON object: <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>.
     Lambda,
-    /// One JSON object, for everything else.
+    /// One JSON object, for all other platforms.
     Json,
 }
 
 impl Format {
-    /// The record of an event: one line, whatever its fields hold.
+    /// The event as exactly one line, whatever its fields contain.
     pub fn line(&self, event: &Event<'_>) -> String {
         match self {
             Self::Text => text(event),
@@ -43,7 +43,7 @@ impl Format {
         let now = humantime::format_rfc3339_millis(SystemTime::now());
         record.insert("timestamp", now.to_string());
         record.insert("target", metadata.target());
-        self.correlate(&mut record);
+        self.add_context(&mut record);
         event.record(&mut record);
         format!("{}\n", Value::Object(record.0))
     }
@@ -51,15 +51,15 @@ impl Format {
     fn level(&self, level: Level) -> (&'static str, &'static str) {
         match (self, level) {
             (Self::CloudLogging { .. }, Level::WARN) => ("severity", "WARNING"),
-            // There is nothing below DEBUG.
+            // Cloud Logging has no severity below DEBUG.
             (Self::CloudLogging { .. }, Level::TRACE) => ("severity", "DEBUG"),
             (Self::CloudLogging { .. }, level) => ("severity", level.as_str()),
             (_, level) => ("level", level.as_str()),
         }
     }
 
-    /// What ties the records of a request together.
-    fn correlate(&self, record: &mut Record) {
+    /// Adds the ids of the current request.
+    fn add_context(&self, record: &mut Record) {
         let Some(context) = context() else { return };
         let text = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
         record.insert("request_id", text(context.request_id.as_bytes()));
@@ -93,7 +93,7 @@ fn text(event: &Event<'_>) -> String {
     escaped(&line.0) + "\n"
 }
 
-/// The text without what could end its line, command a terminal, or turn what follows around.
+/// Escapes characters that could end the line, control a terminal, or reverse the direction of text.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 1);
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! The trace that a request belongs to, in the words of its three dialects.
+//! The trace that a request belongs to, read from three headers: the W3C's, Google's and AWS X-Ray's.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
@@ -10,20 +10,19 @@ pub const XRAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>.
 const W3C: HeaderName = HeaderName::from_static("traceparent");
 
-/// A place in a distributed trace. Neither id is zero, but for a parent that nobody named.
+/// A position in a distributed trace. The trace's id is never zero.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Trace {
     /// The trace.
     pub id: u128,
-    /// The caller's span, or this request's where it has one of its own; 0 where neither is known.
+    /// This request's span if one is recorded, else the caller's; 0 if neither is known.
     pub span: u64,
     /// Whether the caller records the trace.
     pub sampled: bool,
 }
 
 impl Trace {
-    /// The trace that came with a request. Where many name one, the W3C's header is believed first, because every other
-    /// platform passes it on unchanged.
+    /// The trace in the headers of a request. The W3C's header comes first, because all platforms pass it on unchanged.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let text = |name: HeaderName| headers.get(name)?.to_str().ok();
         text(W3C)
@@ -36,7 +35,7 @@ impl Trace {
         let mut fields = text.trim().split('-');
         let (version, id, span, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         let version = hex::<2>(version)?;
-        // Version 255 is forbidden; those to come may add fields, the first may not.
+        // Version ff is invalid. Later versions may add fields, version 00 may not.
         if version == 0xff || (version == 0 && fields.next().is_some()) {
             return None;
         }
@@ -46,8 +45,8 @@ impl Trace {
     }
 
     fn from_cloud(text: &str) -> Option<Self> {
-        let (place, options) = text.split_once(";o=").unwrap_or((text, "0"));
-        let (id, span) = place.split_once('/').unwrap_or((place, "0"));
+        let (ids, options) = text.split_once(";o=").unwrap_or((text, "0"));
+        let (id, span) = ids.split_once('/').unwrap_or((ids, "0"));
         let (id, span) = (hex::<32>(id)?, span.parse().ok()?);
         let sampled = options == "1";
         (id != 0).then_some(Self { id, span, sampled })
@@ -76,7 +75,7 @@ impl fmt::Display for Trace {
     }
 }
 
-/// Exactly `DIGITS` hexadecimal digits, and no sign.
+/// Parses exactly `DIGITS` hexadecimal digits, without a sign.
 fn hex<const DIGITS: usize>(text: &str) -> Option<u128> {
     let digits = text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits.then(|| u128::from_str_radix(text, 16).ok())?
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_in_any_dialect_is_no_trace() {
+    fn a_malformed_header_is_ignored() {
         for (name, text) in [
             (W3C, ""),
             (W3C, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7"),
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn three_dialects_name_one_trace() {
+    fn all_three_headers_carry_the_same_trace() {
         let expected = Some(Trace {
             id: ID,
             span: SPAN,
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_without_a_span_is_one_and_the_w3c_header_is_believed_first() {
+    fn a_trace_needs_no_span_and_the_w3c_header_comes_first() {
         let id = "4bf92f3577b34da6a3ce929d0e0e4736";
         assert_eq!(
             from(&[(CLOUD, id)]),

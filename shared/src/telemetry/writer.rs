@@ -1,7 +1,8 @@
-//! Standard error, written by a thread of its own: a reader that stops costs log records and one short wait.
+//! Writes standard error on a separate thread: if its reader stops, records are lost after one short wait, and the process
+//! goes on.
 //!
-//! Not by `O_NONBLOCK`: that is a property of the open file, which this process shares with others. Not by `poll(2)` before
-//! each write: another process may fill the pipe in between, and the write waits.
+//! `O_NONBLOCK` would change the open file, which other processes share. `poll(2)` before each write is not enough: another
+//! process may fill the pipe in between, so that the write blocks.
 
 use super::PROCESS;
 use std::{
@@ -12,14 +13,15 @@ use std::{
     time::Duration,
 };
 
-/// How many bytes of records wait at most, beside those that are being written.
+/// How many bytes of records may wait, in addition to those that are being written.
 const MAX_WAITING: usize = 256 * 1024;
-/// How long a record waits for room. A reader that is only slow makes some; one that stopped is waited for once.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// The thread writes, and formats one kind of record.
+/// How long a record waits for room. A slow reader makes room by then; for a reader that has stopped, only the first record
+/// waits.
+const WAIT_TIMEOUT: Duration = Duration::from_millis(250);
+/// In bytes. The thread only writes, and formats the record of lost records.
 const STACK: usize = 128 * 1024;
 const THREAD: &str = "log";
-/// Between two attempts where another process has made standard error non-blocking.
+/// The pause between two attempts if another process has made standard error non-blocking.
 const RETRY: Duration = Duration::from_millis(10);
 
 static QUEUE: Mutex<Queue> = Mutex::new(Queue {
@@ -34,22 +36,22 @@ static CHANGED: Condvar = Condvar::new();
 struct Queue {
     /// Whole lines.
     waiting: Vec<u8>,
-    /// Records that had no room since the last one that tells their number.
+    /// How many records were lost and not yet reported.
     dropped: u64,
-    /// Somebody has waited in vain since the last batch was written.
+    /// Whether a wait has timed out since the last batch was written.
     stuck: bool,
     writing: bool,
     has_thread: bool,
 }
 
-/// Queues one line, or counts it as dropped where too many wait already.
+/// Queues one line, or counts it as dropped if the queue is full.
 pub fn write(line: &str) {
     let full = |queue: &mut Queue| !queue.waiting.is_empty() && queue.waiting.len() + line.len() > MAX_WAITING;
     let mut queue = lock();
-    // The one record that tells what was dropped has room.
+    // The log thread's record of lost records always has room.
     if full(&mut queue) && thread::current().name() != Some(THREAD) {
         if !queue.stuck {
-            let waited = CHANGED.wait_timeout_while(queue, PATIENCE, full);
+            let waited = CHANGED.wait_timeout_while(queue, WAIT_TIMEOUT, full);
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
             queue.stuck = full(&mut queue);
         }
@@ -61,28 +63,28 @@ pub fn write(line: &str) {
     queue.waiting.extend_from_slice(line.as_bytes());
     if !queue.has_thread {
         let thread = thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK);
-        // Without a thread the line waits, and the next one tries again.
+        // If no thread can be started, the line stays queued and the next one tries again.
         queue.has_thread = thread.spawn(run).is_ok();
     }
     CHANGED.notify_all();
 }
 
-/// Waits until everything is written, for so long at most: before an exit.
-pub fn flush(patience: Duration) {
-    wait_until_written(lock(), patience);
+/// Waits until everything is written, for `limit` at most: before an exit.
+pub fn flush(limit: Duration) {
+    wait_until_written(lock(), limit);
 }
 
-/// The same before each freeze, where a reader that stopped is waited for once.
-pub fn flush_before_freeze(patience: Duration) {
+/// As [`flush`], before each freeze of a Lambda environment. For a reader that has stopped, only the first call waits.
+pub fn flush_before_freeze(limit: Duration) {
     let queue = lock();
     if !queue.stuck {
-        wait_until_written(queue, patience);
+        wait_until_written(queue, limit);
     }
 }
 
-fn wait_until_written(queue: MutexGuard<'_, Queue>, patience: Duration) {
+fn wait_until_written(queue: MutexGuard<'_, Queue>, limit: Duration) {
     let busy = |queue: &mut Queue| queue.writing || !queue.waiting.is_empty() || queue.dropped > 0;
-    let waited = CHANGED.wait_timeout_while(queue, patience, busy);
+    let waited = CHANGED.wait_timeout_while(queue, limit, busy);
     let (mut queue, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
     queue.stuck |= timeout.timed_out();
 }
@@ -95,7 +97,7 @@ fn run() {
         queue.writing = true;
         drop(queue);
         CHANGED.notify_all();
-        // One by one: short writes to a pipe are not mixed with those of other processes (pipe(7), PIPE_BUF).
+        // Line by line: a pipe does not mix short writes of several processes (`PIPE_BUF` in pipe(7)).
         lines.split_inclusive(|byte| *byte == b'\n').for_each(write_out);
         if dropped > 0 {
             tracing::warn!(target: PROCESS, dropped, "log records were lost: nobody read standard error");
@@ -107,7 +109,7 @@ fn run() {
     }
 }
 
-/// Where standard error is gone, nobody is left to be told.
+/// Ignores a closed standard error: there is no other place to report it.
 fn write_out(mut line: &[u8]) {
     while !line.is_empty() {
         match stderr().write(line) {

@@ -1,4 +1,4 @@
-//! An event stream over HTTP/1, written straight to the socket: one chunk in hand, no buffer that lives on.
+//! Event streams over HTTP/1 in the chunked coding, written to the socket without a buffer.
 
 use super::connection::Connection;
 use crate::deadline::Deadline;
@@ -16,12 +16,13 @@ use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use std::{future::poll_fn, io, mem, time::SystemTime};
 
-/// An answer that is a stream. Small, because an idle one is kept by the ten thousand.
+/// A response that is an event stream. Small, because one process may hold ten thousand idle ones.
 pub struct EventStream {
     body: Body,
     deadline: Deadline,
+    /// HTTP/1.1; a stream of HTTP/1.0 is bare, and ends with its connection.
     chunked: bool,
-    /// What is to be written: the head at first.
+    /// The bytes to write next; at first, the head.
     bytes: Vec<u8>,
 }
 
@@ -45,13 +46,12 @@ impl From<Response> for EventStream {
 }
 
 impl EventStream {
-    /// Writes the response, in its version, until its body ends, the body fails, or the client hangs up. The connection
-    /// ends with it. A response of HTTP/1.1 whose body failed lacks its last chunk (RFC 9112, section 8).
+    /// Writes the response until its body ends, its body fails, or the client hangs up; the caller then closes the
+    /// connection. Over HTTP/1.1, the last chunk is missing after a failure (RFC 9112, section 8).
     ///
     /// # Errors
-    /// The connection has to be reset: the socket failed; the client has not taken what was written a second after the
-    /// end of the response's [`Deadline`]; or the body of a response of HTTP/1.0 failed, where an orderly close means
-    /// the end.
+    /// The connection has to be reset: the socket failed; the client has not read everything a second after the response's
+    /// [`Deadline`]; or the body failed over HTTP/1.0, where an orderly close means a complete answer.
     pub async fn write(mut self: Box<Self>, connection: &Connection) -> io::Result<()> {
         // The first event leaves with the head.
         let mut next = self.next(connection).now_or_never();
@@ -68,11 +68,11 @@ impl EventStream {
         }
     }
 
-    /// What the body says next, unless the client hangs up.
+    /// Waits for the body, or for the client to hang up.
     async fn next(&mut self, connection: &Connection) -> Next {
         let frame = poll_fn(|cx| {
             let frame = self.body.frame().poll_unpin(cx).map(Some);
-            // A body that has something to say is heard first: reading whatever a client sends must not starve it.
+            // The body goes first: a client that keeps sending must not starve it.
             if frame.is_pending() {
                 return connection.poll_hang_up(cx).map(|()| None);
             }
@@ -86,7 +86,7 @@ impl EventStream {
         }
     }
 
-    /// Whether more follows.
+    /// Adds the next bytes to write. Returns whether more follow.
     fn push(&mut self, next: Next) -> io::Result<bool> {
         match next {
             Next::Data(data) if self.chunked => push_chunk(&mut self.bytes, &data),
@@ -102,7 +102,8 @@ impl EventStream {
         Ok(true)
     }
 
-    /// Writes as fast as the client reads. The timer for those that do not is no part of an idle stream.
+    /// Writes as fast as the client reads. The timer for slow clients exists only while one is waited for: an idle stream does
+    /// not carry it.
     async fn send(&mut self, connection: &Connection) -> io::Result<()> {
         let bytes = mem::take(&mut self.bytes);
         let written = connection.try_write(&bytes)?;
@@ -135,7 +136,7 @@ fn head(mut parts: Parts) -> Vec<u8> {
     head
 }
 
-/// The chunked coding (RFC 9112, section 7.1). An empty chunk would end the body.
+/// Encodes a chunk (RFC 9112, section 7.1). An empty one is left out, because it would end the body.
 fn push_chunk(bytes: &mut Vec<u8>, data: &[u8]) {
     if !data.is_empty() {
         bytes.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
@@ -154,7 +155,7 @@ mod tests {
         net::{TcpListener, TcpStream},
     };
 
-    /// Writes a body; what its client reads, and whether the connection has to be reset.
+    /// Writes a body. Returns what the client reads, and whether the connection has to be reset.
     async fn written(version: Version, body: Body) -> (String, bool) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

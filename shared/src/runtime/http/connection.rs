@@ -1,4 +1,4 @@
-//! One connection of a client: its socket, its requests, its silence and its end.
+//! A client's connection: its socket, its open requests, how long it has been silent, and how it is closed.
 
 use super::chunked::EventStream;
 use crate::runtime::on_end::{self, OnEnd};
@@ -26,8 +26,8 @@ use tokio::{
     time::Instant,
 };
 
-/// A handle of the connection, for hyper, for its task and for each of its requests. Its locks are free whenever one of
-/// them asks, because they share a thread.
+/// A handle for hyper, the connection's task and each of its requests. All of them run on one thread and hold no lock across
+/// an await, so locking never waits.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
 
@@ -40,21 +40,21 @@ struct Shared {
 struct Activity {
     /// Requests that are being answered.
     open: usize,
-    /// Since when there are none.
+    /// When the last of them ended.
     idle_since: Instant,
-    /// When something was last written.
+    /// When bytes were last written.
     written: Option<Instant>,
-    /// Whether its requests are those of HTTP/1.
+    /// Whether the client speaks HTTP/1.
     http1: bool,
-    /// Whether an answer broke off that the client would take for whole after an orderly close.
+    /// Whether an answer broke off that the client would take for complete after an orderly close.
     broken: bool,
-    /// A response that hyper does not write.
+    /// An event stream that is written without hyper.
     taken_over: Option<Box<EventStream>>,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream) -> Self {
-        let (reader, writer) = stream.into_split();
+    pub fn new(socket: TcpStream) -> Self {
+        let (reader, writer) = socket.into_split();
         Self(Arc::new(Shared {
             reader: Mutex::new(reader),
             writer,
@@ -69,7 +69,7 @@ impl Connection {
         }))
     }
 
-    /// For as long as the guard lives, a request is being answered.
+    /// Counts a request as open until the returned value is dropped.
     pub fn open_request(&self, version: Version) -> OpenRequest {
         let mut activity = self.activity();
         activity.open += 1;
@@ -80,40 +80,40 @@ impl Connection {
         }
     }
 
-    /// Since when the client has owed a whole head, or has taken nothing of its answer; `None` while a request is being
-    /// answered. Over HTTP/2, pings are written too: what is written counts on a connection that is `closing` alone.
+    /// Since when the client has neither sent a whole request head nor taken bytes of an answer; `None` while a request is
+    /// open. Over HTTP/2 the server also writes pings, so what it writes counts only if the connection is `closing`.
     pub fn silent_since(&self, closing: bool) -> Option<Instant> {
         let activity = self.activity();
         let written = activity.written.filter(|_| activity.http1 || closing);
         (activity.open == 0).then(|| written.map_or(activity.idle_since, |written| written.max(activity.idle_since)))
     }
 
-    /// Whether the client was ever written to.
-    pub fn has_spoken(&self) -> bool {
+    /// Whether anything was ever written.
+    pub fn has_written(&self) -> bool {
         self.activity().written.is_some()
     }
 
-    /// Whether the client must be told by a reset that an answer broke off.
+    /// Whether only a reset can show the client that an answer broke off.
     pub fn is_broken(&self) -> bool {
         self.activity().broken
     }
 
-    /// Takes a response away from hyper: whatever serves the connection must end now, and not write.
+    /// Takes a response away from hyper, which must stop serving the connection now.
     pub fn take_over(&self, response: Response) {
         self.activity().taken_over = Some(Box::new(response.into()));
     }
 
-    /// The response that was taken over, if one was.
+    /// The response that was taken over, if any.
     pub fn taken_over(&self) -> Option<Box<EventStream>> {
         self.activity().taken_over.take()
     }
 
-    /// Ready when the client closes its half of the connection. What it sends before that is read and dropped: a close
-    /// behind it would go unnoticed.
+    /// Ready when the client closes its half of the connection. Everything it sends before that is read and dropped, because
+    /// only a read shows the close.
     pub fn poll_hang_up(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut dropped = [0; 1024];
+        let mut bytes = [0; 1024];
         loop {
-            let mut buffer = ReadBuf::new(&mut dropped);
+            let mut buffer = ReadBuf::new(&mut bytes);
             let read = ready!(Pin::new(&mut *self.reader()).poll_read(cx, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {
                 return Poll::Ready(());
@@ -121,14 +121,14 @@ impl Connection {
         }
     }
 
-    /// Returns when the connection fails: by a reset, or because the client acknowledges nothing. A client that closes its
-    /// half may still wait for its answer.
+    /// Returns when the connection fails: after a reset, or when the client stops acknowledging. A client that has closed its
+    /// half is not a failure: it may wait for its answer.
     pub async fn failure(&self) {
-        let stream: &TcpStream = self.0.writer.as_ref();
-        while stream.ready(Interest::ERROR).await.is_ok_and(|ready| !ready.is_error()) {}
+        let socket: &TcpStream = self.0.writer.as_ref();
+        while socket.ready(Interest::ERROR).await.is_ok_and(|ready| !ready.is_error()) {}
     }
 
-    /// Writes what the socket takes at once; how much that was.
+    /// Writes as much as the socket takes at once, and returns how many bytes that was.
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.writer.try_write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -136,7 +136,7 @@ impl Connection {
         }
     }
 
-    /// Writes all of it, as fast as the client reads.
+    /// Writes all bytes, as fast as the client reads.
     pub async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
         while written < bytes.len() {
@@ -145,24 +145,24 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what the client still sends, until it closes: closing on unread bytes would reset the connection, and take
-    /// the end of the answer with it.
+    /// Closes the server's half and reads until the client closes too: closing with unread bytes would reset the connection,
+    /// and the client would lose the end of its answer.
     pub async fn discard(self) {
         if SockRef::from(self.0.writer.as_ref()).shutdown(Shutdown::Write).is_ok() {
             future::poll_fn(|cx| self.poll_hang_up(cx)).await;
         }
     }
 
-    /// Ends the connection with a reset, where an orderly close would tell the client that all is well.
+    /// Ends the connection with a reset, where an orderly close would mean success to the client.
     pub fn reset(self) {
         let _ = SockRef::from(self.0.writer.as_ref()).set_linger(Some(Duration::ZERO));
         if let Some(shared) = Arc::into_inner(self.0) {
-            // Dropping this half would close in order first.
+            // Dropping this half would shut the socket down in order before the reset.
             shared.writer.forget();
         }
     }
 
-    /// How long the client may leave unacknowledged what was written to it.
+    /// Sets how long written data may stay unacknowledged before the kernel drops the connection.
     pub fn set_peer_timeout(&self, timeout: Duration) {
         #[cfg(target_os = "linux")]
         let _ = SockRef::from(self.0.writer.as_ref()).set_tcp_user_timeout(Some(timeout));
@@ -198,12 +198,12 @@ impl Connection {
 /// A request that is being answered.
 pub struct OpenRequest {
     connection: Connection,
-    /// Whether the end of the answer is that of its connection, unless it has a `Content-Length`.
+    /// HTTP/1.0: the close of the connection is the end of an answer without `Content-Length`.
     close_delimited: bool,
 }
 
 impl OpenRequest {
-    /// Stays open until the body ends, where the body is not in one piece.
+    /// Keeps the request open until the body ends; a body of known length is not watched.
     pub fn until_end_of(self, body: Body) -> Body {
         if body.size_hint().exact().is_some() {
             body

@@ -1,5 +1,5 @@
-//! The end of streams over HTTP/2. A client that gives no window is not written to, and hyper waits for it without end:
-//! the task of its request is dropped once the stream is overdue, which resets the stream.
+//! The end of event streams over HTTP/2. Hyper waits without limit for a client that opens no flow-control window. So the
+//! task of each request is dropped a second after the response's deadline, which resets the stream.
 
 use crate::deadline::Deadline;
 use futures_util::future::BoxFuture;
@@ -23,7 +23,7 @@ where
     }
 }
 
-/// Takes a box, because hyper has two kinds of tasks: each would bring the code of a task of its own.
+/// Takes a box, because hyper has two types of tasks, and each would compile the code below again.
 fn spawn(task: BoxFuture<'static, ()>) {
     tokio::spawn(DEADLINE.scope(OnceCell::new(), async {
         tokio::select! {
@@ -34,13 +34,13 @@ fn spawn(task: BoxFuture<'static, ()>) {
     }));
 }
 
-/// Bounds the task of this request. Does nothing over HTTP/1, whose requests have no tasks.
+/// Sets the deadline of the current request's task. Does nothing over HTTP/1, where requests have no tasks.
 pub fn end_task_with(deadline: &Deadline) {
     let _ = DEADLINE.try_with(|slot| slot.set(deadline.clone()));
 }
 
 async fn overdue() {
-    // Nobody is woken when the deadline is set: the task sets it, and this is polled after the task.
+    // Needs no waker: the task itself sets the deadline, and this is polled after it.
     let deadline = poll_fn(|_| match DEADLINE.with(|slot| slot.get().cloned()) {
         Some(deadline) => Poll::Ready(deadline),
         None => Poll::Pending,

@@ -1,4 +1,4 @@
-//! The life of a plain HTTP server: HTTP/1.1 and h2c, bounded heads, gone peers noticed, a drain with an end.
+//! The HTTP server: HTTP/1.1 and h2c, with limits on request heads, idle connections, dead peers and the drain.
 
 use super::{connection::Connection, http2};
 use crate::{
@@ -33,16 +33,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a client may take over a request's head, and how long a connection may idle between two requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest head, in bytes.
+/// The longest request head, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
-/// How long open requests may take after SIGTERM: platforms kill at 10 s.
+/// How long open requests may take after SIGTERM. Platforms kill the process after 10 s.
 const DRAIN: Duration = Duration::from_secs(8);
-/// How long a connection that we close may last: until its client has taken our last words, and stops sending.
+/// How long a connection lingers after the server has closed its half, so that the client can read the end of the answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long data may stay unacknowledged on a connection that is not an event stream.
+/// `TCP_USER_TIMEOUT` of a connection that is not an event stream: how long data may stay unacknowledged.
 const PEER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Listens with a backlog that a burst of clients fits into, on an address that a process just left.
+/// Listens with a backlog for bursts of clients. `SO_REUSEADDR` lets a restarted process have its address at once.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -52,7 +52,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `stop` is cancelled, then until every request is answered, for 8 s at most.
+/// Serves until `stop` is cancelled, then drains: open requests have 8 s to end.
 pub async fn serve_until(stop: CancellationToken, listener: TcpListener, app: App, responses: Responses) {
     let server = Arc::new(Server {
         app,
@@ -60,7 +60,8 @@ pub async fn serve_until(stop: CancellationToken, listener: TcpListener, app: Ap
         drain: stop.clone(),
         stream_timeout: match responses {
             Responses::Buffered => None,
-            // Sent with one heartbeat, given up before the next: the kernel takes half a second more than it is told.
+            // A heartbeat that is not acknowledged ends the connection before the next one. Half the interval, because the
+            // kernel fires up to half a second late.
             Responses::Streamed { heartbeat } => Some(heartbeat / 2),
         },
     });
@@ -73,9 +74,9 @@ pub async fn serve_until(stop: CancellationToken, listener: TcpListener, app: Ap
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => drop(connections.spawn(Arc::clone(&server).connection(stream))),
+            Ok((socket, _)) => drop(connections.spawn(Arc::clone(&server).connection(socket))),
             Err(error) => {
-                // Out of file descriptors, most likely: those that are open must end first.
+                // Most likely out of file descriptors: wait for open connections to end.
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(Duration::from_millis(100)).await;
             }
@@ -94,13 +95,13 @@ struct Server {
     app: App,
     http: auto::Builder<http2::Tasks>,
     drain: CancellationToken,
-    /// How long data may stay unacknowledged on an event stream, where the function has any.
+    /// `TCP_USER_TIMEOUT` of an event stream; `None` if the function has no streams.
     stream_timeout: Option<Duration>,
 }
 
 fn protocols() -> auto::Builder<http2::Tasks> {
     let mut http = auto::Builder::new(http2::Tasks);
-    // A client may close its half of the connection behind its last request.
+    // A client may close its half of the connection after its last request.
     http.http1()
         .half_close(true)
         .header_read_timeout(None)
@@ -114,12 +115,12 @@ fn protocols() -> auto::Builder<http2::Tasks> {
 }
 
 impl Server {
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        let _ = stream.set_nodelay(true);
-        let connection = Connection::new(stream);
+    async fn connection(self: Arc<Self>, socket: TcpStream) {
+        let _ = socket.set_nodelay(true);
+        let connection = Connection::new(socket);
         connection.set_peer_timeout(PEER_TIMEOUT);
-        // In a box, so that a stream does not carry the room for it.
-        let end = Box::pin(self.converse(&connection)).await;
+        // Boxed, so that the memory is free again while an event stream lives.
+        let end = Box::pin(self.serve(&connection)).await;
         if let Some(stream) = connection.taken_over() {
             if stream.write(&connection).await.is_err() {
                 return connection.reset();
@@ -127,7 +128,7 @@ impl Server {
         } else if connection.is_broken() {
             return connection.reset();
         } else if end == End::Silence {
-            if connection.has_spoken() {
+            if connection.has_written() {
                 return;
             }
             let _ = connection.try_write(REQUEST_TIMEOUT);
@@ -135,11 +136,11 @@ impl Server {
         let _ = Box::pin(timeout(LINGER, connection.discard())).await;
     }
 
-    /// Answers requests until one side ends the connection. One timer covers heads, idleness and the end, and is looked at
-    /// when it fires: a timer for each request would cost as much as its answer.
-    async fn converse(self: &Arc<Self>, connection: &Connection) -> End {
+    /// Answers requests until one side ends the connection. One timer covers heads, idle times and the end. It is not reset
+    /// for each request, which would cost as much as the answer: when it fires, `poll_silence` compares times.
+    async fn serve(self: &Arc<Self>, connection: &Connection) -> End {
         let service = service_fn(|request| Arc::clone(self).answer(request, connection.clone()));
-        // In a box of its own: inline, the task would carry it twice.
+        // Boxed on its own: inline, the task would hold room for it twice.
         let mut http = Box::pin(self.http.serve_connection(connection.clone(), service));
         let mut failure = pin!(connection.failure());
         let mut drain = pin!(self.drain.cancelled());
@@ -147,26 +148,26 @@ impl Server {
         let mut closing: Option<Instant> = None;
         poll_fn(|cx| {
             loop {
-                // An error here is the client's: a malformed head has been answered, a reset is not worth a line.
+                // Errors here are the client's: a malformed head has been answered, a reset needs no log record.
                 if http.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(End::Served);
                 }
                 let silent_since = connection.silent_since(closing.is_some());
-                // With half-closed connections allowed, hyper does not look at one whose request is being answered.
+                // As half-closed connections are allowed, hyper does not notice a reset while it answers a request.
                 if silent_since.is_none() && failure.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(End::Served);
                 }
                 if closing.is_some() || drain.as_mut().poll(cx).is_pending() {
                     let since = silent_since.unwrap_or_else(Instant::now);
                     ready!(match closing {
-                        Some(told) => poll_silence(timer.as_mut(), cx, since.max(told), LINGER),
+                        Some(start) => poll_silence(timer.as_mut(), cx, since.max(start), LINGER),
                         None => poll_silence(timer.as_mut(), cx, since, HEAD_TIMEOUT),
                     });
-                    if closing.is_some() || !connection.has_spoken() {
+                    if closing.is_some() || !connection.has_written() {
                         return Poll::Ready(End::Silence);
                     }
                 }
-                // Over HTTP/2 the client is told by GOAWAY (RFC 9113, section 6.8).
+                // Over HTTP/2 this sends GOAWAY (RFC 9113, section 6.8).
                 http.as_mut().graceful_shutdown();
                 closing = Some(Instant::now());
                 timer.as_mut().reset(Instant::now() + LINGER);
@@ -175,8 +176,8 @@ impl Server {
         .await
     }
 
-    /// Hyper writes all answers but event streams over HTTP/1. Those are taken over: for as long as one lives, hyper would
-    /// keep 20 KB of buffers and state for it.
+    /// Hyper writes all answers except event streams over HTTP/1. Those are taken over, because hyper would hold 20 KB of
+    /// buffers and state for each of them until its end.
     async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -204,22 +205,22 @@ impl Server {
     }
 }
 
-/// Ready when the silence is as long as our patience, and the timer has fired, which may be too early.
-fn poll_silence(mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>, since: Instant, patience: Duration) -> Poll<()> {
+/// Ready when the silence has lasted for `limit`. The timer may have been set for an earlier silence: it is set again then.
+fn poll_silence(mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>, since: Instant, limit: Duration) -> Poll<()> {
     ready!(timer.as_mut().poll(cx));
-    while since.elapsed() < patience {
-        timer.as_mut().reset(since + patience);
+    while since.elapsed() < limit {
+        timer.as_mut().reset(since + limit);
         ready!(timer.as_mut().poll(cx));
     }
     Poll::Ready(())
 }
 
-/// Whether what follows on the connection may be a body that nobody reads.
+/// Whether the request may have been answered before the end of its body, so that the connection must be closed.
 fn is_early(status: StatusCode) -> bool {
     [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT].contains(&status)
 }
 
-/// Whether the answer says when it ends, and not how long it is.
+/// Whether the answer has a [`Deadline`] and no length.
 fn is_event_stream(response: &Response) -> bool {
     response.extensions().get::<Deadline>().is_some()
         && response.status() == StatusCode::OK
@@ -227,19 +228,19 @@ fn is_event_stream(response: &Response) -> bool {
         && !response.headers().contains_key(header::CONTENT_LENGTH)
 }
 
-/// Tells hyper to leave a connection alone.
+/// Makes hyper stop serving a connection without writing to it.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was taken over")]
 struct TakenOver;
 
-/// How a conversation ended.
+/// Why hyper no longer serves a connection.
 #[derive(Eq, PartialEq)]
 enum End {
-    /// By the protocol, or by an error.
+    /// The protocol, or an error, ended it.
     Served,
-    /// No head came in time.
+    /// No request head arrived in time.
     Silence,
 }
 
-/// What a client gets that has not sent the head of its first request in time.
+/// The answer to a client whose first request head does not arrive in time.
 const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

@@ -1,10 +1,10 @@
-//! An HTTP request as an event of Lambda: from Function URLs and API Gateway's HTTP APIs (payload 2.0), its REST APIs
-//! (payload 1.0) and Application Load Balancers.
+//! HTTP requests as Lambda events: from Function URLs and HTTP APIs of API Gateway (payload 2.0), its REST APIs (payload 1.0)
+//! and Application Load Balancers.
 //!
 //! Sources: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>,
 //! `set-up-lambda-proxy-integrations.html` there, and
 //! <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>.
-//! `lambda_http` decodes them too, but panics at a host, a query or a body that is not what it expects.
+//! `lambda_http` decodes them too, but panics on an invalid host, query or body.
 
 use axum::{
     body::Body,
@@ -19,7 +19,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use serde::{Deserialize, de::IgnoredAny};
 use std::collections::BTreeMap;
 
-/// What stands before the function.
+/// The service in front of the function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Origin {
     /// A Function URL or an HTTP API of API Gateway.
@@ -30,11 +30,11 @@ pub enum Origin {
     LoadBalancer,
 }
 
-/// The members of all kinds of events; each kind has some of them, and may have null in place of a map.
+/// The members of all kinds of events. Each kind has some of them, and may have null in place of a map.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// Only events for Lambda authorizers have one, which look like HTTP otherwise.
+    /// Present only in events for Lambda authorizers, which otherwise look like HTTP.
     r#type: Option<IgnoredAny>,
     request_context: RequestContext,
     http_method: Option<String>,
@@ -64,7 +64,7 @@ struct Http {
     method: String,
 }
 
-/// What no path holds literally. HTTP APIs decode paths; the others leave them as they came.
+/// Characters that must be encoded in a path. HTTP APIs decode paths; the others do not.
 const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -75,7 +75,7 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'`')
     .add(b'{')
     .add(b'}');
-/// What REST APIs decode in a query: everything but the unreserved characters (RFC 3986, 2.3).
+/// REST APIs decode queries: everything except the unreserved characters is encoded again (RFC 3986, section 2.3).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// With or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -84,7 +84,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl Event {
-    /// What sent the event; `None` where that speaks no HTTP, such as a queue, a WebSocket or an authorizer.
+    /// The service that sent the event; `None` if it is not HTTP: a queue, a WebSocket, an authorizer.
     pub fn origin(&self) -> Option<Origin> {
         if self.r#type.is_some() {
             return None;
@@ -94,15 +94,14 @@ impl Event {
             return Some(Origin::HttpApi);
         }
         let is_http = self.http_method.is_some() && self.path.is_some() && context.connection_id.is_none();
-        let by_load_balancer = context.elb.is_some();
-        is_http.then_some(if by_load_balancer {
+        is_http.then_some(if context.elb.is_some() {
             Origin::LoadBalancer
         } else {
             Origin::RestApi
         })
     }
 
-    /// Writes the event into a request. `None` where a part of it is not HTTP: the request has what was read until then.
+    /// Writes the event into `request`. Returns `None` if a part of it is not valid HTTP: the request has the parts before it.
     pub fn read_into(self, request: &mut Request<Body>) -> Option<()> {
         *request.headers_mut() = self.request_headers()?;
         *request.method_mut() = Method::from_bytes(self.method().as_bytes()).ok()?;
@@ -117,7 +116,7 @@ impl Event {
             .unwrap_or_default()
     }
 
-    /// Its path is the one that the client asked for. A stage is a matter of deployment; HTTP APIs put it before the path.
+    /// The URI that the client asked for. HTTP APIs put their stage before the path; it is removed.
     fn uri(&self) -> Option<Uri> {
         let path = match (&self.raw_path, &self.request_context.stage) {
             (Some(path), Some(stage)) => without_stage(path, stage),
@@ -131,7 +130,7 @@ impl Event {
         Some(uri.into())
     }
 
-    /// As the client wrote it, but for REST APIs, which decode it.
+    /// The query as the client wrote it; REST APIs decode it, so it is encoded again.
     fn query(&self) -> String {
         if let Some(query) = &self.raw_query_string {
             return query.clone();
@@ -171,7 +170,7 @@ impl Event {
     }
 }
 
-/// Every name with each of its values. Where there are lists, they hold all that the single values hold.
+/// Every name with each of its values. The lists, if present, include the single values.
 fn pairs<'a>(
     many: &'a Option<BTreeMap<String, Vec<String>>>,
     single: &'a Option<BTreeMap<String, String>>,
@@ -185,7 +184,7 @@ fn pairs<'a>(
         .chain(single)
 }
 
-/// The path below its stage, where it stands before the path.
+/// The path without its stage, if it starts with it.
 fn without_stage<'a>(path: &'a str, stage: &str) -> &'a str {
     let below = path.strip_prefix('/').and_then(|path| path.strip_prefix(stage));
     match below {
@@ -195,7 +194,7 @@ fn without_stage<'a>(path: &'a str, stage: &str) -> &'a str {
     }
 }
 
-/// The path with everything encoded that cannot be a part of one; what is encoded already stays as it is.
+/// Encodes all characters that a path must not contain. Valid percent-encoding stays as it is.
 fn encoded_path(path: &str) -> String {
     let is_code = |text: &str| text.len() >= 2 && text.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit);
     let mut encoded = String::with_capacity(path.len());

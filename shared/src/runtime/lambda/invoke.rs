@@ -1,13 +1,9 @@
-//! The life in Lambda: polls the Runtime API, decodes HTTP events, answers in one piece or as a stream.
-//!
-//! The loop is our own because `lambda_http`'s cannot be told to send small writes at once: the first byte of a stream
-//! takes 40 ms there, while the kernel waits for an acknowledgement (Nagle's algorithm). Source of the protocol:
-//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html> and `runtimes-custom.html`.
+//! The loop that polls invocations, and the two handlers that answer them: a service and a job.
 
 use super::{
     answer::{buffered, streamed},
     event::Event,
-    runtime_api::{Answer, BoxError, Failure, Invocation, REQUEST_ID, RuntimeApi},
+    runtime_api::{Answer, Failure, Invocation, REQUEST_ID, RuntimeApi},
 };
 use crate::{
     config::Env,
@@ -16,7 +12,7 @@ use crate::{
     runtime::{App, Format, Job, Responses, signals},
     telemetry::{self, XRAY},
 };
-use axum::{http::HeaderValue, response::Response};
+use axum::{BoxError, http::HeaderValue, response::Response};
 use futures_util::{FutureExt, future};
 use hyper::Request;
 use std::{
@@ -27,12 +23,12 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// How long the log may take before each freeze. The platform reads it at once.
+/// How long the log may take before each freeze.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long the platform may take over the news that this process cannot start.
+/// How long the platform may take to accept an initialization error.
 const INIT_ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the platform says about this environment.
+/// The settings that the platform makes.
 pub struct Settings {
     api: String,
     concurrency: usize,
@@ -68,7 +64,7 @@ pub async fn serve(settings: Settings, app: App, responses: Responses) -> ExitCo
     .await
 }
 
-/// Runs the job once an invocation, until the platform ends the process. The event may be `{"arguments": [...]}`.
+/// Runs the job once for each invocation, until the platform ends the process. The event may be `{"arguments": [...]}`.
 pub async fn run(settings: Settings, job: Job) -> ExitCode {
     #[derive(serde::Deserialize)]
     struct Event {
@@ -104,7 +100,7 @@ const UNSUPPORTED: Failure = Failure::new(
 );
 const PANIC: Failure = Failure::new("Panic", "the function panicked; its log has the cause");
 
-/// Tells the platform why this process will not start. Does nothing outside Lambda.
+/// Reports to the platform why this process cannot start. Does nothing outside Lambda.
 pub async fn report_init_error(env: &Env, message: &str) {
     let Some(api) = env.text("AWS_LAMBDA_RUNTIME_API") else {
         return;
@@ -113,7 +109,7 @@ pub async fn report_init_error(env: &Env, message: &str) {
         error_type: "Runtime.InvalidSettings",
         error_message: message.to_owned().into(),
     };
-    // Where the platform does not take it, the log and the exit code have to do.
+    // If the platform does not accept it, the log and the exit code remain.
     let _ = timeout(INIT_ERROR_TIMEOUT, RuntimeApi::new(&api).init_error(&failure)).await;
 }
 
@@ -122,7 +118,7 @@ impl Invocation {
         self.headers.get(REQUEST_ID).cloned()
     }
 
-    /// The deadline, unless it has passed already: emulators send a constant.
+    /// The platform's deadline, if it is in the future: emulators send a constant.
     fn deadline(&self) -> Deadline {
         let at = self.headers.get("lambda-runtime-deadline-ms");
         let at: Option<u64> = at.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -134,7 +130,7 @@ impl Invocation {
     }
 }
 
-/// Answers whatever a client sent: what is not HTTP, with 400.
+/// Answers the event, with 400 if it is not a valid HTTP request.
 async fn answer(app: App, event: Event, invocation: &Invocation) -> Response {
     let mut request = Request::default();
     let read = event.read_into(&mut request);
@@ -148,8 +144,7 @@ async fn answer(app: App, event: Event, invocation: &Invocation) -> Response {
     app.answer(request, invocation.id(), invocation.deadline()).await
 }
 
-/// Polls with as many workers as the platform may send invocations at once, each on a connection of its own, until
-/// SIGTERM or SIGINT.
+/// Polls until SIGTERM or SIGINT, with a worker and a connection for each invocation that the platform may send at once.
 async fn poll<F>(settings: Settings, handler: impl Fn(Invocation) -> F) -> ExitCode
 where
     F: Future<Output = Result<Answer, Failure>>,
@@ -157,7 +152,7 @@ where
     let workers = (0..settings.concurrency).map(|_| work(RuntimeApi::new(&settings.api), &handler).boxed_local());
     match future::try_join_all(workers).await {
         Ok(_) => ExitCode::SUCCESS,
-        // The Runtime API fails for good: the platform starts a new environment when this process has ended.
+        // The Runtime API does not recover: the platform starts a new environment when this process exits.
         Err(error) => {
             tracing::error!(%error, "the Lambda Runtime API failed");
             ExitCode::FAILURE
@@ -165,14 +160,14 @@ where
     }
 }
 
-/// Serves one invocation after the other. What was begun is answered, also when the process is to stop.
+/// Serves one invocation after the other. After a signal, the current one is still answered.
 async fn work<F>(mut api: RuntimeApi, handler: impl Fn(Invocation) -> F) -> Result<(), BoxError>
 where
     F: Future<Output = Result<Answer, Failure>>,
 {
     let stop = signals::stop();
     loop {
-        // Asking for the next invocation lets the platform freeze this process.
+        // The platform may freeze this process from the next request on.
         telemetry::flush_before_freeze(FLUSH_TIMEOUT);
         let invocation = tokio::select! {
             invocation = api.next() => invocation?,

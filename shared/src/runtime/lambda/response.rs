@@ -1,4 +1,4 @@
-//! An HTTP response in the JSON that Function URLs, API Gateway and load balancers take.
+//! HTTP responses as the JSON that Function URLs, API Gateway and load balancers take.
 
 use super::event::Origin;
 use axum::http::{HeaderValue, header::SET_COOKIE, response};
@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use std::{borrow::Cow, collections::BTreeMap};
 
-/// A response in one piece, or the prelude of a streamed one.
+/// A buffered response, or the prelude of a streamed one.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyResponse<'a> {
@@ -33,8 +33,8 @@ struct TextBody<'a> {
 }
 
 impl<'a> ProxyResponse<'a> {
-    /// HTTP APIs and Function URLs take joined headers and cookies apart; REST APIs take lists; load balancers take
-    /// either, as their target group is set.
+    /// HTTP APIs and Function URLs take joined headers, and cookies apart from them; REST APIs take lists; load balancers
+    /// read one or the other, depending on their target group, so they get both.
     pub fn new(origin: Origin, parts: &'a response::Parts, body: &'a [u8]) -> Self {
         let mut response = match origin {
             Origin::HttpApi => Self::joined(parts),
@@ -49,7 +49,7 @@ impl<'a> ProxyResponse<'a> {
         response
     }
 
-    /// The same for every origin: no header is a list, and cookies are apart.
+    /// The same for every origin: joined headers, and cookies apart from them.
     pub fn prelude(parts: &'a response::Parts) -> Self {
         Self::joined(parts)
     }
@@ -107,7 +107,7 @@ fn join(headers: Headers<'_>) -> BTreeMap<&str, String> {
         .collect()
 }
 
-/// JSON has no bytes: what is not UTF-8 is read as ISO 8859-1, which HTTP/1.0 had (RFC 9110, 5.5).
+/// JSON cannot hold bytes: a value that is not UTF-8 is read as ISO 8859-1, as in HTTP/1.0 (RFC 9110, section 5.5).
 fn text(value: &HeaderValue) -> Cow<'_, str> {
     match std::str::from_utf8(value.as_bytes()) {
         Ok(text) => text.into(),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prelude_has_no_list_but_its_cookies_and_no_body() {
+    fn a_prelude_lists_only_cookies_and_has_no_body() {
         let prelude = serde_json::to_value(ProxyResponse::prelude(&parts())).unwrap();
         let expected = json!({"statusCode": 200, "headers": {"vary": "accept, origin"}, "cookies": ["a=1", "b=2"]});
         assert_eq!(prelude, expected);

@@ -1,7 +1,10 @@
-//! A connection to the Lambda Runtime API that sends small writes at once.
+//! A client of the Lambda Runtime API that sends small writes at once.
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
-use axum::http::{HeaderName, HeaderValue};
+use axum::{
+    BoxError,
+    http::{HeaderName, HeaderValue},
+};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
@@ -13,25 +16,24 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use std::{borrow::Cow, convert::Infallible, error::Error, time::Duration};
+use std::{borrow::Cow, convert::Infallible, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// The platform's id of an invocation.
 pub const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
-/// Set where an environment serves many invocations at once; the answer must repeat it.
+/// Present if an environment serves many invocations at once; the answer must repeat it.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
-/// What kind of error this is: a header of an error, a trailer of a streamed response.
+/// The type of an error: a header of a posted error, a trailer of a streamed response.
 const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
-/// The error as JSON in Base64: a trailer of a streamed response.
+/// The error as JSON, in Base64: a trailer of a streamed response.
 const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
-/// How long a connection may go on sending after its response: what was sent in whole takes no time.
+/// How long a connection may stay busy after the API's response: an answer that was posted completely takes no time.
 const SENT_TIMEOUT: Duration = Duration::from_millis(100);
 
-pub type BoxError = Box<dyn Error + Send + Sync>;
 pub type ApiBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// One event and what came with it.
+/// An event and the headers that came with it.
 pub struct Invocation {
     pub headers: HeaderMap,
     pub event: Bytes,
@@ -63,7 +65,7 @@ impl Failure {
     }
 }
 
-/// What ends a streamed response that failed after its beginning
+/// The trailers of a streamed response that failed after its beginning
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming>).
 pub fn error_trailers(failure: &Failure) -> HeaderMap {
     let body = BASE64_STANDARD.encode(failure.json());
@@ -73,10 +75,10 @@ pub fn error_trailers(failure: &Failure) -> HeaderMap {
     ])
 }
 
-/// One worker's side of the API, connected at its first request.
+/// The client of one worker, connected at its first request.
 pub struct RuntimeApi {
     host: String,
-    /// Emulators that serve many functions tell them apart by a path.
+    /// The path of all endpoints. Emulators that serve several functions put the function's name before it.
     prefix: String,
     connection: Option<Connection>,
 }
@@ -98,7 +100,7 @@ impl RuntimeApi {
     /// Waits for the next invocation.
     ///
     /// # Errors
-    /// The API is gone, or refuses.
+    /// The API cannot be reached, or refuses.
     pub async fn next(&mut self) -> Result<Invocation, BoxError> {
         let request = Request::get("/invocation/next").body(ApiBody::default())?;
         let (parts, body) = self.call(request).await?.into_parts();
@@ -111,10 +113,10 @@ impl RuntimeApi {
         })
     }
 
-    /// Posts the answer; returns when its body has ended, or the API has answered before that.
+    /// Posts the answer. Returns when its body has ended, or when the API has responded before that.
     ///
     /// # Errors
-    /// The API is gone, or does not take the answer, or not to its end.
+    /// The API cannot be reached, or does not accept the whole answer.
     pub async fn respond(&mut self, invocation: &HeaderMap, answer: Result<Answer, Failure>) -> Result<(), BoxError> {
         let id = invocation.get(REQUEST_ID).map(HeaderValue::to_str).transpose()?;
         let id = id.ok_or("the invocation has no request id")?;
@@ -149,7 +151,7 @@ impl RuntimeApi {
     /// Reports that this process cannot start.
     ///
     /// # Errors
-    /// The API is gone, or does not take the report.
+    /// The API cannot be reached, or does not accept the report.
     pub async fn init_error(&mut self, failure: &Failure) -> Result<(), BoxError> {
         let request = Request::post("/init/error").header(ERROR_TYPE, failure.error_type);
         self.post(request.body(Full::from(failure.json()).boxed_unsync())?)
@@ -158,14 +160,14 @@ impl RuntimeApi {
 
     async fn post(&mut self, request: Request<ApiBody>) -> Result<(), BoxError> {
         let (parts, body) = self.call(request).await?.into_parts();
-        // Read to its end, or the connection could not serve the next request.
+        // Only a response that is read to its end leaves the connection usable.
         body.collect().await?;
         let sent = match &mut self.connection {
             Some(connection) => timeout(SENT_TIMEOUT, connection.sender.ready()).await.is_ok(),
             None => true,
         };
         if !sent {
-            // Nobody reads the rest. A new connection asks for the next invocation.
+            // Nobody reads the rest of the answer. The next request needs a new connection.
             self.connection = None;
             return Err(format!("status {} before the end of the answer", parts.status).into());
         }
@@ -178,17 +180,17 @@ impl RuntimeApi {
     /// Sends a request whose path is relative to `/runtime`.
     ///
     /// # Errors
-    /// The connection cannot be made, or broke.
+    /// No connection can be made, or it broke.
     async fn call(&mut self, mut request: Request<ApiBody>) -> Result<Response<Incoming>, BoxError> {
         *request.uri_mut() = format!("{}{}", self.prefix, request.uri().path()).parse::<Uri>()?;
         request.headers_mut().insert(header::HOST, self.host.parse()?);
         request.headers_mut().insert(header::USER_AGENT, USER_AGENT);
-        let mut kept = self.connection.take();
-        let usable = match &mut kept {
+        let mut previous = self.connection.take();
+        let is_usable = match &mut previous {
             Some(connection) => connection.sender.ready().await.is_ok(),
             None => false,
         };
-        let mut connection = match kept.filter(|_| usable) {
+        let mut connection = match previous.filter(|_| is_usable) {
             Some(connection) => connection,
             None => connect(&self.host).await?,
         };
@@ -201,13 +203,13 @@ impl RuntimeApi {
 const USER_AGENT: header::HeaderValue =
     header::HeaderValue::from_static(concat!("pilotlight/", env!("CARGO_PKG_VERSION")));
 
-/// Dropping it ends what is being sent on it.
+/// Dropping this aborts a request that is still being sent.
 struct Connection {
     sender: http1::SendRequest<ApiBody>,
     _task: AbortOnDropHandle<hyper::Result<()>>,
 }
 
-/// Without Nagle's algorithm, which would hold a stream's first chunk back until its head is acknowledged: 40 ms.
+/// Connects without Nagle's algorithm, which would delay the first chunk of a stream by 40 ms, until its head is acknowledged.
 async fn connect(host: &str) -> Result<Connection, BoxError> {
     let stream = TcpStream::connect(host).await?;
     stream.set_nodelay(true)?;

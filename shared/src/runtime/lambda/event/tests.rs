@@ -25,7 +25,7 @@ fn uri(shape: EventShape, path: &str) -> Option<String> {
 }
 
 #[test]
-fn each_shape_is_told_by_what_it_alone_has() {
+fn each_origin_is_recognised_and_other_events_are_not_http() {
     let origins = [Origin::HttpApi, Origin::HttpApi, Origin::RestApi, Origin::LoadBalancer];
     for (shape, origin) in EventShape::ALL.into_iter().zip(origins) {
         let event: Event = serde_json::from_value(shape.event("GET", "/", &[])).unwrap();
@@ -46,7 +46,7 @@ fn each_shape_is_told_by_what_it_alone_has() {
 }
 
 #[test]
-fn a_path_is_what_the_client_asked_for_whoever_decoded_it() {
+fn the_path_is_what_the_client_asked_for_whether_or_not_it_was_decoded() {
     for shape in EventShape::ALL {
         for (path, expected) in [
             ("/a%20b%2Fc", "/a%20b%2Fc"),
@@ -67,7 +67,7 @@ fn a_path_is_what_the_client_asked_for_whoever_decoded_it() {
 }
 
 #[test]
-fn the_stage_of_an_http_api_is_left_out_where_it_stands() {
+fn the_stage_of_an_http_api_is_removed_from_the_path() {
     let path = |raw: &str| {
         let request = get(EventShape::HttpApi, "/", json!({"rawPath": raw})).unwrap();
         request.uri().to_string()
@@ -107,7 +107,7 @@ fn repeated_headers_and_cookies_reach_the_route() {
 }
 
 #[test]
-fn what_no_header_or_method_can_be_is_refused_and_an_odd_one_is_not() {
+fn invalid_headers_and_methods_are_refused_and_unusual_ones_are_not() {
     for shape in EventShape::ALL {
         for (headers, is_http) in [
             (json!({"host": "a^b"}), true),
@@ -150,7 +150,7 @@ async fn a_body_is_decoded_and_broken_base64_is_refused() {
 }
 
 #[test]
-fn a_refused_request_keeps_what_was_read_of_it() {
+fn a_refused_request_has_the_parts_before_the_invalid_one() {
     let mut event = EventShape::FunctionUrl.event("GET", "/", &[("x-request-id", "mine")]);
     event["rawQueryString"] = json!("<");
     let event: Event = serde_json::from_value(event).unwrap();
