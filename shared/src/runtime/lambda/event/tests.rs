@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 #[path = "../../../../testing/src/events.rs"]
 mod events;
 
-/// The event of a GET, with other members in place of its own.
+/// The request of the event, with some members replaced.
 fn request_of(mut event: Value, members: Value) -> Option<Request<Body>> {
     let (event_members, members) = (event.as_object_mut().unwrap(), members.as_object().unwrap().clone());
     event_members.extend(members);
