@@ -1,5 +1,5 @@
-//! Postgres: a lazy connection, a pool, the state of the schema, and the way to another. No sqlx type leaves this module
-//! but the pool's.
+//! Postgres: a pool that connects at its first query, the state of the schema, and the migrator. `PgPool` is the only
+//! type of sqlx in the interface.
 
 mod checks;
 mod migrations;
@@ -13,7 +13,7 @@ pub use migrations::{
     File, MigrateError, Migration, MigrationState, Migrator, MigratorSettings, RecordedRun, Run, Schema,
 };
 use migrations::{Files, compare};
-use proxy::{Limits, Patience, Proxy};
+use proxy::{Limits, Proxy, RequestTimeout};
 pub use reason::Reason;
 use reason::logged;
 use settings::{Dsn, Settings};
@@ -24,7 +24,7 @@ use std::{
 };
 use tokio::{sync::OnceCell, time::timeout};
 
-/// Postgres, untouched until the first question to it. Clones share their connections.
+/// Postgres. Connects at the first query. Clones share their connections.
 #[derive(Clone)]
 pub struct Database(Arc<Inner>);
 
@@ -41,11 +41,11 @@ struct Pool {
     _proxy: Proxy,
 }
 
-/// How long a connection of the pool has to answer before it is used again.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(300);
-/// How long a query of a function may take, and how large its answer may be: a container has 128 MiB.
-const QUERY: Duration = Duration::from_secs(30);
-const ANSWER: usize = 32 << 20;
+/// How long an idle connection of the pool may take to answer a ping before it is replaced.
+const PING_TIMEOUT: Duration = Duration::from_millis(300);
+/// How long a query of a function may take, and how many bytes its answer may have: a container has 128 MiB of memory.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_ANSWER: usize = 32 << 20;
 
 impl Database {
     /// Reads `DATABASE_URL`, `DATABASE_MAX_CONNECTIONS` (5, or 1 in a Lambda environment that serves one request at a
@@ -54,7 +54,8 @@ impl Database {
         Self::new(Settings::from_env(env))
     }
 
-    /// The same settings with another connection string, which no variable of libpq changes.
+    /// The same settings with another connection string. The variables of libpq, such as `PGSSLMODE`, do not apply to
+    /// it.
     #[must_use]
     pub fn at(&self, url: &str) -> Self {
         Self::new(self.0.settings.at(url))
@@ -79,20 +80,21 @@ impl Database {
     /// more than 32 MiB, is cancelled; so is one whose future is dropped.
     ///
     /// # Errors
-    /// `NotConfigured` or `Misconfigured`; `Unreachable` where no socket can be had. Connecting happens at the first query.
+    /// `NotConfigured` or `Misconfigured`; `Unreachable` if this process cannot open a socket. The pool connects at the
+    /// first query.
     pub fn pool(&self) -> Result<&PgPool, Reason> {
         if let Some(pool) = self.0.pool.get() {
             return Ok(&pool.pool);
         }
         let max_connections = self.0.settings.max_connections;
-        let proxy = self.proxy(max_connections, Patience::Each(QUERY))?;
+        let proxy = self.proxy(max_connections, RequestTimeout::Each(QUERY_TIMEOUT))?;
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(5))
             .test_before_acquire(false)
             .before_acquire(|connection, _| {
                 Box::pin(async {
-                    Ok(timeout(SIGN_OF_LIFE, connection.ping())
+                    Ok(timeout(PING_TIMEOUT, connection.ping())
                         .await
                         .is_ok_and(|pong| pong.is_ok()))
                 })
@@ -101,37 +103,37 @@ impl Database {
         Ok(&self.0.pool.get_or_init(|| Pool { pool, _proxy: proxy }).pool)
     }
 
-    /// A connection of its own, outside the pool: a job's locks end with it. Its statements take as long as they take, and are
-    /// cancelled where it is dropped.
+    /// A connection outside the pool, for a job, whose locks end with it. Its statements have no time limit; dropping
+    /// the connection cancels them.
     async fn connect(&self) -> Result<PgConnection, Reason> {
         const SESSIONS: u32 = 100;
         if self.0.jobs.get().is_none() {
-            let proxy = self.proxy(SESSIONS, Patience::Callers)?;
+            let proxy = self.proxy(SESSIONS, RequestTimeout::None)?;
             let _ = self.0.jobs.set(proxy);
         }
         let proxy = self.0.jobs.get().ok_or(Reason::Error)?;
         proxy.connect().await.map_err(|error| logged(&error))
     }
 
-    /// Waits until the server has ended the sessions of jobs that were closed or dropped, for a second at most: their locks
-    /// are free then.
+    /// Waits, for a second at most, until the server has ended the sessions of jobs that were closed or dropped: then
+    /// their locks are free.
     pub async fn until_jobs_have_left(&self) {
         if let Some(proxy) = self.0.jobs.get() {
-            let _ = timeout(Duration::from_secs(1), proxy.is_quiet()).await;
+            let _ = timeout(Duration::from_secs(1), proxy.sessions_have_ended()).await;
         }
     }
 
-    fn proxy(&self, sessions: u32, patience: Patience) -> Result<Proxy, Reason> {
+    fn proxy(&self, sessions: u32, timeout: RequestTimeout) -> Result<Proxy, Reason> {
         let limits = Limits {
             sessions,
-            answer: ANSWER,
-            patience,
+            answer: MAX_ANSWER,
+            timeout,
         };
         Proxy::start(self.dsn()?, limits).map_err(|error| logged(&error.into()))
     }
 
-    /// One query that proves the connection and reads the state of the schema, in one session at most, which has ended the
-    /// query `within` this time, whoever waits for it.
+    /// Reads the state of the schema in one query, which also proves the connection. Uses one session at most. The
+    /// query has ended in the server `within` this time, even if the caller has dropped this future.
     ///
     /// # Errors
     /// The reason; the cause is logged. The caller may drop this future at any point.

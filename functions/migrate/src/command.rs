@@ -13,7 +13,7 @@ migrate [--json] [COMMAND]
 
 DATABASE_URL names the database. The report is text, or one line of JSON with --json, in a Cloud Run job and on Lambda.";
 
-/// One command, unless it is none, and the format of its report.
+/// The parsed arguments. Without a command they are invalid.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Arguments {
     pub command: Option<Command>,
@@ -68,7 +68,7 @@ impl Command {
     }
 }
 
-/// As in a file's name, where it may begin with zeros.
+/// May begin with zeros, as in a file's name.
 fn version_number(text: &str) -> Option<i64> {
     text.parse().ok().filter(|version| *version >= 0)
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_command_is_refused() {
+    fn arguments_that_are_not_a_valid_command_are_rejected() {
         for line in [
             "sideways",
             "down 0",
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_as_they_stand_in_file_names() {
+    fn versions_may_be_written_as_in_file_names() {
         assert_eq!(parse("up --to 0003").command, Some(Command::Up { to: Some(3) }));
         assert_eq!(parse("stamp 0").command, Some(Command::Stamp { version: 0 }));
         assert_eq!(parse("").command, Some(Command::Up { to: None }));

@@ -1,4 +1,5 @@
-//! Moves the schema between the versions of `migrations/`, embedded in the binary, and says how it stands.
+//! Applies and reverts the files of `migrations/`, which are embedded in the binary, and reports the state of the
+//! schema.
 
 mod command;
 mod report;

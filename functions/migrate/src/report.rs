@@ -1,16 +1,16 @@
-//! What a command found or did, for a platform and for a person.
+//! The report of a command: JSON for a platform, text for a person.
 
 use super::command::USAGE;
 use serde_json::{Value, json};
 use shared::database::{File, MigrateError, Migration, RecordedRun, Run, Schema};
 use std::fmt::Write;
 
-/// What `stamp` did.
+/// What `stamp` did, in a word.
 pub const STAMPED: &str = "stamped";
 
-/// A finding is not a failure: only an error and a wrong command line end the process with 1.
+/// Only `Failed` and `Usage` end the process with 1: what `status` finds is not a failure.
 pub enum Report {
-    /// What was done, in a word, if anything was to do.
+    /// What was done, in a word, unless there was nothing to do.
     Run(&'static str, Run),
     Plan(Vec<File>),
     Status(Schema, Vec<Migration>, Option<String>),

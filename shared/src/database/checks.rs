@@ -1,9 +1,10 @@
-//! The session of health checks: one at most, kept for the next check for a while, and bounded by the check's deadline.
+//! The session of health checks: one at most, reused by the next check for a while, and bounded by the check's
+//! deadline.
 
 use super::{
     Reason,
     migrations::{Applied, applied},
-    proxy::{Limits, Patience, Proxy},
+    proxy::{Limits, Proxy, RequestTimeout},
     reason::{is_lost, logged},
     settings::Dsn,
 };
@@ -14,28 +15,31 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long an unused session is kept. Behind a pooler in session mode it is one that nobody else has; and a process that
-/// was frozen, or a path that forgets idle connections, leaves some that take a request and never answer.
+/// How long a session stays open for the next check. Not for long: a pooler in session mode cannot lend it to anybody
+/// else, and after a process was frozen, or a NAT has forgotten the connection, it takes a request and never answers.
 const IDLE: Duration = Duration::from_secs(10);
-/// As much as thousands of migrations, recorded.
-const ANSWER: usize = 1 << 20;
-/// What a session may take to close before the answer goes out.
-const FAREWELL: Duration = Duration::from_millis(50);
+/// In bytes: the records of thousands of migrations.
+const MAX_ANSWER: usize = 1 << 20;
+/// How long a check waits for its session to close before it answers.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(50);
 
 pub(super) struct Checks {
     keep: bool,
     proxy: OnceLock<Proxy>,
-    deadline: Arc<Mutex<Instant>>,
-    /// Taken out while in use, so that a check that was cut leaves no half-read answer behind.
+    deadline: watch::Sender<Instant>,
+    /// Taken out while in use, so that a check that is dropped halfway leaves no session with a half-read answer.
     idle: Arc<Mutex<Option<Idle>>>,
 }
 
 struct Idle {
     connection: PgConnection,
-    /// By the clock that goes on while a process is frozen.
+    /// `SystemTime`, because `Instant` may stand still while a process is frozen.
     since: SystemTime,
     _closing: AbortOnDropHandle<()>,
 }
@@ -45,16 +49,16 @@ impl Checks {
         Self {
             keep,
             proxy: OnceLock::new(),
-            deadline: Arc::new(Mutex::new(Instant::now())),
+            deadline: watch::channel(Instant::now()).0,
             idle: Arc::default(),
         }
     }
 
     /// The migrations that are applied.
     pub async fn applied(&self, dsn: &Dsn, within: Duration) -> Result<Vec<Applied>, Reason> {
-        *lock(&self.deadline) = Instant::now() + within;
+        self.deadline.send_replace(Instant::now() + within);
         let proxy = self.proxy(dsn)?;
-        // sqlx panics at messages that are shorter than their kind.
+        // sqlx panics at a message that is shorter than its type requires.
         let asked = AssertUnwindSafe(self.ask(proxy)).catch_unwind().await;
         let asked = asked.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed));
         let answer = asked.map(|(applied, connection)| {
@@ -64,19 +68,19 @@ impl Checks {
             applied
         });
         if !self.keep {
-            // Whatever was found: the session is closed by now, on this side.
-            let _ = timeout(FAREWELL, proxy.is_quiet()).await;
+            // The connection is dropped by now, whatever was found. The server may take a moment to end the session.
+            let _ = timeout(CLOSE_TIMEOUT, proxy.sessions_have_ended()).await;
         }
         answer.map_err(|error| logged(&error))
     }
 
     async fn ask(&self, proxy: &Proxy) -> sqlx::Result<(Vec<Applied>, PgConnection)> {
         let idle = lock(&self.idle).take();
-        // A clock that was set back says nothing.
+        // `elapsed` fails if the clock was set back; then the age is unknown.
         let idle = idle.filter(|idle| idle.since.elapsed().is_ok_and(|unused| unused < IDLE));
         if let Some(Idle { mut connection, .. }) = idle {
             match applied(&mut connection).await {
-                // A session that died meanwhile says nothing about the server of now.
+                // A session that died while it was idle does not mean that the server cannot be reached now.
                 Err(error) if is_lost(&error) => {}
                 answer => return Ok((answer?, connection)),
             }
@@ -104,8 +108,8 @@ impl Checks {
         }
         let limits = Limits {
             sessions: 1,
-            answer: ANSWER,
-            patience: Patience::Until(Arc::clone(&self.deadline)),
+            answer: MAX_ANSWER,
+            timeout: RequestTimeout::Until(self.deadline.subscribe()),
         };
         let proxy = Proxy::start(dsn, limits).map_err(|error| logged(&error.into()))?;
         Ok(self.proxy.get_or_init(|| proxy))

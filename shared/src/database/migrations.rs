@@ -11,13 +11,13 @@ mod migrate_error;
 mod migrator;
 mod names;
 mod no_transaction;
+mod rolled_back;
 mod run;
 mod schema;
 mod script;
 mod session;
 mod settings;
 mod table;
-mod undone;
 mod validate;
 
 use super::{Database, Reason, logged};

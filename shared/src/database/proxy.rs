@@ -1,7 +1,11 @@
-//! An in-process proxy between sqlx and Postgres. sqlx opens its sockets itself, without TCP_NODELAY, and with a meaning of
-//! `sslmode`, roots and addresses that is not libpq's; trusts every length that a server sends; and leaves running in the
-//! server what its caller has given up. So sqlx is sent to a socket of this process, and the way from there to the server
-//! is here: opened as libpq opens it (`open`, `tls`), bounded, and cancelled when the caller has gone (`relay`).
+//! An in-process proxy between sqlx and Postgres. It is there because sqlx
+//!
+//! - opens its sockets without TCP_NODELAY, and interprets `sslmode`, roots and addresses differently from libpq;
+//! - trusts every length that a server sends;
+//! - leaves a query running in the server after its caller has dropped it.
+//!
+//! sqlx connects to a Unix socket of this process. From there the proxy connects to the server as libpq does (`open`,
+//! `tls`), limits the time of requests and the size of answers, and cancels what nobody waits for (`relay`).
 
 mod dialer;
 mod messages;
@@ -11,61 +15,54 @@ mod tls;
 
 use crate::database::settings::Dsn;
 use dialer::Dialer;
-use messages::Fault;
+use messages::ProxyError;
 pub(super) use messages::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
 use sqlx::{
     Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{Instant, sleep},
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// What sessions may take: of the server, and of this process.
+/// The limits of a proxy's sessions.
 #[derive(Clone)]
 pub(super) struct Limits {
-    /// How many at once. One counts until the server has ended it, whatever became of its caller.
+    /// How many at once. A session counts until the server has ended it, even if its caller has gone.
     pub sessions: u32,
     /// Bytes of the answer to one request.
     pub answer: usize,
     /// How long a request may take.
-    pub patience: Patience,
+    pub timeout: RequestTimeout,
 }
 
 /// How long a request may take.
 #[derive(Clone)]
-pub(super) enum Patience {
-    /// As long as its caller waits.
-    Callers,
-    /// So long each; then it is cancelled.
+pub(super) enum RequestTimeout {
+    /// As long as its caller waits for it.
+    None,
+    /// This long; then the proxy cancels it.
     Each(Duration),
-    /// Until this moment, which moves from check to check. The server is told, so that it ends even without this process.
-    Until(Arc<Mutex<Instant>>),
+    /// Until this moment, which each health check moves. Sent to the server as `statement_timeout`, so that the request
+    /// ends even if this process is frozen or gone.
+    Until(watch::Receiver<Instant>),
 }
 
-impl Patience {
-    /// What is left for a request that is made now, where the server is told.
+impl RequestTimeout {
+    /// The `statement_timeout` of a request that is sent now, if the server gets one with each request.
     fn left(&self) -> Option<Duration> {
         match self {
-            Self::Until(moment) => {
-                let moment = *moment.lock().unwrap_or_else(PoisonError::into_inner);
-                Some(moment.saturating_duration_since(Instant::now()))
-            }
-            _ => None,
+            Self::Until(moment) => Some(moment.borrow().saturating_duration_since(Instant::now())),
+            Self::None | Self::Each(_) => None,
         }
     }
 }
 
-/// Where sqlx finds the proxy. Sessions that it has opened outlive it.
+/// A running proxy. Its sessions outlive it.
 pub(super) struct Proxy {
     options: PgConnectOptions,
     sessions: u32,
@@ -74,17 +71,17 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// Listens; connects to no server yet.
+    /// Listens for sqlx. Connects to a server once sqlx has connected.
     ///
     /// # Errors
-    /// No socket can be had.
+    /// This process cannot open a socket.
     pub fn start(dsn: &Dsn, limits: Limits) -> io::Result<Self> {
         let folder = Folder::new()?;
         let options = options(dsn).socket(&folder.0);
         let listener = UnixListener::bind(folder.0.join(format!(".s.PGSQL.{}", options.get_port())))?;
         let slots = Arc::new(Semaphore::new(limits.sessions as usize));
         let sessions = limits.sessions;
-        let dialer = Arc::new(Dialer::new(dsn, &limits.patience));
+        let dialer = Arc::new(Dialer::new(dsn, &limits.timeout));
         let accepting = tokio::spawn(accept(listener, folder, dialer, limits, Arc::clone(&slots)));
         Ok(Self {
             options,
@@ -94,17 +91,17 @@ impl Proxy {
         })
     }
 
-    /// For sqlx, in place of those that name the server.
+    /// How sqlx connects to this proxy.
     pub fn options(&self) -> &PgConnectOptions {
         &self.options
     }
 
-    /// When no session is left in the server.
-    pub async fn is_quiet(&self) {
+    /// Waits until the server has ended every session.
+    pub async fn sessions_have_ended(&self) {
         let _ = self.slots.acquire_many(self.sessions).await;
     }
 
-    /// A session.
+    /// Opens a session.
     pub async fn connect(&self) -> sqlx::Result<PgConnection> {
         PgConnection::connect_with(&self.options).await
     }
@@ -122,13 +119,13 @@ async fn accept(listener: UnixListener, _folder: Folder, dialer: Arc<Dialer>, li
                 ));
             }
             Ok(_) => {}
-            // No file descriptor is left; there may be one soon.
+            // Out of file descriptors; there may be one soon.
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-/// An abstract name has no permissions: whoever is on this machine may connect to it.
+/// An abstract socket has no permissions: any process of this machine may connect to it.
 fn is_this_process(client: &UnixStream) -> bool {
     let peer = client.peer_cred().ok().and_then(|peer| peer.pid());
     peer.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
@@ -137,11 +134,11 @@ fn is_this_process(client: &UnixStream) -> bool {
 /// What sqlx still does itself: the startup message, the password, the queries.
 fn options(dsn: &Dsn) -> PgConnectOptions {
     let name = dsn.application_name.clone().unwrap_or_else(program);
-    // PgBouncer refuses `extra_float_digits`, and servers since 12 do without it.
+    // PgBouncer rejects `extra_float_digits`, and servers since 12 do not need it.
     let mut options = PgConnectOptions::new_without_pgpass()
         .port(5432)
         .application_name(&name)
-        // What lies between the two of them is this process.
+        // Client and server of this connection are one process.
         .ssl_mode(PgSslMode::Disable)
         .extra_float_digits(None);
     if let Some(user) = &dsn.user {
@@ -159,13 +156,14 @@ fn options(dsn: &Dsn) -> PgConnectOptions {
     }
 }
 
-/// The name of this binary, for those who look at the server's sessions.
+/// The name of this binary, for `pg_stat_activity`.
 fn program() -> String {
     let program = std::env::current_exe().unwrap_or_default();
     program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The folder of the proxy's socket. On Linux a name that no file system knows, so that one that is read-only will do.
+/// The folder of the proxy's socket. On Linux it is the beginning of an abstract name, which needs no writable file
+/// system.
 struct Folder(PathBuf);
 
 #[cfg(target_os = "linux")]

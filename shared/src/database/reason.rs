@@ -1,4 +1,5 @@
-//! Why Postgres cannot be used: a closed set, and what the errors of sqlx, of servers and of poolers are in it.
+//! Why Postgres cannot be used: a closed set of reasons, and the reason of each error of sqlx, of servers and of
+//! poolers.
 
 use super::proxy::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
 use serde::Serialize;
@@ -14,15 +15,15 @@ pub enum Reason {
     NotConfigured,
     /// A setting cannot work, or names a database that does not exist or cannot be read.
     Misconfigured,
-    /// Nothing answers there, or what does is starting up or shutting down.
+    /// Nothing answers at the address, or the server is starting up or shutting down.
     Unreachable,
     /// No answer within the deadline.
     Timeout,
-    /// User, password or `pg_hba.conf`.
+    /// The server rejects the user or the password, or `pg_hba.conf` does.
     AuthFailed,
     /// The TLS handshake failed.
     TlsFailed,
-    /// The server has no slot left.
+    /// The server or the pooler has no connection left.
     TooManyConnections,
     /// Migrations of this build are not applied.
     SchemaBehind,
@@ -53,7 +54,7 @@ impl Reason {
     }
 }
 
-/// What poolers say under 08P01 or XX000, whatever it is about.
+/// Messages of poolers, which send SQLSTATE 08P01 or XX000 for any cause.
 const POOLERS: &[(&str, Reason)] = &[
     ("no more connections allowed", Reason::TooManyConnections),
     ("max clients reached", Reason::TooManyConnections),
@@ -76,55 +77,57 @@ const POOLERS: &[(&str, Reason)] = &[
     ("unsupported startup parameter", Reason::Misconfigured),
 ];
 
-impl Reason {
-    /// The one place where sqlx's errors meet the closed set.
-    fn of(error: &sqlx::Error) -> Self {
+impl From<&sqlx::Error> for Reason {
+    fn from(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
             sqlx::Error::Io(_) => Self::Unreachable,
             sqlx::Error::PoolTimedOut => Self::Timeout,
             sqlx::Error::Configuration(_) => Self::Misconfigured,
             sqlx::Error::Database(error) => {
-                Self::of_sqlstate(error.code().as_deref().unwrap_or_default(), error.message())
+                Self::from_sqlstate(error.code().as_deref().unwrap_or_default(), error.message())
             }
             _ => Self::Error,
         }
     }
+}
 
-    fn of_sqlstate(code: &str, message: &str) -> Self {
+impl Reason {
+    fn from_sqlstate(code: &str, message: &str) -> Self {
         match code {
             "28000" | "28P01" => Self::AuthFailed,
             "53300" => Self::TooManyConnections,
             // Starting up, shutting down, crashed, idle for too long; a database that takes no connections.
             UNREACHABLE | "57P01" | "57P02" | "57P03" | "57P05" | "55000" => Self::Unreachable,
-            // Cancelled by its timeout, or by that for locks.
+            // Cancelled by `statement_timeout` or `lock_timeout`.
             TIMEOUT | "57014" | "55P03" => Self::Timeout,
             TLS => Self::TlsFailed,
             // No such database; no right to connect to it, or to read the table of migrations.
             MISCONFIGURED | "3D000" | "42501" => Self::Misconfigured,
             _ if code.starts_with("08") || code == "XX000" => {
-                let said = POOLERS.iter().find(|(said, _)| message.contains(said));
-                said.map_or(Self::Error, |(_, reason)| *reason)
+                let known = POOLERS.iter().find(|(text, _)| message.contains(text));
+                known.map_or(Self::Error, |(_, reason)| *reason)
             }
             _ => Self::Error,
         }
     }
 }
 
-/// The reason of an error. The cause goes to the log, with the request's id; a server may say as much as it likes there.
+/// Returns the reason of an error, and logs its cause with the request's id. The cause is cut, because a server may
+/// send a message of any length.
 pub(super) fn logged(error: &sqlx::Error) -> Reason {
-    const LENGTH: usize = 1000;
-    let reason = Reason::of(error);
+    const MAX_CHARACTERS: usize = 1000;
+    let reason = Reason::from(error);
     let cause = match error {
         sqlx::Error::Database(error) => format!("{} ({})", error.message(), error.code().unwrap_or_default()),
         error => error.to_string(),
     };
-    let cause: String = cause.chars().take(LENGTH).collect();
+    let cause: String = cause.chars().take(MAX_CHARACTERS).collect();
     tracing::error!(reason = reason.as_str(), cause, "the database cannot be used");
     reason
 }
 
-/// Did the connection end, rather than the query?
+/// Has the connection failed, rather than the query?
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,

@@ -14,12 +14,12 @@ pub(super) use tls::{SslMode, Tls};
 /// Where Postgres is, and which sessions this process may have there.
 #[derive(Clone)]
 pub(super) struct Settings {
-    /// `DATABASE_URL`, in any form that libpq and the drivers of other languages have.
+    /// `DATABASE_URL`, in any form that libpq and the drivers of other languages accept.
     pub dsn: Result<Dsn, Unusable>,
     /// `DATABASE_MAX_CONNECTIONS`: the size of the pool.
     pub max_connections: u32,
-    /// Does a health check keep its session for the next? Lambda freezes a process between two requests, and a session of a
-    /// frozen process cannot be closed.
+    /// May a health check leave its session open for the next one? Not on Lambda, which freezes the process between two
+    /// requests: a frozen process cannot close a session.
     pub keep_session: bool,
     /// `MIGRATIONS_DIR`: a folder of migrations in place of those in the binary.
     pub migrations: Option<String>,
@@ -49,7 +49,7 @@ impl Settings {
         }
     }
 
-    /// The same with another connection string, which no variable of libpq changes.
+    /// The same with another connection string, to which the variables of libpq do not apply.
     pub fn at(&self, url: &str) -> Self {
         let dsn = parse(url, &Env::new(|_| None));
         Self { dsn, ..self.clone() }

@@ -10,7 +10,7 @@ static EMBEDDED: Migrator = sqlx::migrate!("../migrations");
 pub(in crate::database) struct Files(Cow<'static, [File]>);
 
 impl Files {
-    /// Those in the binary, or those in `folder`.
+    /// The embedded migrations, or those in `folder`.
     ///
     /// # Errors
     /// The folder cannot be read, or a name in it is wrong.
@@ -25,12 +25,12 @@ impl Files {
             .map_err(|error| MigrateError::Files(error.to_string()))
     }
 
-    /// Those in the binary, whose names the build script has checked.
+    /// The embedded migrations, whose names the build script has checked.
     pub fn embedded() -> Self {
         Self(Cow::Borrowed(&EMBEDDED.migrations))
     }
 
-    /// The ways up, by version.
+    /// The up files, by version.
     pub fn ups(&self) -> impl DoubleEndedIterator<Item = &File> {
         let up = |file: &&File| !file.migration_type.is_down_migration();
         self.0.iter().filter(up)
@@ -57,7 +57,7 @@ impl Files {
     }
 }
 
-/// A folder's name ends with a slash, so that none is taken for a file's.
+/// The names of folders end with a slash, so that no folder counts as a migration.
 fn names_in(folder: &str) -> io::Result<Vec<String>> {
     let name = |entry: io::Result<fs::DirEntry>| {
         let entry = entry?;
@@ -73,10 +73,10 @@ pub(super) fn name(file: &File) -> String {
     format!("{:04}_{description}{}", file.version, file.migration_type.suffix())
 }
 
-/// The SQL of a file as the server takes it.
+/// The SQL of a file as it is sent to the server.
 ///
 /// # Errors
-/// It holds something that must not run, by the file's name and line.
+/// The file holds something that must not run. The error names the file and the line.
 pub(super) fn sql(file: &File) -> Result<Cow<'_, str>, MigrateError> {
     script::read(file.sql.as_str()).map_err(|flaw| MigrateError::Invalid {
         file: name(file),
@@ -105,7 +105,7 @@ pub(super) mod tests {
         for up in files.ups() {
             let down = files
                 .down(up.version)
-                .unwrap_or_else(|| panic!("{} has none", name(up)));
+                .unwrap_or_else(|| panic!("{} has no .down.sql file", name(up)));
             assert!(sql(up).and(sql(down)).is_ok(), "{}", name(up));
         }
     }

@@ -1,4 +1,4 @@
-//! The trail from releases to schemas: a table that a migration makes.
+//! `migration_runs`: which release moved the schema. A migration creates the table.
 
 use super::{MigrateError, Migrator, Run};
 use serde::Serialize;
@@ -29,7 +29,7 @@ impl Migrator {
     }
 
     async fn read_history(&self) -> Result<Vec<RecordedRun>, MigrateError> {
-        // Like every command, for the sake of files that are wrong.
+        // Invalid files are an error of every command.
         self.database.files().await?;
         let mut connection = self.database.connect().await?;
         let Some(table) = table_of_runs(&mut connection).await? else {
@@ -45,8 +45,8 @@ impl Migrator {
     }
 }
 
-/// Records a run, where there is a table to record it in.
-pub(super) async fn record(connection: &mut PgConnection, release: &str, run: Run) -> Result<(), sqlx::Error> {
+/// Records a run, if there is a table for it.
+pub(super) async fn record_run(connection: &mut PgConnection, release: &str, run: Run) -> Result<(), sqlx::Error> {
     let Some(table) = table_of_runs(connection).await? else {
         return Ok(());
     };
@@ -65,8 +65,8 @@ pub(super) async fn record(connection: &mut PgConnection, release: &str, run: Ru
         .map(drop)
 }
 
-/// The table is made by a migration, and may not be there yet or any more. Like the table of migrations it is found
-/// wherever it is; should there be several, the one beside that table counts.
+/// The table's qualified name. A migration creates the table, so it may be missing. It is looked up in every schema,
+/// like the table of migrations; of several, the one in the same schema as that table counts.
 async fn table_of_runs(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     let found = sqlx::raw_sql(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name

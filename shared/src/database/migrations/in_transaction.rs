@@ -1,11 +1,11 @@
-//! A file in a transaction with its record: both are there, or none.
+//! Runs a file in one transaction with its record: both are committed, or neither is.
 
 use super::{
     MigrateError, Migrator,
     files::{Files, name, sql},
+    rolled_back::{is_only_one_since, transaction_number},
     session::Session,
-    table::{Table, TableError},
-    undone::{is_only_one_since, transactions},
+    table::Table,
 };
 use sqlx::{
     AssertSqlSafe, PgConnection,
@@ -15,10 +15,10 @@ use sqlx::{
 use std::time::Instant;
 use tokio::time::sleep;
 
-/// How often a file is tried that does not get the locks it needs.
+/// How many attempts a file has to get the locks it needs.
 const ATTEMPTS: u32 = 10;
 
-/// Runs files in a session that holds the lock.
+/// Runs files in the session that holds the migrators' lock.
 pub(super) struct Applier<'a> {
     pub migrator: &'a Migrator,
     pub files: &'a Files,
@@ -47,7 +47,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// A session for the next file or attempt.
+    /// Replaces the session, for the next file or attempt.
     pub async fn renew(&mut self) -> Result<(), MigrateError> {
         let Migrator {
             database,
@@ -58,7 +58,8 @@ impl Applier<'_> {
         limit.during(self.session.renew(database, settings.wait)).await?
     }
 
-    /// Another session's lock must not make this file a queue that every query stands in: it gives up, and comes back.
+    /// While a file waits for a table's lock, every later query of the table waits behind it. Therefore a file gives up
+    /// after `lock_timeout`, and is tried again later.
     async fn in_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), MigrateError> {
         let Migrator { limit, settings, .. } = self.migrator;
         let mut attempts = 0;
@@ -83,21 +84,21 @@ impl Applier<'_> {
                 });
             }
             tracing::warn!(file = name(file), attempts, cause, "rolled back; trying again");
-            // As long a pause for the others as the wait was for them.
+            // The others have about as long to work as the file has waited for them.
             limit
                 .during(sleep(settings.lock_timeout.mul_f64(0.5 + fastrand::f64())))
                 .await?;
         }
     }
 
-    /// The outer result is a refusal for good, the inner one what Postgres said of a file that is proven undone.
+    /// The outer error ends the run. The inner one is Postgres's error of a file that is proven to be rolled back.
     async fn attempt(&mut self, file: &Migration, sql: &str) -> Result<Result<(), sqlx::Error>, MigrateError> {
         let Migrator { limit, settings, .. } = self.migrator;
         self.renew().await?;
         self.session
             .prepare(limit.cap(settings.lock_timeout), limit.cap(settings.statement_timeout))
             .await?;
-        let before = transactions(&mut self.session.connection).await?;
+        let before = transaction_number(&mut self.session.connection).await?;
         let ran = limit.running(self.session.id, commit(&mut self.session, file, sql, before));
         let Err((error, is_over)) = ran.await else {
             return Ok(Ok(()));
@@ -112,7 +113,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Past all that can be seen in its text.
+    /// Marks a file as dirty that has ended its transaction in a way that its text does not show, such as by a
+    /// procedure.
     async fn ended_its_transaction(&mut self, file: &Migration) -> Result<MigrateError, MigrateError> {
         self.session.reset().await?;
         self.mark(file).await?;
@@ -122,10 +124,10 @@ impl Applier<'_> {
         })
     }
 
-    /// Records that a file has begun.
+    /// Records that a file has begun. It is dirty until it is recorded as done.
     pub async fn mark(&mut self, file: &Migration) -> Result<(), MigrateError> {
         let connection = &mut self.session.connection;
-        let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
+        let table = Table::existing(connection).await?;
         if file.migration_type.is_down_migration() {
             table.update(file, false, None, connection).await?;
         } else {
@@ -142,7 +144,8 @@ fn lost(file: &Migration, error: &sqlx::Error) -> MigrateError {
     }
 }
 
-/// Runs the file to its end. A `COMMIT` that fails has ended the transaction as well: then the error comes with `true`.
+/// Runs the file and commits. The error comes with `true` if the transaction is over already, as it is after a `COMMIT`
+/// that failed.
 async fn commit(session: &mut Session, file: &Migration, sql: &str, before: u32) -> Result<(), (sqlx::Error, bool)> {
     let ran = run_and_record(session, file, sql, before).await;
     ran.map_err(|error| (error, false))?;
@@ -150,19 +153,20 @@ async fn commit(session: &mut Session, file: &Migration, sql: &str, before: u32)
     committed.map_err(|error| (error, true))
 }
 
-/// Whatever the file has set is taken back before its record is written, and the table is where it is by then.
+/// Resets what the file has set before its record is written. Looks the table up after the file, which may have moved
+/// it.
 async fn run_and_record(session: &mut Session, file: &Migration, sql: &str, before: u32) -> Result<(), sqlx::Error> {
     let start = Instant::now();
     execute("BEGIN", &mut session.connection).await?;
     execute(sql, &mut session.connection).await?;
     session.reset().await?;
     let connection = &mut session.connection;
-    if transactions(connection).await? != before.wrapping_add(1) {
+    if transaction_number(connection).await? != before.wrapping_add(1) {
         return Err(sqlx::Error::Protocol(
             "the transaction is not the one it was".to_owned(),
         ));
     }
-    let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
+    let table = Table::existing(connection).await?;
     if file.migration_type.is_down_migration() {
         table.delete(file, connection).await?;
     } else {
@@ -171,7 +175,7 @@ async fn run_and_record(session: &mut Session, file: &Migration, sql: &str, befo
     Ok(())
 }
 
-/// In the simple protocol, which takes any number of statements.
+/// Runs SQL in the simple protocol, which takes any number of statements.
 pub(super) async fn execute(sql: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .execute(connection)
@@ -179,15 +183,16 @@ pub(super) async fn execute(sql: &str, connection: &mut PgConnection) -> Result<
         .map(drop)
 }
 
-/// Locks not granted in time, deadlocks, serialization: rolled back whole, and worth another attempt.
+/// Lock timeouts, deadlocks, serialization failures: Postgres has rolled the file back, and another attempt may
+/// succeed.
 fn is_contention(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     matches!(code.as_deref(), Some("55P03" | "40P01" | "40001"))
 }
 
-/// What Postgres said of a file, and of which line of it.
+/// The message of Postgres about a file, with the line if Postgres names a position.
 pub(super) fn postgres_message(error: &sqlx::Error, file: &Migration) -> String {
-    let Some(said) = error
+    let Some(postgres) = error
         .as_database_error()
         .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
     else {
@@ -196,13 +201,16 @@ pub(super) fn postgres_message(error: &sqlx::Error, file: &Migration) -> String 
             error => error.to_string(),
         };
     };
-    let line = match said.position() {
+    let line = match postgres.position() {
         Some(PgErrorPosition::Original(position)) => {
             let before = file.sql.as_str().chars().take(position);
             format!("line {}: ", 1 + before.filter(|c| *c == '\n').count())
         }
         _ => String::new(),
     };
-    let detail = said.detail().map(|detail| format!(", {detail}")).unwrap_or_default();
-    format!("{line}{}{detail} ({})", said.message(), said.code())
+    let detail = postgres
+        .detail()
+        .map(|detail| format!(", {detail}"))
+        .unwrap_or_default();
+    format!("{line}{}{detail} ({})", postgres.message(), postgres.code())
 }

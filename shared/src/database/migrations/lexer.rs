@@ -1,7 +1,7 @@
 //! The tokens of SQL as PostgreSQL reads them, with `standard_conforming_strings` on: as much of its lexical structure as
 //! it takes to tell statements apart. Source: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>.
 
-/// A token. Comments and white space are none.
+/// A token. Comments and white space are skipped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Token<'a> {
     /// A key word or an identifier without quotes.
@@ -14,8 +14,8 @@ pub(super) enum Token<'a> {
     Sign(char),
 }
 
-/// Reads tokens one after the other, with the offsets of their first bytes. Never fails: what is not terminated ends
-/// with the text.
+/// Reads tokens one after the other, with the offsets of their first bytes. Never fails: an unterminated string or
+/// comment ends with the text.
 pub(super) struct Lexer<'a> {
     sql: &'a str,
     at: usize,
@@ -30,7 +30,7 @@ impl<'a> Lexer<'a> {
         &self.sql[self.at..]
     }
 
-    /// Moves over what `count` finds at the front of the rest.
+    /// Takes as many bytes from the rest as `count` says.
     fn take(&mut self, count: impl FnOnce(&str) -> usize) -> &'a str {
         let rest = self.rest();
         let taken = &rest[..count(rest)];
@@ -53,7 +53,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Segments of a string that only a line end parts are one string, with the escapes of the first.
+    /// Strings that only white space with a line end separates are one string (PostgreSQL, 4.1.2.1). The escapes of the
+    /// first apply to all.
     fn escape_string(&mut self) {
         loop {
             self.take(|rest| quoted(rest, '\'', true));
@@ -118,12 +119,12 @@ fn continues_word(c: char) -> bool {
     begins_word(c) || c.is_ascii_digit() || c == '$'
 }
 
-/// Up to the end of the line.
+/// The length up to the end of the line.
 fn line(text: &str) -> usize {
     text.find(['\n', '\r']).unwrap_or(text.len())
 }
 
-/// Block comments nest.
+/// The length of a block comment. Block comments nest.
 fn block_comment(text: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -140,7 +141,7 @@ fn block_comment(text: &str) -> usize {
     text.len()
 }
 
-/// A doubled quote stands for one.
+/// The length of a quoted text. A doubled quote stands for one.
 fn quoted(text: &str, quote: char, escapes: bool) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -154,7 +155,7 @@ fn quoted(text: &str, quote: char, escapes: bool) -> usize {
     text.len()
 }
 
-/// `$$` or `$tag$` at the front.
+/// `$$` or `$tag$` at the beginning.
 fn dollar_tag(text: &str) -> Option<&str> {
     let end = text[1..].find('$')? + 1;
     let tag = &text[1..end];
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn words_inside_of_quotes_and_comments_are_none() {
+    fn words_in_quotes_and_comments_are_hidden() {
         for sql in [
             "a 'COMMIT' b",
             "a 'it''s COMMIT' b",
@@ -223,14 +224,14 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_fail(text in "[-'\"$/*\\\\eE;(\n aü]{0,40}") {
+        fn any_text_has_tokens_at_growing_offsets(text in "[-'\"$/*\\\\eE;(\n aü]{0,40}") {
             let ends = Lexer::new(&text).map(|(at, _)| at).collect::<Vec<_>>();
             proptest::prop_assert!(ends.windows(2).all(|pair| pair[0] < pair[1]), "{}", text);
         }
     }
 
     #[test]
-    fn words_outside_of_them_are_found() {
+    fn words_outside_quotes_and_comments_are_found() {
         for sql in [
             "'\\' COMMIT --'",
             "nameE'\\' COMMIT",

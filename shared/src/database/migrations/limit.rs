@@ -1,5 +1,5 @@
-//! How long a run may take: until a signal, or until shortly before the platform's deadline, so that the statement which
-//! runs then can be cancelled in the server, and what it left behind be said.
+//! How long a run may take: until a signal, or until shortly before the platform's deadline. The time in between is for
+//! cancelling the running statement in the server, and for reporting what it has left.
 
 use super::MigrateError;
 use crate::deadline::Deadline;
@@ -23,7 +23,7 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    /// Of the time that is left, a third is for the end, 5 s at most.
+    /// Reserves a third of the time that is left, 5 s at most, for the end of the run.
     pub fn new(deadline: Deadline) -> Self {
         let reserve = deadline.left().unwrap_or_default() / 3;
         Self {
@@ -33,7 +33,7 @@ impl Limit {
         }
     }
 
-    /// Waits for the end.
+    /// Waits until the run has to end.
     pub async fn ended(&self) {
         self.end.ended().await;
     }
@@ -47,7 +47,7 @@ impl Limit {
         }
     }
 
-    /// The refusal of a run that has ended, and what it left.
+    /// The error of a run that was stopped, with what it has left.
     pub fn stopped(&self, left: impl Into<String>) -> MigrateError {
         MigrateError::Stopped {
             cause: self.cause().unwrap_or("the platform's deadline"),
@@ -55,12 +55,12 @@ impl Limit {
         }
     }
 
-    /// Refuses to go on after the end.
+    /// An error if the run has to end.
     pub fn check(&self, left: impl Into<String>) -> Result<(), MigrateError> {
         self.cause().map_or(Ok(()), |_| Err(self.stopped(left)))
     }
 
-    /// Drops what waits or reads, at the end.
+    /// Does what only waits or reads, and drops it when the run has to end.
     pub async fn during<T>(&self, work: impl Future<Output = T>) -> Result<T, MigrateError> {
         tokio::select! {
             done = work => Ok(done),
@@ -68,13 +68,13 @@ impl Limit {
         }
     }
 
-    /// What is left for cancelling and for saying so; most of the reserve, because the answer has to arrive as well.
+    /// The time for cancelling: most of what is reserved, because the report has to arrive as well.
     pub fn grace(&self) -> Duration {
         let left = self.deadline.left().map_or(GRACE, |left| left.mul_f64(0.8));
         left.min(GRACE)
     }
 
-    /// A timeout of the server's that ends with the run, should the process be gone by then.
+    /// A timeout for the server that ends with the run, in case this process is gone by then.
     pub fn cap(&self, timeout: Duration) -> Duration {
         self.end.left().map_or(timeout, |left| left.max(SHORTEST).min(timeout))
     }

@@ -1,19 +1,19 @@
-//! One migrator at a time: a session's advisory lock, polled, and the proof that the session is one.
+//! One migrator at a time: an advisory lock, and the check that `DATABASE_URL` leads to sessions that can hold it.
 
-use super::{Database, MigrateError, Reason, in_transaction::execute};
+use super::{Database, MigrateError, in_transaction::execute, session};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-/// Waits for the lock. It is tried again and again instead of waited for in the server: a session that waits for an
-/// advisory lock holds a snapshot, and `CREATE INDEX CONCURRENTLY` waits for all of those.
-pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -> Result<(), MigrateError> {
+/// Waits for the lock by polling. A session that waited for it in the server would hold a snapshot, and `CREATE INDEX
+/// CONCURRENTLY`, which the other migrator may run, waits for the end of all snapshots.
+pub(super) async fn acquire(connection: &mut PgConnection, limit: Duration) -> Result<(), MigrateError> {
     let start = Instant::now();
     let id = lock_id(connection).await?;
     let mut waiting = false;
     while !ask(&format!("pg_try_advisory_lock({id})"), connection).await? {
-        if start.elapsed() >= patience {
-            return Err(MigrateError::Busy(patience));
+        if start.elapsed() >= limit {
+            return Err(MigrateError::Busy(limit));
         }
         if !waiting {
             tracing::info!("another migrator is at work; waiting for it");
@@ -24,21 +24,25 @@ pub(super) async fn acquire(connection: &mut PgConnection, patience: Duration) -
     Ok(())
 }
 
-/// Waits for the lock in the server's queue: for a session that is about to get it.
-pub(super) async fn wait(id: i64, patience: Duration, connection: &mut PgConnection) -> Result<(), MigrateError> {
+/// Waits for the lock in the server's queue, for a session that gets it from another one of the same migrator.
+pub(super) async fn wait(id: i64, limit: Duration, connection: &mut PgConnection) -> Result<(), MigrateError> {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let patience_ms = patience.as_millis().max(1);
-    let wait = format!("SET lock_timeout = {patience_ms}; SELECT pg_catalog.pg_advisory_lock({id})");
-    match execute(&wait, connection).await {
+    let wait_ms = limit.as_millis().max(1);
+    let sql = format!("SET lock_timeout = {wait_ms}; SELECT pg_catalog.pg_advisory_lock({id})");
+    match execute(&sql, connection).await {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
-            Err(MigrateError::Busy(patience))
+            Err(MigrateError::Busy(limit))
         }
         waited => Ok(waited?),
     }
 }
 
 /// Does a session hold the lock, or wait for it?
-pub(super) async fn is_asked_for_by(session: i32, id: i64, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_held_or_awaited_by(
+    session: i32,
+    id: i64,
+    connection: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
     let condition = format!(
         "count(*) > 0 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND pid = {session}
          AND (classid::bigint << 32) | objid::bigint = {id}"
@@ -46,7 +50,7 @@ pub(super) async fn is_asked_for_by(session: i32, id: i64, connection: &mut PgCo
     ask(&condition, connection).await
 }
 
-/// Lets go of the lock. A file may have done so before, which another migrator may have seen.
+/// Releases the lock. If a file has released it before, another migrator may have taken it since.
 pub(super) async fn release(id: i64, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     if !ask(&format!("pg_advisory_unlock({id})"), connection).await? {
         tracing::warn!("a file has released the lock of the migrators");
@@ -54,14 +58,14 @@ pub(super) async fn release(id: i64, connection: &mut PgConnection) -> Result<()
     Ok(())
 }
 
-/// A condition of the catalog.
+/// Evaluates a condition that begins with a name of `pg_catalog`.
 async fn ask(condition: &str, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let sql = format!("SELECT pg_catalog.{condition}");
     let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
     row.try_get(0)
 }
 
-/// The lock of sqlx, so that its command line and this one exclude each other.
+/// The key of sqlx's lock, so that sqlx-cli and this migrator exclude each other.
 pub(super) async fn lock_id(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
     const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
     let row = sqlx::raw_sql("SELECT pg_catalog.current_database()::pg_catalog.text")
@@ -71,34 +75,27 @@ pub(super) async fn lock_id(connection: &mut PgConnection) -> Result<i64, sqlx::
     Ok(0x3d32_ad9e * i64::from(CRC.checksum(database.as_bytes())))
 }
 
-/// A pooler in transaction mode lends a server's session for one transaction, and a lock taken in it stays behind. It
-/// shows when a second connection, in a transaction, is lent the session that the first believes to be its own, or when
-/// that session changes. In the simple protocol, because such poolers may not know prepared statements.
+/// Detects a pooler in transaction mode, which lends a session of the server for one transaction: a lock would stay in
+/// a session that others use. It shows when a second connection, in a transaction, gets the session of the first, or
+/// when the first one's session changes. Uses the simple protocol, because such poolers may not support prepared
+/// statements.
 pub(super) async fn refuse_pooler(database: &Database, connection: &mut PgConnection) -> Result<(), MigrateError> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    let own = backend(connection).await?;
-    let other = async {
-        let mut second = database.connect().await?;
-        sqlx::raw_sql("BEGIN").execute(&mut second).await?;
-        let lent = backend(&mut second).await?;
-        Ok::<_, MigrateError>((lent, second))
-    };
-    // A pooler in session mode may have no second session to give.
-    let Ok(other) = timeout(PATIENCE, other).await else {
+    let first = backend(connection).await?;
+    // A pooler in session mode may have no second session, and does not say so.
+    let second = session::second(database, async |mut second: PgConnection| {
+        execute("BEGIN", &mut second).await?;
+        Ok((backend(&mut second).await?, second))
+    });
+    let Some((other, _in_transaction)) = second.await? else {
         return Ok(());
     };
-    let (lent, _in_transaction) = match other {
-        // Nor has a server a second one for a role that may have one; a pooler would not say so.
-        Err(MigrateError::Database(Reason::TooManyConnections)) => return Ok(()),
-        other => other?,
-    };
-    if lent == own || backend(connection).await? != own {
+    if other == first || backend(connection).await? != first {
         return Err(MigrateError::Pooler);
     }
     Ok(())
 }
 
-/// The process of the server that serves this session.
+/// The process id of the server behind this connection.
 async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
     let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?;
     row.try_get(0)

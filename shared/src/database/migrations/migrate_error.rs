@@ -1,9 +1,9 @@
-//! Why a migrator stopped: a closed set, and a sentence on what to do.
+//! Why a migrator stopped: a closed set, with a sentence on what to do.
 
 use super::{Reason, table::TableError};
 use std::time::Duration;
 
-/// Why a migrator stopped. What it says is for the operator: it may hold SQL and names of the schema, never a secret.
+/// Why a migrator stopped. The message is for the operator: it may hold SQL and names of the schema, never a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// The database cannot be used.
@@ -12,7 +12,7 @@ pub enum MigrateError {
     /// The table of migrations cannot be used.
     #[error("{0}")]
     Table(String),
-    /// The folder of migrations cannot be read, or holds a name that is wrong.
+    /// The folder of migrations cannot be read, or a file's name is invalid.
     #[error("the migrations cannot be used: {0}")]
     Files(String),
     /// A file holds something that must not run.
@@ -20,12 +20,12 @@ pub enum MigrateError {
     Invalid {
         /// The file's name.
         file: String,
-        /// Where, from 1 on.
+        /// The line, from 1 on.
         line: usize,
         /// What, and what to do about it.
         cause: String,
     },
-    /// A session would not stay a session.
+    /// `DATABASE_URL` leads to a pooler in transaction mode.
     #[error(
         "DATABASE_URL leads to a pooler in transaction mode, which cannot hold a migrator's lock: name the server itself, \
          or a pooler in session mode"
@@ -51,7 +51,7 @@ pub enum MigrateError {
         /// The newest version applied.
         newest: i64,
     },
-    /// A newer release has migrated: this one must not take anything back.
+    /// A newer release has migrated: this one must not revert anything.
     #[error("the database is ahead, at version {current}, and this build ends at {expected}: use the newer build")]
     Ahead {
         /// The newest version applied.
@@ -59,7 +59,7 @@ pub enum MigrateError {
         /// The newest version of this build.
         expected: i64,
     },
-    /// A file began, did not end well, and is not proven undone.
+    /// A file has failed, and is not proven to be rolled back.
     #[error(
         "{file} is dirty: it may be half done ({cause}). {found}. Then record where the schema is: `migrate stamp \
          {version}` if its effect is there, `migrate stamp {before}` if it is not"
@@ -71,12 +71,13 @@ pub enum MigrateError {
         version: i64,
         /// The version before it.
         before: i64,
-        /// Why it did not end well.
+        /// Why it failed.
         cause: String,
         /// What was found in the database, and what to do about it.
         found: String,
     },
-    /// An index that no query uses and every write pays for; a file with `IF NOT EXISTS` would pass over it.
+    /// There is an INVALID index, which no query uses and every write updates. `CREATE INDEX IF NOT EXISTS` would skip
+    /// it.
     #[error("{found}, before {file} can run")]
     InvalidIndex {
         /// The file that was next.
@@ -87,7 +88,7 @@ pub enum MigrateError {
     /// No file has this version.
     #[error("version {0} has no file here")]
     NoSuchVersion(i64),
-    /// A file has no way back.
+    /// A migration has no .down.sql file.
     #[error("version {0} has no .down.sql file")]
     Irreversible(i64),
     /// Other sessions kept a lock that a file needs.
@@ -97,15 +98,15 @@ pub enum MigrateError {
         file: String,
         /// How often it was tried.
         attempts: u32,
-        /// What Postgres said.
+        /// The message of Postgres.
         cause: String,
     },
-    /// Postgres refused a file, which left nothing behind.
+    /// Postgres rejected a file, which left nothing behind.
     #[error("{file} failed and left nothing behind: {cause}")]
     Failed {
         /// The file's name.
         file: String,
-        /// What Postgres said.
+        /// The message of Postgres.
         cause: String,
     },
     /// The connection broke while a file ran in a transaction with its record.
@@ -113,7 +114,7 @@ pub enum MigrateError {
     Lost {
         /// The file's name.
         file: String,
-        /// What was seen of it.
+        /// The error of the connection.
         cause: String,
     },
     /// A signal or the platform's deadline ended the run.
@@ -121,7 +122,7 @@ pub enum MigrateError {
     Stopped {
         /// What ended the run.
         cause: &'static str,
-        /// Where the file stands that was next or ran.
+        /// What state the file is in that ran or was next.
         left: String,
     },
     /// A file has ended its transaction in a way that its text does not show.

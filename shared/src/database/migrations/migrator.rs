@@ -1,4 +1,4 @@
-//! The way from one schema to another: up, down, stamp, and what they would do or have done.
+//! The migrator: up, down and stamp, which change the schema, and plan and status, which read it.
 
 use super::{
     Database, MigrateError, MigratorSettings,
@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use serde::Serialize;
 use sqlx::PgConnection;
 
-/// Changes the schema. Any number may run at once: one works, the others wait for its lock.
+/// Changes the schema. Several may run at the same time: one works, the others wait for its lock.
 #[derive(Clone)]
 pub struct Migrator {
     pub(super) database: Database,

@@ -2,7 +2,7 @@
 //! without one. sqlx skips a name that is almost right, and takes two files with one version; here both are an error.
 //! Shared with the build script, so that a wrong name does not compile.
 
-/// A migration's name, taken apart.
+/// The parts of a file's name.
 #[derive(Debug, Eq, PartialEq)]
 struct Name<'a> {
     file: &'a str,
@@ -11,7 +11,7 @@ struct Name<'a> {
     is_down: bool,
 }
 
-/// Checks the names in a folder. Whatever does not look like a migration, such as a README, may lie beside them.
+/// Checks the names in a folder. A file that does not look like a migration, such as a README, may lie beside them.
 ///
 /// # Errors
 /// A sentence that names the files which are wrong.
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn migrations_and_what_does_not_look_like_one_may_lie_side_by_side() {
+    fn other_files_may_lie_beside_migrations() {
         let files = [
             "0001_a.up.sql",
             "0001_a.down.sql",
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_almost_right_is_refused_by_that_name() {
+    fn an_error_has_the_name_that_is_almost_right() {
         for file in [
             "0002-add.up.sql",
             "1.sql",
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn two_files_with_one_version_are_refused_by_both_names() {
+    fn two_files_with_one_version_are_an_error_with_both_names() {
         for pair in [
             ["0002_a.up.sql", "0002_b.up.sql"],
             ["0002_a.up.sql", "2_b.up.sql"],
@@ -140,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn a_way_back_without_its_way_up_is_refused() {
+    fn a_down_file_without_its_up_file_is_an_error() {
         for files in [&["0002_a.down.sql"][..], &["0002_a.up.sql", "0002_b.down.sql"]] {
-            let refused = checked(files).expect_err("no way up");
+            let refused = checked(files).expect_err("no up file");
             assert!(refused.contains(".down.sql has no .up.sql"), "{refused}");
         }
     }

@@ -1,18 +1,19 @@
-//! A file without a transaction: it is marked before it runs, and what it may leave half done is said.
+//! Runs a file without a transaction. The file is marked as begun first; if it fails halfway, the error says what it
+//! has left.
 
 use super::{
     MigrateError, Migrator,
     files::{Files, name},
     in_transaction::{Applier, execute, postgres_message},
-    table::{Table, TableError},
-    undone::{is_only_one_since, transactions},
+    rolled_back::{is_only_one_since, transaction_number},
+    table::Table,
 };
 use sqlx::{PgConnection, migrate::Migration};
 use std::time::{Duration, Instant};
 
 impl Applier<'_> {
-    /// No lock timeout here: what cannot run in a transaction waits without standing in anybody's way, and an index that
-    /// gives up is left INVALID.
+    /// There is no lock timeout: a command such as `CREATE INDEX CONCURRENTLY` blocks no query while it waits for
+    /// locks, and would leave an INVALID index if it gave up.
     pub async fn without_transaction(&mut self, file: &Migration, sql: &str) -> Result<(), MigrateError> {
         let start = Instant::now();
         let Migrator { limit, settings, .. } = self.migrator;
@@ -26,7 +27,7 @@ impl Applier<'_> {
             });
         }
         self.mark(file).await?;
-        let before = transactions(&mut self.session.connection).await?;
+        let before = transaction_number(&mut self.session.connection).await?;
         let ran = limit
             .running(self.session.id, execute(sql, &mut self.session.connection))
             .await;
@@ -43,7 +44,7 @@ impl Applier<'_> {
 
     async fn record(&mut self, file: &Migration, took: Duration) -> Result<(), MigrateError> {
         let connection = &mut self.session.connection;
-        let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
+        let table = Table::existing(connection).await?;
         if file.migration_type.is_down_migration() {
             table.delete(file, connection).await?;
         } else {
@@ -52,18 +53,18 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// The mark is taken back only where all that the file did is undone.
+    /// Takes the mark back only if all that the file did is rolled back.
     async fn failed(&mut self, file: &Migration, cause: String, before: u32) -> Result<(), MigrateError> {
         let connection = &mut self.session.connection;
-        let Ok(is_undone) = is_only_one_since(before, connection).await else {
+        let Ok(is_rolled_back) = is_only_one_since(before, connection).await else {
             return Err(half_done(self.files, file, &cause, None));
         };
         self.session.reset().await?;
         let connection = &mut self.session.connection;
-        if !is_undone {
+        if !is_rolled_back {
             return Err(dirty(self.files, file, Some(&cause), connection).await?);
         }
-        let table = Table::find(connection).await?.ok_or(TableError::Gone)?;
+        let table = Table::existing(connection).await?;
         if file.migration_type.is_down_migration() {
             table.update(file, true, None, connection).await?;
         } else {
@@ -79,7 +80,7 @@ impl Applier<'_> {
     }
 }
 
-/// What a dirty file left behind, and the way out.
+/// The error of a dirty file: what it has left behind, and how to repair it.
 pub(super) async fn dirty(
     files: &Files,
     file: &Migration,
@@ -103,8 +104,9 @@ fn half_done(files: &Files, file: &Migration, cause: &str, found: Option<String>
     }
 }
 
-/// The indexes that `CREATE INDEX CONCURRENTLY` left INVALID and is not building any more, in a sentence. Which index
-/// another role's session builds is hidden without `pg_read_all_stats`, but not that it builds one, nor its locks.
+/// A sentence with the indexes that are INVALID and that no `CREATE INDEX CONCURRENTLY` is building now. Without
+/// `pg_read_all_stats` a role sees that another role's session builds an index, and the session's locks, but not which
+/// index it is.
 pub(super) async fn invalid_indexes(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     let names = names(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_index i
@@ -126,7 +128,8 @@ pub(super) async fn invalid_indexes(connection: &mut PgConnection) -> Result<Opt
     Ok((!named.is_empty()).then(|| named.join("; ")))
 }
 
-/// The partitions that `DETACH PARTITION CONCURRENTLY` has half detached; servers before 14 have no such command.
+/// A sentence with the partitions that `DETACH PARTITION CONCURRENTLY` has half detached. Servers before 14 have
+/// neither the command nor the column, which is read by way of `to_jsonb` therefore.
 async fn pending_detaches(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
     let found = names(
         "SELECT pg_catalog.format('a partition is half detached: ALTER TABLE %s DETACH PARTITION %s FINALIZE',

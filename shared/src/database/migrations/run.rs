@@ -1,9 +1,9 @@
-//! A run under the lock, from the first look to its record.
+//! A run: reads what is applied, takes the lock, runs files, and records the run.
 
 use super::{
     MigrateError, Migrator,
     files::{Files, sql},
-    history::record,
+    history::record_run,
     in_transaction::{Applier, execute},
     lock,
     migrator::{Change, Run},
@@ -58,7 +58,7 @@ impl Migrator {
         }
     }
 
-    /// On sessions of its own: whatever happens to it, its lock ends with it.
+    /// Uses connections outside the pool: whatever happens to the run, its lock ends with them.
     async fn work(&self, change: Change) -> Result<Run, MigrateError> {
         let files = self.database.files().await?;
         let (mut connection, rows) = self.limit.during(self.look()).await??;
@@ -90,11 +90,11 @@ impl Migrator {
             run.version_after = compare(files, after).current;
             run.duration_ms = start.elapsed().as_millis() as i64;
         }
-        // Files that were applied before the one that failed are history too.
+        // A run that failed is recorded too, if files before the failed one were applied.
         let recorded = if run.version_after == run.version_before {
             Ok(())
         } else {
-            record(connection, &self.release, run).await
+            record_run(connection, &self.release, run).await
         };
         done?;
         after?;
@@ -129,7 +129,7 @@ impl Applier<'_> {
                 back.collect::<Result<_, _>>()?
             }
         };
-        // Before the first of them runs.
+        // All files are checked before the first one runs.
         selected.iter().try_for_each(|file| sql(file).map(drop))?;
         for file in selected {
             if !self.is_done(file).await? {
@@ -139,7 +139,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Has another migrator had its turn since the last file? It may have left anything.
+    /// Is there nothing to do for this file any more? Another migrator may have had its turn since the last one.
     async fn is_done(&mut self, file: &Migration) -> Result<bool, MigrateError> {
         self.renew().await?;
         let connection = &mut self.session.connection;
@@ -150,7 +150,7 @@ impl Applier<'_> {
     }
 }
 
-/// All or nothing: the files up to `version` are recorded as applied as they are, later ones as not applied.
+/// Records the files up to `version` as applied as they are, and later ones as not applied, in one transaction.
 async fn stamp(
     files: &Files,
     rows: &[Applied],

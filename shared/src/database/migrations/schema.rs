@@ -90,7 +90,7 @@ pub(super) fn states(files: &Files, applied: &[Applied]) -> Vec<Migration> {
     let pending = pending.map(|file| (file.version, MigrationState::Pending));
     let applied = applied.iter().map(|row| {
         let state = match files.up(row.version) {
-            // Even where it failed halfway: that is no reason to take this release down.
+            // Even if it failed halfway: that must not take this older release down.
             None if row.version > files.newest() => MigrationState::Ahead,
             _ if !row.success => MigrationState::Dirty,
             Some(file) if *file.checksum == *row.checksum => MigrationState::Applied,

@@ -1,5 +1,5 @@
-//! What a file must not hold, found before anything runs: statements that end or begin a transaction, because the
-//! migrator does that; copies from or to a client, which wait for data that never comes; commands of psql.
+//! Finds what must not run, before anything runs: statements that end or begin a transaction, because the migrator does
+//! that; copies from or to a client, which wait for data that never comes; commands of psql.
 
 use super::lexer::{Lexer, Token};
 use std::borrow::Cow;
@@ -11,8 +11,8 @@ pub(super) struct Flaw {
     pub cause: String,
 }
 
-/// The SQL of a file as the server takes it: without the `\restrict` and `\unrestrict` that guard a dump of pg_dump
-/// against psql's other commands. Characters and lines keep their places.
+/// The SQL of a file as it is sent to the server: without the `\restrict` and `\unrestrict` that guard a dump of
+/// pg_dump against psql's other commands. Characters and lines keep their places.
 ///
 /// # Errors
 /// The first flaw.
@@ -27,7 +27,7 @@ pub(super) fn read(sql: &str) -> Result<Cow<'_, str>, Flaw> {
     let mut blanked = Cow::Borrowed(sql);
     for (at, token) in Lexer::new(sql) {
         match token {
-            Token::Backslash(command) if statement.is_empty() && is_guard_of_a_dump(command) => {
+            Token::Backslash(command) if statement.is_empty() && is_restrict_command(command) => {
                 let blank = " ".repeat(command.len());
                 blanked.to_mut().replace_range(at..at + command.len(), &blank);
             }
@@ -44,12 +44,12 @@ pub(super) fn read(sql: &str) -> Result<Cow<'_, str>, Flaw> {
     Ok(blanked)
 }
 
-/// Its token is of ASCII, so that a blank takes the place of each of its characters.
-fn is_guard_of_a_dump(command: &str) -> bool {
-    let guard = ["\\restrict ", "\\unrestrict "]
+/// Only ASCII, so that one blank replaces one character.
+fn is_restrict_command(command: &str) -> bool {
+    let is_restrict = ["\\restrict ", "\\unrestrict "]
         .iter()
-        .any(|guard| command.starts_with(guard));
-    guard && command.is_ascii()
+        .any(|restrict| command.starts_with(restrict));
+    is_restrict && command.is_ascii()
 }
 
 fn flaw(sql: &str, at: usize, cause: impl Into<String>) -> Flaw {
@@ -63,11 +63,12 @@ fn flaw(sql: &str, at: usize, cause: impl Into<String>) -> Flaw {
 #[derive(Default)]
 struct Statement<'a> {
     start: usize,
-    /// As many of its first tokens as tell what it is.
+    /// Its first tokens, at most four, which say what it is.
     first: Vec<Token<'a>>,
     last: Option<Token<'a>>,
     parentheses: usize,
-    /// Of `BEGIN ATOMIC ... END` and the `CASE ... END` in it: the body of a function in SQL, which has semicolons.
+    /// The depth of `BEGIN ATOMIC ... END`, the body of a function in SQL, which has semicolons, and of each `CASE ...
+    /// END` in it.
     body: usize,
     copies: bool,
 }
@@ -128,7 +129,7 @@ impl<'a> Statement<'a> {
         pairs.all(|(word, at)| is(self.first.get(at).copied(), word))
     }
 
-    /// Judges what was read; `self` is the next statement then.
+    /// Checks the statement that was read, and begins the next one.
     fn end(&mut self, sql: &str) -> Result<(), Flaw> {
         let statement = std::mem::take(self);
         if let Some(command) = statement.ends_or_begins_a_transaction() {
@@ -143,7 +144,8 @@ impl<'a> Statement<'a> {
         Ok(())
     }
 
-    /// Savepoints are part of a transaction; what was prepared for two-phase commit is another one.
+    /// Savepoints are allowed, because they are part of the transaction; so is the end of a prepared transaction, which
+    /// is another one.
     fn ends_or_begins_a_transaction(&self) -> Option<&'static str> {
         const COMMANDS: [&[&str]; 7] = [
             &["BEGIN"],
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_them_may_run() {
+    fn statements_that_only_look_like_them_may_run() {
         for sql in [
             "SAVEPOINT a; ROLLBACK TO a; RELEASE a; ROLLBACK WORK TO SAVEPOINT a; ROLLBACK TRANSACTION TO a;",
             "COMMIT PREPARED 'x'",
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_a_client_and_commands_of_psql_are_found_with_their_lines() {
+    fn copies_from_a_client_and_commands_of_psql_are_found_with_their_lines() {
         for sql in [
             "SELECT 1;\nCOPY t FROM stdin",
             "SELECT 1;\ncopy t (a, b) FROM STDIN WITH (FORMAT csv);\n1\t2\n\\.\n",
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_of_a_dump_is_left_out_and_everything_else_keeps_its_place() {
+    fn the_restrict_commands_of_a_dump_are_blanked_and_everything_else_keeps_its_place() {
         let dump = "--\n\\restrict a1B\n\nSELECT 1;\n\\unrestrict a1B\n";
         let plain = "--\n             \n\nSELECT 1;\n               \n";
         assert_eq!(read(dump).as_deref(), Ok(plain));

@@ -1,5 +1,5 @@
-//! The table in which sqlx keeps what is applied. The settings of a session must not decide which one that is: it is
-//! found in whatever schema it lies, and there is one.
+//! `_sqlx_migrations`, the table of sqlx that records what is applied. It is looked up in every schema, so that the
+//! search path of a session does not decide which table that is; a second one is an error.
 
 use super::{files::name, lock::lock_id};
 use futures_util::TryStreamExt;
@@ -19,7 +19,7 @@ pub(in crate::database) struct Applied {
     pub checksum: Vec<u8>,
 }
 
-/// The table cannot be used, whatever is in it.
+/// Why the table cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TableError {
     #[error("there is more than one table of migrations, {0}: drop or rename all but the one that is right")]
@@ -38,7 +38,8 @@ impl From<TableError> for sqlx::Error {
     }
 }
 
-/// Wherever the table lies. Schemas of the system and of temporary tables begin with `pg_`, and no other may.
+/// Finds the table in any schema, but not in those of the system and of temporary tables. Their names begin with `pg_`,
+/// which no other schema's name may.
 const FOUND: &str =
     "FROM pg_catalog.pg_class, LATERAL (SELECT relnamespace::pg_catalog.regnamespace::pg_catalog.text) n (schema)
     WHERE relname = '_sqlx_migrations' AND relkind IN ('r', 'p', 'v', 'f')
@@ -47,8 +48,8 @@ const COLUMNS: &str = "pg_catalog.count(*) AS tables,
     pg_catalog.string_agg(schema || '._sqlx_migrations', ' and ' ORDER BY schema) AS names,
     pg_catalog.bool_and(pg_catalog.has_schema_privilege(relnamespace, 'USAGE')) AS usable";
 
-/// The rows by version; none where there is no such table; without what another migrator is at just now. One round trip
-/// in the simple protocol, unless a row is dirty, and no prepared statement: a pooler in transaction mode can answer it.
+/// The rows by version, without the file that another migrator is running now. Empty if there is no table. Takes one
+/// round trip unless a row is dirty, and no prepared statement, so that it works through a pooler in transaction mode.
 ///
 /// # Errors
 /// Those of the connection; [`TableError`] as `Configuration`.
@@ -57,8 +58,8 @@ pub(in crate::database) async fn applied(connection: &mut PgConnection) -> Resul
     if rows.iter().all(|row| row.success) {
         return Ok(rows);
     }
-    // Rows and a lock that are looked at one after the other do not belong together: a migrator begins or ends in
-    // between. While this transaction shares the lock, no migrator works, and a row that is dirty stays so.
+    // Is a migrator at work on the dirty row? One transaction reads the rows and tests the lock, because a migrator may
+    // begin or end between two. While it shares the lock, no migrator works, and a dirty row stays dirty.
     let id = lock_id(connection).await?;
     let share = format!("pg_catalog.pg_try_advisory_xact_lock_shared({id})");
     let (is_shared, mut rows) = look(connection, &share).await?;
@@ -68,9 +69,9 @@ pub(in crate::database) async fn applied(connection: &mut PgConnection) -> Resul
     Ok(rows)
 }
 
-/// One message, which is one transaction: finds the table, evaluates `condition`, and then reads the rows. The name of
-/// the table is known only then, so that the search path leads the last statement to it, which fails where there is none.
-/// Servers since 14 notice meanwhile that a client has gone, instead of waiting for a lock on its behalf.
+/// Finds the table, evaluates `condition`, and reads the rows, in one message and so in one transaction. The schema is
+/// known only after the table is found, so the search path is set to it for the last statement, which fails if there is
+/// no table. Servers since 14 notice that the client has gone, even while they wait for a lock.
 async fn look(connection: &mut PgConnection, condition: &str) -> Result<(bool, Vec<Applied>), sqlx::Error> {
     const UNDEFINED_TABLE: &str = "42P01";
     let sql = format!(
@@ -114,7 +115,7 @@ async fn rows(connection: &mut PgConnection, sql: String) -> (Vec<PgRow>, Option
     }
 }
 
-/// The qualified name, unless there is no table.
+/// The qualified name of the table, if there is one.
 fn named(found: &PgRow) -> Result<Option<String>, sqlx::Error> {
     let tables: i64 = found.try_get("tables")?;
     let Some(names) = found.try_get::<Option<String>, _>("names")? else {
@@ -133,7 +134,7 @@ fn named(found: &PgRow) -> Result<Option<String>, sqlx::Error> {
 pub(super) struct Table(String);
 
 impl Table {
-    /// Finds the table; asks the catalog alone, so that it works in any transaction.
+    /// Finds the table. Reads only the catalog, and so works in any transaction.
     ///
     /// # Errors
     /// Those of the connection; [`TableError`] as `Configuration`.
@@ -141,6 +142,14 @@ impl Table {
         let sql = format!("SELECT {COLUMNS} {FOUND}");
         let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
         Ok(named(&found)?.map(Self))
+    }
+
+    /// The table, after it was there once.
+    ///
+    /// # Errors
+    /// As [`Table::find`]; [`TableError::Gone`] if it is missing.
+    pub async fn existing(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        Ok(Self::find(connection).await?.ok_or(TableError::Gone)?)
     }
 
     /// Finds the table, or creates it as sqlx does, in the first schema of the search path that exists.
@@ -166,8 +175,8 @@ impl Table {
         Ok(table)
     }
 
-    /// Records a file: as applied where `took` says how long, and as begun where not. A row that is there already is an
-    /// error: then somebody else has been here.
+    /// Records a file: as applied if `took` has its duration, as begun otherwise. An existing row is an error, because
+    /// somebody else must have recorded the file.
     pub async fn insert(
         &self,
         file: &Migration,
@@ -184,10 +193,10 @@ impl Table {
             .bind(took.is_some())
             .bind(&*file.checksum)
             .bind(took.map_or(-1, nanoseconds));
-        one(insert, file, connection).await
+        change_one(insert, file, connection).await
     }
 
-    /// Changes a file's record: to begun, or to applied, after `took` where that is known.
+    /// Changes a file's record to begun or applied, and its duration if `took` has one.
     pub async fn update(
         &self,
         file: &Migration,
@@ -203,13 +212,13 @@ impl Table {
             .bind(file.version)
             .bind(success)
             .bind(took.map(nanoseconds));
-        one(update, file, connection).await
+        change_one(update, file, connection).await
     }
 
-    /// Takes a file's record out.
+    /// Deletes a file's record.
     pub async fn delete(&self, file: &Migration, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let sql = format!("DELETE FROM {} WHERE version = $1", self.0);
-        one(sqlx::query(AssertSqlSafe(sql)).bind(file.version), file, connection).await
+        change_one(sqlx::query(AssertSqlSafe(sql)).bind(file.version), file, connection).await
     }
 
     /// Replaces all records by those of `files`, as if they had been applied.
@@ -247,8 +256,8 @@ fn nanoseconds(took: Duration) -> i64 {
     i64::try_from(took.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// A change of one record, prepared without a name, because a file may have dropped all that have one.
-async fn one(
+/// Changes one record. The statement is prepared without a name, because a file may have deallocated all named ones.
+async fn change_one(
     change: Query<'_, Postgres, PgArguments>,
     file: &Migration,
     connection: &mut PgConnection,

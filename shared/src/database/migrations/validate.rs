@@ -1,4 +1,4 @@
-//! What is recorded against the files: what is left to do, and what forbids it.
+//! Compares the records with the files: what is pending, and what makes a run impossible.
 
 use super::{
     MigrateError,
@@ -9,7 +9,7 @@ use super::{
 };
 use sqlx::{PgConnection, migrate::Migration};
 
-/// Refuses a schema that is not a beginning of the files.
+/// An error unless the recorded migrations are the first of the files.
 pub(super) async fn validate(
     files: &Files,
     rows: &[Applied],
@@ -41,7 +41,7 @@ pub(super) fn pending<'a>(files: &'a Files, rows: &'a [Applied]) -> impl Iterato
     files.ups().filter(move |file| !is_applied(file.version))
 }
 
-/// Those of them up to a version.
+/// The pending files up to a version.
 pub(super) fn bounded<'a>(
     files: &'a Files,
     rows: &'a [Applied],
@@ -56,7 +56,7 @@ pub(super) fn bounded<'a>(
     Ok(pending(files, rows).filter(within).collect())
 }
 
-/// What a newer release has recorded must not be taken back by this one.
+/// An error if a newer release has migrated, whose migrations this one must not revert.
 pub(super) fn refuse_ahead(files: &Files, rows: &[Applied]) -> Result<(), MigrateError> {
     let (current, expected) = (newest(rows), files.newest());
     if current > expected {
@@ -65,7 +65,7 @@ pub(super) fn refuse_ahead(files: &Files, rows: &[Applied]) -> Result<(), Migrat
     Ok(())
 }
 
-/// The newest version that is recorded, be it dirty.
+/// The newest version that is recorded, dirty or not.
 fn newest(rows: &[Applied]) -> i64 {
     rows.last().map_or(0, |row| row.version)
 }

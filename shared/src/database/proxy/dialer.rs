@@ -1,7 +1,7 @@
-//! One way to a server at a time: TCP or a socket, encrypted or not.
+//! Connects to one address of a server, by TCP or a Unix socket, with TLS or without; sends cancel requests.
 
 use super::{
-    Fault, Patience,
+    ProxyError, RequestTimeout,
     messages::{SSL_REQUEST, cancel_request, with_parameters},
     tls::Encryptor,
 };
@@ -22,32 +22,32 @@ use tokio::{
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
-/// The way to a server.
+/// A connection to a server.
 pub(super) type Stream = Box<dyn Socket>;
 
-/// Opens sessions, and cancels what they are at.
+/// Connects, and cancels requests.
 pub(super) struct Dialer {
     pub dsn: Dsn,
-    /// `statement_timeout` of its sessions, where the server takes one before a session has begun. A pooler does not.
-    bound: Option<String>,
-    bound_was_refused: AtomicBool,
+    /// `statement_timeout` for the startup message. Servers accept it there, some poolers do not.
+    statement_timeout: Option<String>,
+    timeout_was_rejected: AtomicBool,
 }
 
-/// One way to try.
+/// An address, and how to connect to it.
 #[derive(Clone)]
 pub(super) struct Route {
     pub place: Place,
     pub encryption: Encryption,
 }
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone)]
 pub(super) enum Place {
     Tcp { address: SocketAddr, name: String },
     Socket(PathBuf),
 }
 
-/// Whether a connection is to be encrypted.
+/// Whether a connection is encrypted.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(super) enum Encryption {
     None,
@@ -56,42 +56,42 @@ pub(super) enum Encryption {
 }
 
 impl Dialer {
-    pub fn new(dsn: &Dsn, patience: &Patience) -> Self {
-        const NAME: &str = "statement_timeout";
-        let is_set = dsn.startup.iter().any(|(_, value)| value.contains(NAME));
-        let bound = match patience {
-            Patience::Each(each) if !is_set => Some(each.as_millis().to_string()),
+    pub fn new(dsn: &Dsn, timeout: &RequestTimeout) -> Self {
+        let is_set = dsn.startup.iter().any(|(_, value)| value.contains("statement_timeout"));
+        let statement_timeout = match timeout {
+            RequestTimeout::Each(each) if !is_set => Some(each.as_millis().to_string()),
             _ => None,
         };
         Self {
             dsn: dsn.clone(),
-            bound,
-            bound_was_refused: AtomicBool::new(false),
+            statement_timeout,
+            timeout_was_rejected: AtomicBool::new(false),
         }
     }
 
-    /// `statement_timeout` for the next session, unless this server has refused one.
-    pub fn bound(&self) -> Option<&str> {
-        let bound = self.bound.as_deref();
-        bound.filter(|_| !self.bound_was_refused.load(Ordering::Relaxed))
+    /// The `statement_timeout` for the next startup message; `None` once a server has rejected one.
+    pub fn statement_timeout(&self) -> Option<&str> {
+        let statement_timeout = self.statement_timeout.as_deref();
+        statement_timeout.filter(|_| !self.timeout_was_rejected.load(Ordering::Relaxed))
     }
 
-    /// A startup message with the parameters of this server.
-    pub fn startup(&self, message: &[u8], bound: Option<&str>) -> Vec<u8> {
+    /// A startup message with the parameters of the connection string.
+    pub fn startup(&self, message: &[u8], statement_timeout: Option<&str>) -> Vec<u8> {
         let parameters = self.dsn.startup.iter().map(|(name, value)| (*name, value.as_str()));
         with_parameters(
             message,
-            parameters.chain(bound.map(|bound| ("statement_timeout", bound))),
+            parameters.chain(statement_timeout.map(|timeout| ("statement_timeout", timeout))),
         )
     }
 
-    /// No session has a bound from now on.
-    pub fn give_up_bound(&self) {
-        self.bound_was_refused.store(true, Ordering::Relaxed);
+    /// Sends no `statement_timeout` in startup messages from now on.
+    pub fn omit_statement_timeout(&self) {
+        self.timeout_was_rejected.store(true, Ordering::Relaxed);
     }
 
-    /// A stream, and the route with what became of its encryption. `accepted` is called once the server has the connection.
-    pub async fn connect(&self, route: Route, accepted: impl FnOnce()) -> Result<(Stream, Route), Fault> {
+    /// Connects. The returned route has the encryption that the server agreed to. Calls `accepted` once the server has
+    /// accepted the connection.
+    pub async fn connect(&self, route: Route, accepted: impl FnOnce()) -> Result<(Stream, Route), ProxyError> {
         let (address, name) = match &route.place {
             Place::Socket(path) => {
                 let stream = UnixStream::connect(path).await?;
@@ -117,8 +117,9 @@ impl Dialer {
         Ok((stream, Route { encryption, ..route }))
     }
 
-    /// Exactly one byte is read: what comes with it in the clear is not the server's (CVE-2021-23222).
-    async fn is_offered(&self, stream: &mut TcpStream, encryption: Encryption) -> Result<bool, Fault> {
+    /// Does the server offer TLS? Reads exactly one byte, because unencrypted bytes after it may come from somebody
+    /// else than the server (CVE-2021-23222).
+    async fn is_offered(&self, stream: &mut TcpStream, encryption: Encryption) -> Result<bool, ProxyError> {
         if self.dsn.tls.direct {
             return Ok(true);
         }
@@ -126,29 +127,29 @@ impl Dialer {
         match stream.read_u8().await? {
             b'S' => Ok(true),
             b'N' if encryption == Encryption::IfOffered => Ok(false),
-            b'N' => Err(Fault::Tls("the server does not support TLS".to_owned())),
-            _ => Err(Fault::Protocol(
+            b'N' => Err(ProxyError::Tls("the server does not support TLS".to_owned())),
+            _ => Err(ProxyError::Protocol(
                 "the server does not know what an SSLRequest is".to_owned(),
             )),
         }
     }
 
-    /// Asks the server of a session to end what it is at, by a connection of its own, as the protocol has it (55.2.7).
+    /// Cancels the running request of a session. A CancelRequest needs a second connection (PostgreSQL, 55.2.7).
     pub async fn cancel(&self, route: &Route, key: &[u8]) {
         let cancel = async {
             let (mut stream, _) = self.connect(route.clone(), || ()).await?;
             stream.write_all(&cancel_request(key)).await?;
             stream.flush().await?;
-            // The server ends the connection once it has told the session.
+            // The server closes the connection once it has signalled the session.
             let _end = stream.read(&mut [0]).await?;
-            Ok::<_, Fault>(())
+            Ok::<_, ProxyError>(())
         };
         let _ = timeout(Duration::from_secs(1), cancel).await;
     }
 }
 
 /// The addresses of a host.
-pub(super) async fn places(host: &Host) -> Result<Vec<Place>, Fault> {
+pub(super) async fn places(host: &Host) -> Result<Vec<Place>, ProxyError> {
     let (name, address, port) = match host {
         Host::Socket(path) => return Ok(vec![Place::Socket(with_abstract_name(path))]),
         Host::Tcp { name, address, port } => (name, address, *port),
@@ -163,7 +164,7 @@ pub(super) async fn places(host: &Host) -> Result<Vec<Place>, Fault> {
     Ok(lookup_host((name.as_str(), port)).await?.map(place).collect())
 }
 
-/// libpq writes `@` for the zero byte that an abstract name begins with.
+/// An abstract name begins with a zero byte, for which libpq writes `@`.
 fn with_abstract_name(path: &Path) -> PathBuf {
     match path.to_str().and_then(|path| path.strip_prefix('@')) {
         Some(name) => format!("\0{name}").into(),
@@ -171,7 +172,8 @@ fn with_abstract_name(path: &Path) -> PathBuf {
     }
 }
 
-/// The protocol has small messages that wait for answers: without TCP_NODELAY each would wait for an acknowledgement.
+/// The messages of the protocol are small and wait for answers: without TCP_NODELAY each would wait for an
+/// acknowledgement.
 fn prepare(stream: &TcpStream, keepalive: &Keepalive) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);

@@ -3,7 +3,7 @@
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// SQLSTATEs of what the proxy says in the server's place: of class 08, connection exceptions, with subclasses that the SQL
+/// SQLSTATEs of the errors that the proxy sends to sqlx: class 08, connection exceptions, with subclasses that the SQL
 /// standard leaves to implementations.
 pub(in crate::database) const UNREACHABLE: &str = "08001";
 pub(in crate::database) const TIMEOUT: &str = "08TIM";
@@ -13,25 +13,26 @@ const PROTOCOL: &str = "08P01";
 
 pub(super) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
-/// Type and length.
+/// Bytes of a message's type and length.
 pub(super) const HEADER: usize = 5;
-/// How much is read at once. `BytesMut` alone makes room for 64 bytes, each of them a write and a packet of its own.
+/// Bytes to read at once. `BytesMut` by itself reserves 64, and each read becomes a write and a packet.
 pub(super) const CHUNK: usize = 8 * 1024;
-/// How long the message that begins or refuses a session may be. Servers take 10,000 bytes the other way.
+/// The largest startup message, and the largest first message of a server, in bytes. Servers accept startup messages of
+/// up to 10,000.
 const GREETING: usize = 64 * 1024;
 
-/// Why there is no session.
-pub(super) enum Fault {
+/// Why a session cannot begin, or cannot go on.
+pub(super) enum ProxyError {
     Unreachable(String),
     Timeout(&'static str),
     Tls(String),
     Misconfigured(String),
     Protocol(String),
-    /// The server says so itself, in this message.
+    /// The ErrorResponse of the server.
     Rejected(Vec<u8>),
 }
 
-impl Fault {
+impl ProxyError {
     /// An ErrorResponse for sqlx.
     pub fn message(self) -> Vec<u8> {
         let (code, text) = match self {
@@ -48,12 +49,12 @@ impl Fault {
         [&[b'E'][..], &length.to_be_bytes(), body.as_bytes()].concat()
     }
 
-    /// The SQLSTATE of a rejection.
+    /// The SQLSTATE of the server's ErrorResponse.
     pub fn code(&self) -> Option<&[u8]> {
         self.field(b'C')
     }
 
-    /// Does a rejection say this?
+    /// Does the message of the server's ErrorResponse contain `text`?
     pub fn says(&self, text: &str) -> bool {
         let message = self.field(b'M').map(String::from_utf8_lossy);
         message.is_some_and(|message| message.contains(text))
@@ -68,7 +69,7 @@ impl Fault {
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for ProxyError {
     fn from(error: io::Error) -> Self {
         match error.get_ref() {
             Some(cause) if cause.is::<rustls::Error>() => Self::Tls(error.to_string()),
@@ -102,12 +103,12 @@ pub(super) fn with_parameters<'a>(startup: &[u8], parameters: impl Iterator<Item
 }
 
 /// The first message of a server.
-pub(super) async fn greeting(server: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, Fault> {
+pub(super) async fn greeting(server: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, ProxyError> {
     let mut message = vec![0; HEADER];
     server.read_exact(&mut message).await?;
     let length = length(&message);
     if !(HEADER..=GREETING).contains(&length) {
-        return Err(Fault::Protocol(
+        return Err(ProxyError::Protocol(
             "the first message of the server is not one of Postgres".to_owned(),
         ));
     }
@@ -116,13 +117,13 @@ pub(super) async fn greeting(server: &mut (impl AsyncRead + Unpin)) -> Result<Ve
     Ok(message)
 }
 
-/// How long a whole message is, by its header.
+/// The length of a message in bytes, with its header.
 pub(super) fn length(header: &[u8]) -> usize {
     let length = header.get(1..HEADER).and_then(|bytes| bytes.first_chunk::<4>());
     length.map_or(0, |bytes| (u32::from_be_bytes(*bytes) as usize).saturating_add(1))
 }
 
-/// Asks a server to end what the session with this key is at.
+/// A CancelRequest for the session with this key.
 pub(super) fn cancel_request(key: &[u8]) -> Vec<u8> {
     const CODE: u32 = 80_877_102;
     let length = (8 + key.len()) as u32;

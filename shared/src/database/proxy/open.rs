@@ -1,7 +1,7 @@
-//! Opens a session as libpq does: host after host, address after address, encrypted or not as `sslmode` has it.
+//! Opens a session as libpq does: tries each host, each address of it, and each encryption that `sslmode` allows.
 
 use super::{
-    Fault,
+    ProxyError,
     dialer::{Dialer, Encryption, Place, Route, Stream, places},
     messages::greeting,
 };
@@ -13,31 +13,31 @@ pub(super) struct Opening<'a> {
     pub dialer: &'a Dialer,
     /// The startup message.
     pub startup: &'a [u8],
-    /// Has a server accepted a connection, and may be at work on it?
+    /// Has a server accepted the connection, so that a session may exist there?
     pub engaged: watch::Sender<bool>,
 }
 
-/// A server that has begun to answer.
+/// A connection on which the server has accepted the startup message.
 pub(super) struct Opened {
     pub stream: Stream,
-    /// How it was reached.
+    /// How the server was reached.
     pub route: Route,
-    /// Its first message.
+    /// The server's first message.
     pub greeting: Vec<u8>,
 }
 
 impl Opening<'_> {
-    /// The first server that takes the startup message.
+    /// Returns the first server that accepts the startup message.
     ///
     /// # Errors
-    /// What the last one said; or why none could be asked.
-    pub async fn open(self) -> Result<Opened, Fault> {
+    /// The error of the last server; or why none was reached.
+    pub async fn open(self) -> Result<Opened, ProxyError> {
         let dsn = &self.dialer.dsn;
         let mut hosts: Vec<&Host> = dsn.hosts.iter().collect();
         if dsn.shuffle {
             fastrand::shuffle(&mut hosts);
         }
-        let mut fault = Fault::Unreachable("the host name has no address".to_owned());
+        let mut fault = ProxyError::Unreachable("the host name has no address".to_owned());
         for host in hosts {
             match self.open_host(host).await {
                 Err(Some(other)) if !is_final(&other) => fault = other,
@@ -49,8 +49,8 @@ impl Opening<'_> {
         Err(fault)
     }
 
-    /// The first of a host's addresses. The error is that of the last one, if there is any.
-    async fn open_host(&self, host: &Host) -> Result<Opened, Option<Fault>> {
+    /// Tries the addresses of a host. The error is that of the last address, `None` if the host has no address.
+    async fn open_host(&self, host: &Host) -> Result<Opened, Option<ProxyError>> {
         let mut fault = None;
         for place in places(host).await.map_err(Some)? {
             match self.open_place(&place).await {
@@ -61,8 +61,8 @@ impl Opening<'_> {
         Err(fault)
     }
 
-    /// `allow` and `prefer` have a second way, for a server that wants the first one encrypted, or not.
-    async fn open_place(&self, place: &Place) -> Result<Opened, Fault> {
+    /// With `allow` and `prefer`, tries the opposite encryption if the server rejects the first attempt because of it.
+    async fn open_place(&self, place: &Place) -> Result<Opened, ProxyError> {
         let (first, second) = self.encryptions(place);
         let fault = match self.attempt(place, first).await {
             Err(fault) if is_about_encryption(&fault) => fault,
@@ -83,38 +83,40 @@ impl Opening<'_> {
         }
     }
 
-    async fn attempt(&self, place: &Place, encryption: Encryption) -> Result<Opened, Fault> {
+    async fn attempt(&self, place: &Place, encryption: Encryption) -> Result<Opened, ProxyError> {
         let route = Route {
             place: place.clone(),
             encryption,
         };
-        let bound = self.dialer.bound();
-        let mut greeted = self.greet_in_time(route.clone(), bound).await;
-        // Each of the sessions that are opened at the same time is refused, and tries again.
-        if bound.is_some() && greeted.as_ref().is_err_and(|fault| fault.says("statement_timeout")) {
-            self.dialer.give_up_bound();
+        let statement_timeout = self.dialer.statement_timeout();
+        let mut greeted = self.greet_in_time(route.clone(), statement_timeout).await;
+        // Sessions that open at the same time are all rejected, and each tries again.
+        if statement_timeout.is_some() && greeted.as_ref().is_err_and(|fault| fault.says("statement_timeout")) {
+            self.dialer.omit_statement_timeout();
             greeted = self.greet_in_time(route, None).await;
         }
         self.engaged.send_replace(greeted.is_ok());
         greeted
     }
 
-    async fn greet_in_time(&self, route: Route, bound: Option<&str>) -> Result<Opened, Fault> {
-        let Some(patience) = self.dialer.dsn.connect_timeout else {
-            return self.greet(route, bound).await;
+    async fn greet_in_time(&self, route: Route, statement_timeout: Option<&str>) -> Result<Opened, ProxyError> {
+        let Some(connect_timeout) = self.dialer.dsn.connect_timeout else {
+            return self.greet(route, statement_timeout).await;
         };
-        let greeted = timeout(patience, self.greet(route, bound)).await;
-        greeted.unwrap_or(Err(Fault::Timeout("connect_timeout has passed")))
+        let greeted = timeout(connect_timeout, self.greet(route, statement_timeout)).await;
+        greeted.unwrap_or(Err(ProxyError::Timeout("connect_timeout has passed")))
     }
 
-    async fn greet(&self, route: Route, bound: Option<&str>) -> Result<Opened, Fault> {
+    async fn greet(&self, route: Route, statement_timeout: Option<&str>) -> Result<Opened, ProxyError> {
         let accepted = || self.engaged.send_modify(|engaged| *engaged = true);
         let (mut stream, route) = self.dialer.connect(route, accepted).await?;
-        stream.write_all(&self.dialer.startup(self.startup, bound)).await?;
+        stream
+            .write_all(&self.dialer.startup(self.startup, statement_timeout))
+            .await?;
         stream.flush().await?;
         let greeting = greeting(&mut stream).await?;
         if greeting[0] == b'E' {
-            return Err(Fault::Rejected(greeting));
+            return Err(ProxyError::Rejected(greeting));
         }
         Ok(Opened {
             stream,
@@ -124,14 +126,15 @@ impl Opening<'_> {
     }
 }
 
-/// A server that refuses is the right one, unless it is just starting up, or a standby that takes nobody.
-fn is_final(fault: &Fault) -> bool {
+/// A rejection by a server ends the search, unless that server is starting up or is a standby without connections.
+fn is_final(fault: &ProxyError) -> bool {
     const CANNOT_CONNECT_NOW: &[u8] = b"57P03";
     fault.code().is_some_and(|code| code != CANNOT_CONNECT_NOW)
 }
 
-/// A refusal that encryption, or none, may get around: by `pg_hba.conf`, by a pooler, by a handshake that failed.
-fn is_about_encryption(fault: &Fault) -> bool {
+/// May the opposite encryption help? It may after a rejection by `pg_hba.conf` or a pooler, and after a failed
+/// handshake.
+fn is_about_encryption(fault: &ProxyError) -> bool {
     let is_about = |code: &[u8]| code == b"28000" || code.starts_with(b"08");
-    matches!(fault, Fault::Tls(_)) || fault.code().is_some_and(is_about)
+    matches!(fault, ProxyError::Tls(_)) || fault.code().is_some_and(is_about)
 }

@@ -1,10 +1,10 @@
-//! One session: carries requests and answers, bounds both, and cancels what nobody waits for any more.
+//! One session: forwards requests and answers, limits both, and cancels what nobody waits for.
 
 mod answers;
 mod requests;
 
 use super::{
-    Fault, Limits, Patience,
+    Limits, ProxyError, RequestTimeout,
     dialer::{Dialer, Route, Stream},
     messages::{TERMINATE, startup},
     open::{Opened, Opening},
@@ -20,27 +20,27 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// How long a server may take to end a session that has no caller any more. One that waits for a lock while it logs in cannot
-/// be cancelled; its `authentication_timeout`, a minute by default, has ended it by then.
+/// How long the server may take to end a session whose caller has gone. A session that waits for a lock during its
+/// login cannot be cancelled, but `authentication_timeout`, 60 s by default, has ended it by then.
 const LINGER: Duration = Duration::from_secs(70);
-/// How long a server may take to end a session that is idle. A path that has forgotten the connection never does.
+/// How long the server may take to end an idle session. It never does where a NAT has forgotten the connection.
 const FAREWELL: Duration = Duration::from_millis(200);
-/// A caller that asks again before it was answered has dropped its first question; an answer that is just on its way comes
-/// within this time.
+/// How long a request may be unanswered once the next one has been sent. The caller has dropped it, because sqlx sends
+/// one at a time; an answer that is already on its way arrives within this time.
 const OVERLAP: Duration = Duration::from_millis(200);
 
-/// Where a session is.
+/// What a session is doing.
 #[derive(Default)]
 struct Progress {
-    /// Requests that are not answered to their end.
+    /// Requests without a complete answer.
     unanswered: usize,
-    /// When the last one was made.
+    /// When the last request was sent.
     asked: Option<Instant>,
-    /// Names the session to a CancelRequest.
+    /// BackendKeyData, which a CancelRequest needs.
     key: Option<Vec<u8>>,
 }
 
-/// Serves one connection of sqlx to its end, and the session in the server to its own.
+/// Serves one connection of sqlx, until its session in the server has ended.
 pub(super) async fn run(mut client: UnixStream, dialer: Arc<Dialer>, limits: Limits, slots: Arc<Semaphore>) {
     let Ok(startup) = startup(&mut client).await else {
         return;
@@ -66,13 +66,14 @@ pub(super) async fn run(mut client: UnixStream, dialer: Arc<Dialer>, limits: Lim
     }
 }
 
-/// Opening goes on without its caller while a server is at it: a second session must not begin while this one may be there.
+/// Returns once opening is pointless: the caller has gone, and no server has accepted the connection. After a server
+/// has, opening goes on without the caller, because a second session must not begin while this one may exist.
 async fn is_pointless(client: &UnixStream, mut engaged: watch::Receiver<bool>) {
     hangs_up(client).await;
     let _ = engaged.wait_for(|engaged| !engaged).await;
 }
 
-/// sqlx says nothing more before it was answered: what can be read is its end.
+/// sqlx sends nothing before the first answer: what can be read is the end of its connection.
 async fn hangs_up(client: &UnixStream) {
     while client.readable().await.is_ok() {
         match client.try_read(&mut [0]) {
@@ -90,15 +91,15 @@ struct Session {
     client: OwnedWriteHalf,
     server: WriteHalf<Stream>,
     progress: watch::Receiver<Progress>,
-    patience: Patience,
+    timeout: RequestTimeout,
 }
 
-/// Why carrying has ended.
+/// Why forwarding has ended.
 enum End {
     ClientGone,
     ServerGone,
-    /// The server must not be listened to any longer.
-    Refused(Fault),
+    /// The server has exceeded a limit or violated the protocol.
+    Refused(ProxyError),
 }
 
 impl Session {
@@ -118,7 +119,7 @@ impl Session {
                 from: from_client,
                 input: BytesMut::new(),
                 passing: 0,
-                patience: limits.patience.clone(),
+                timeout: limits.timeout.clone(),
                 progress: Arc::clone(&sender),
             },
             answers: Answers {
@@ -132,7 +133,7 @@ impl Session {
             client,
             server,
             progress,
-            patience: limits.patience,
+            timeout: limits.timeout,
         }
     }
 
@@ -140,7 +141,7 @@ impl Session {
         let end = tokio::select! {
             _ = self.requests.carry(&mut self.server) => End::ClientGone,
             end = self.answers.carry(&mut self.client) => end,
-            () = cancel_overdue(&self.dialer, &self.route, self.progress.clone(), &self.patience) => End::ServerGone,
+            () = cancel_overdue(&self.dialer, &self.route, self.progress.clone(), &self.timeout) => End::ServerGone,
         };
         match end {
             End::ServerGone => {}
@@ -152,8 +153,8 @@ impl Session {
         }
     }
 
-    /// Ends a session without a caller: first what it is at, again and again, because a cancel may come before the request
-    /// it is meant for.
+    /// Ends a session whose caller has gone. First cancels its request, repeatedly, because a cancel may arrive before
+    /// the request it is meant for.
     async fn abandon(mut self) {
         let mut pause = Duration::from_millis(100);
         while self.is_busy() {
@@ -164,18 +165,18 @@ impl Session {
                 Err(_) => pause = (pause * 2).min(Duration::from_secs(5)),
             }
         }
-        // In the middle of a message nothing can be said any more.
+        // In the middle of a message the server cannot read a Terminate.
         if self.requests.passing > 0 || self.server.write_all(&TERMINATE).await.is_err() {
             return;
         }
         let is_known = self.progress.borrow().key.is_some();
-        let patience = if is_known { FAREWELL } else { LINGER };
+        let limit = if is_known { FAREWELL } else { LINGER };
         if self.server.flush().await.is_ok() {
-            let _ = timeout(patience, self.answers.discard()).await;
+            let _ = timeout(limit, self.answers.discard()).await;
         }
     }
 
-    /// Is there something to cancel, and can it be?
+    /// Is there a request that can be cancelled?
     fn is_busy(&self) -> bool {
         let progress = self.progress.borrow();
         progress.unanswered > 0 && progress.key.is_some() && self.requests.passing == 0
@@ -189,13 +190,18 @@ impl Session {
     }
 }
 
-/// Cancels what takes too long, and what its caller has dropped. Ends with the session.
-async fn cancel_overdue(dialer: &Dialer, route: &Route, mut progress: watch::Receiver<Progress>, patience: &Patience) {
+/// Cancels requests that take too long or were dropped. Returns when the session ends.
+async fn cancel_overdue(
+    dialer: &Dialer,
+    route: &Route,
+    mut progress: watch::Receiver<Progress>,
+    timeout: &RequestTimeout,
+) {
     let mut not_before = Instant::now();
     loop {
         let (overdue, key) = {
             let progress = progress.borrow_and_update();
-            (overdue(&progress, patience), progress.key.clone())
+            (overdue(&progress, timeout), progress.key.clone())
         };
         let (Some(overdue), Some(key)) = (overdue, key) else {
             if progress.changed().await.is_err() {
@@ -213,12 +219,12 @@ async fn cancel_overdue(dialer: &Dialer, route: &Route, mut progress: watch::Rec
     }
 }
 
-/// When the last request has had its time.
-fn overdue(progress: &Progress, patience: &Patience) -> Option<Instant> {
+/// When the last request has to be cancelled, if at all.
+fn overdue(progress: &Progress, timeout: &RequestTimeout) -> Option<Instant> {
     let asked = progress.asked?;
-    match (progress.unanswered, patience) {
+    match (progress.unanswered, timeout) {
         (0, _) => None,
-        (1, Patience::Each(each)) => Some(asked + *each),
+        (1, RequestTimeout::Each(each)) => Some(asked + *each),
         (1, _) => None,
         _ => Some(asked + OVERLAP),
     }

@@ -1,6 +1,6 @@
 //! TLS as `sslmode` and `sslrootcert` mean it in libpq (PostgreSQL, 34.19.1).
 
-use super::Fault;
+use super::ProxyError;
 use crate::database::settings::{SslMode, Tls};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
@@ -17,7 +17,7 @@ use std::{borrow::Cow, fmt::Display, io, net::IpAddr, sync::Arc};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// How connections to a server are encrypted. The files that are named are read anew each time.
+/// A TLS client for one connection. Its certificate files are read anew for each.
 pub(super) struct Encryptor {
     config: Arc<ClientConfig>,
     needs_name: bool,
@@ -26,35 +26,35 @@ pub(super) struct Encryptor {
 impl Encryptor {
     /// # Errors
     /// `Misconfigured`: a file cannot be read, or is not what it should be.
-    pub fn new(settings: &Tls) -> Result<Self, Fault> {
+    pub fn new(settings: &Tls) -> Result<Self, ProxyError> {
         Ok(Self {
             config: Arc::new(client_config(settings)?),
             needs_name: settings.mode == SslMode::VerifyFull,
         })
     }
 
-    /// Encrypts a connection to a server that was asked for by `name`.
+    /// Performs the handshake with the host `name`.
     pub async fn handshake(
         self,
         stream: TcpStream,
         name: &str,
         address: IpAddr,
-    ) -> Result<TlsStream<TcpStream>, Fault> {
-        // Of a name that DNS cannot have, nothing can be verified, and nothing is told to the server.
+    ) -> Result<TlsStream<TcpStream>, ProxyError> {
+        // A name that is not valid in DNS can be neither verified nor sent to the server.
         let name = match ServerName::try_from(name.to_owned()) {
             Ok(name) => name,
             Err(_) if !self.needs_name => ServerName::IpAddress(address.into()),
-            Err(error) => return Err(Fault::Tls(error.to_string())),
+            Err(error) => return Err(ProxyError::Tls(error.to_string())),
         };
         let connected = TlsConnector::from(self.config).connect(name, stream).await;
         connected.map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Fault::Tls(error.to_string()),
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => ProxyError::Tls(error.to_string()),
             _ => error.into(),
         })
     }
 }
 
-fn client_config(settings: &Tls) -> Result<ClientConfig, Fault> {
+fn client_config(settings: &Tls) -> Result<ClientConfig, ProxyError> {
     let provider = Arc::new(ring::default_provider());
     let versions: &[_] = match settings.versions {
         (true, true) => &[&rustls::version::TLS12, &rustls::version::TLS13],
@@ -64,12 +64,12 @@ fn client_config(settings: &Tls) -> Result<ClientConfig, Fault> {
     let verifier = Arc::new(Verifier::new(settings, Arc::clone(&provider))?);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
-        .map_err(|error| Fault::Tls(error.to_string()))?;
+        .map_err(|error| ProxyError::Tls(error.to_string()))?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = match &settings.client {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            let unusable = |error: &dyn Display| Fault::Misconfigured(format!("`sslcert` and `sslkey`: {error}"));
+            let unusable = |error: &dyn Display| ProxyError::Misconfigured(format!("`sslcert` and `sslkey`: {error}"));
             let key = PrivateKeyDer::from_pem_slice(&pem("sslkey", key)?).map_err(|error| unusable(&error))?;
             let chain = certificates("sslcert", certificate)?;
             builder
@@ -84,24 +84,26 @@ fn client_config(settings: &Tls) -> Result<ClientConfig, Fault> {
     Ok(config)
 }
 
-/// What a parameter says: PEM itself, or the path of a file of it.
-fn pem<'a>(parameter: &str, text: &'a str) -> Result<Cow<'a, [u8]>, Fault> {
+/// The PEM of a parameter whose value is PEM or the path of a file.
+fn pem<'a>(parameter: &str, text: &'a str) -> Result<Cow<'a, [u8]>, ProxyError> {
     if text.trim_start().starts_with("-----BEGIN") {
         return Ok(Cow::Borrowed(text.as_bytes()));
     }
     let read = std::fs::read(text).map(Cow::Owned);
-    read.map_err(|error| Fault::Misconfigured(format!("`{parameter}`: {text} cannot be read: {error}")))
+    read.map_err(|error| ProxyError::Misconfigured(format!("`{parameter}`: {text} cannot be read: {error}")))
 }
 
-fn certificates(parameter: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, Fault> {
+fn certificates(parameter: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, ProxyError> {
     let pem = pem(parameter, text)?;
     let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match (parsed, &pem) {
         (Ok(parsed), _) if !parsed.is_empty() => Ok(parsed),
-        (_, Cow::Owned(_)) => Err(Fault::Misconfigured(format!(
+        (_, Cow::Owned(_)) => Err(ProxyError::Misconfigured(format!(
             "`{parameter}`: {text} has no certificate in PEM"
         ))),
-        _ => Err(Fault::Misconfigured(format!("`{parameter}` has no certificate in PEM"))),
+        _ => Err(ProxyError::Misconfigured(format!(
+            "`{parameter}` has no certificate in PEM"
+        ))),
     }
 }
 
@@ -109,15 +111,15 @@ fn certificates(parameter: &str, text: &str) -> Result<Vec<CertificateDer<'stati
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
-    /// `None` where any certificate will do.
+    /// `None` if any certificate is accepted.
     chain: Option<Arc<WebPkiServerVerifier>>,
-    /// Those that were named, for a server whose certificate is among them.
+    /// The certificates of `sslrootcert`, one of which may be the server's.
     named: Vec<CertificateDer<'static>>,
     with_name: bool,
 }
 
 impl Verifier {
-    fn new(settings: &Tls, provider: Arc<CryptoProvider>) -> Result<Self, Fault> {
+    fn new(settings: &Tls, provider: Arc<CryptoProvider>) -> Result<Self, ProxyError> {
         let is_verified =
             settings.mode >= SslMode::VerifyCa || (settings.mode == SslMode::Require && settings.roots.is_some());
         let mut verifier = Self {
@@ -139,7 +141,7 @@ impl Verifier {
         }
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&verifier.provider));
         let chain = chain.build();
-        verifier.chain = Some(chain.map_err(|error| Fault::Misconfigured(format!("`sslrootcert`: {error}")))?);
+        verifier.chain = Some(chain.map_err(|error| ProxyError::Misconfigured(format!("`sslrootcert`: {error}")))?);
         Ok(verifier)
     }
 }
@@ -157,12 +159,12 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         };
         match chain.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
-            // The name is looked at once the chain is right.
+            // Only the name is wrong: webpki checks it after the chain.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.with_name => {}
-            // A certificate that signed itself is no end of a chain to webpki, and one to OpenSSL. It has not expired:
-            // webpki looks at that first.
+            // webpki rejects a self-signed certificate of a server even if `sslrootcert` holds it; OpenSSL accepts it.
+            // It has not expired, because webpki checks that first.
             Err(Error::InvalidCertificate(CertificateError::Other(OtherError(_))))
                 if self.named.contains(certificate) =>
             {

@@ -1,4 +1,4 @@
-//! A connection string, understood: which hosts, who asks, how it is encrypted.
+//! A parsed connection string: hosts, user, encryption.
 
 use super::{
     parameters::accept,
@@ -14,46 +14,46 @@ use std::{
     time::Duration,
 };
 
-/// Where Postgres is and how to get there. It has no `Debug`: it holds the password.
+/// Where Postgres is and how to get there. Not `Debug`, because it holds the password.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Dsn {
     /// Tried one after the other; never empty.
     pub hosts: Vec<Host>,
     /// `load_balance_hosts=random`: in any order.
     pub shuffle: bool,
-    /// Who asks; `None` for the name of the operating system's user.
+    /// `None` for the name of the operating system's user.
     pub user: Option<String>,
-    /// For the methods that ask for one.
+    /// Sent if the server's authentication method asks for one.
     pub password: Option<String>,
-    /// `None` for the one with the user's name.
+    /// `None` for the database with the user's name.
     pub database: Option<String>,
-    /// What the server's sessions are called; `None` for the name of this binary.
+    /// The name in `pg_stat_activity`; `None` for the name of this binary.
     pub application_name: Option<String>,
     /// Further parameters of the startup message: `options`, `search_path`.
     pub startup: Vec<(&'static str, String)>,
-    /// How many statements a connection keeps prepared; `None` for the driver's default.
+    /// How many prepared statements a connection caches; `None` for the driver's default.
     pub statement_cache: Option<usize>,
-    /// How long one host may take; `None` for as long as the caller waits.
+    /// How long connecting to one host may take; `None` for as long as the caller waits.
     pub connect_timeout: Option<Duration>,
-    /// When a connection counts as dead.
+    /// When TCP gives a connection up.
     pub keepalive: Keepalive,
-    /// How TCP connections are encrypted. Sockets of this machine are not.
+    /// How TCP connections are encrypted. Unix sockets are not encrypted.
     pub tls: Tls,
 }
 
-/// One place to try.
+/// An address of a server.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Host {
-    /// A name or address, and where it is (`hostaddr`) if not where its name says.
+    /// A host name or an IP address.
     Tcp {
-        /// What the certificate must be for.
+        /// The name that the certificate must have.
         name: String,
-        /// In place of looking the name up.
+        /// `hostaddr`: connects there, and does not resolve the name.
         address: Option<IpAddr>,
         /// 5432 by default.
         port: u16,
     },
-    /// The path of a socket; one that begins with `@` has an abstract name.
+    /// The path of a Unix socket; `@` begins an abstract name.
     Socket(PathBuf),
 }
 
@@ -62,17 +62,17 @@ pub enum Host {
 pub struct Keepalive {
     /// Are idle connections probed at all?
     pub enabled: bool,
-    /// How long before the first probe.
+    /// How long a connection is idle before the first probe.
     pub idle: Option<Duration>,
-    /// How long between two.
+    /// The time between two probes.
     pub interval: Option<Duration>,
-    /// How many are lost before the connection is.
+    /// How many unanswered probes end the connection.
     pub count: Option<u32>,
-    /// How long data may stay unacknowledged.
+    /// How long data may stay unacknowledged before the connection ends.
     pub unacknowledged: Duration,
 }
 
-/// The variables of libpq that stand in for parameters that are missing (PostgreSQL, 34.15).
+/// The variables of libpq, which apply to parameters that the connection string does not have (PostgreSQL, 34.15).
 const VARIABLES: [(&str, &str); 27] = [
     ("application_name", "PGAPPNAME"),
     ("channel_binding", "PGCHANNELBINDING"),
@@ -110,10 +110,10 @@ const MODES: [&str; 3] = ["ssl", "sslaccept", "requiressl"];
 const HOME: &str = "HOME";
 
 impl Dsn {
-    /// Understands a connection string.
+    /// Parses a connection string.
     ///
     /// # Errors
-    /// What it must be instead, with the names of parameters and without any value.
+    /// What the string must be instead, with names of parameters and without their values.
     pub fn parse(text: &str, env: &Env) -> Result<Self, String> {
         let mut parameters = accept(split(text)?)?;
         let has_mode = MODES.iter().any(|name| parameters.contains_key(name));

@@ -1,16 +1,16 @@
-//! What becomes of each parameter of a connection string: honoured, harmless, or refused by its name.
+//! Which parameters of a connection string have an effect, which are ignored, and which are errors.
 
 use super::values::Parameters;
 
-/// What becomes of a parameter.
+/// How a parameter is treated.
 enum Use {
-    /// It means what it means in libpq.
+    /// Has the effect that it has in libpq.
     Honoured,
-    /// What it asks for makes no difference here, whatever its value.
+    /// Ignored: no value makes a difference here.
     Harmless,
-    /// Harmless with these values, and refused with others.
+    /// Ignored with one of these values, an error with any other.
     Only(&'static [&'static str]),
-    /// What it asks for cannot be given.
+    /// An error, because it is not supported and cannot be ignored.
     Refused,
 }
 use Use::{Harmless, Honoured, Only, Refused};
@@ -63,7 +63,7 @@ const LIBPQ: &[(&str, Use)] = &[
     ("sslkeylogfile", Refused),
     ("sslmode", Honoured),
     ("sslnegotiation", Honoured),
-    // Of an encrypted key, which is refused where it is read.
+    // For an encrypted `sslkey`, which is an error when it is read.
     ("sslpassword", Harmless),
     ("sslrootcert", Honoured),
     ("sslsni", Honoured),
@@ -72,7 +72,7 @@ const LIBPQ: &[(&str, Use)] = &[
     ("user", Honoured),
 ];
 
-/// Those of other drivers that say the same under another name.
+/// Other drivers' names of parameters of libpq.
 const ALIASES: &[(&str, &str)] = &[
     ("ApplicationName", "application_name"),
     ("database", "dbname"),
@@ -85,13 +85,13 @@ const ALIASES: &[(&str, &str)] = &[
     ("username", "user"),
 ];
 
-/// Those of other drivers that are about those drivers, or about their pools.
+/// Parameters of other drivers, mostly about their pools and caches.
 const OTHERS: &[(&str, Use)] = &[
-    // sqlx, asyncpg, pgx: how many statements a connection keeps prepared. Poolers need none.
+    // sqlx, asyncpg, pgx: how many prepared statements a connection caches; 0 for some poolers.
     ("statement-cache-capacity", Honoured),
-    // Prisma: none.
+    // Prisma: no prepared statements.
     ("pgbouncer", Honoured),
-    // libpq itself takes `ssl=true`, for JDBC's sake; Python's drivers put a mode there.
+    // libpq takes `ssl=true`, for JDBC's sake; Python's drivers take a mode.
     ("ssl", Honoured),
     // Prisma: is the certificate verified?
     ("sslaccept", Honoured),
@@ -131,18 +131,20 @@ const OTHERS: &[(&str, Use)] = &[
     ("socketTimeout", Harmless),
     ("statement_cache_capacity", Harmless),
     ("statement_cache_size", Harmless),
-    // Supabase marks its pooler by it.
+    // Supabase marks its pooler with it.
     ("supa", Harmless),
     ("tcpKeepAlive", Harmless),
     ("uselibpqcompat", Harmless),
 ];
 
-/// The parameters that mean something, by libpq's names where it has one. An empty one is unset, as in libpq.
+/// The parameters that have an effect, by the names that libpq has for them. An empty value counts as unset, as in
+/// libpq.
 ///
 /// # Errors
 /// What `DATABASE_URL` must be instead, with the name of a parameter and never its value.
 pub(super) fn accept(pairs: Vec<(String, String)>) -> Result<Parameters, String> {
-    // Where a password was not percent-encoded, or not quoted, its tail looks like parameters: even a name is a part of it.
+    // The end of a password that was not percent-encoded or quoted looks like parameters. Then even a name may be a
+    // part of the password, and must not appear in the error.
     let is_tail = |(name, value): &(String, String)| name.contains('@') || value.contains('@') && find(name).is_none();
     let is_torn = pairs.iter().any(is_tail);
     let mut follows_password = false;

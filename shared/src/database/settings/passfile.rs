@@ -1,9 +1,9 @@
-//! A password out of a password file (PostgreSQL, 34.16).
+//! The password file, `.pgpass` (PostgreSQL, 34.16).
 
 use super::Host;
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-/// The password of the first line that fits. There is none in a file that others may read, as in libpq.
+/// The password of the first line that matches. A file that others may read is ignored, as in libpq.
 pub(super) fn password(file: &Path, host: &Host, database: Option<&str>, user: Option<&str>) -> Option<String> {
     const OTHERS: u32 = 0o077;
     if fs::metadata(file).ok()?.mode() & OTHERS != 0 {
@@ -17,18 +17,18 @@ pub(super) fn password(file: &Path, host: &Host, database: Option<&str>, user: O
     let user = user.unwrap_or_default();
     let key = [host, &port, database.unwrap_or(user), user];
     let text = fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| fits(line, &key))
+    text.lines().find_map(|line| password_in(line, &key))
 }
 
-/// `host:port:database:user:password`, each of the first four perhaps `*`.
-fn fits(line: &str, key: &[&str; 4]) -> Option<String> {
+/// `host:port:database:user:password`, where each of the first four may be `*`.
+fn password_in(line: &str, key: &[&str; 4]) -> Option<String> {
     let fields = fields(line);
     let (password, names) = fields.split_last()?;
     let is_for = |(name, wanted): (&String, &&str)| name == "*" || name == wanted;
     (names.len() == key.len() && names.iter().zip(key).all(is_for)).then(|| password.clone())
 }
 
-/// A backslash takes a colon, or a backslash, as it is.
+/// A backslash escapes a colon or a backslash.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_line_that_fits_has_the_password() {
+    fn the_first_line_that_matches_has_the_password() {
         let key = ["h", "5432", "d", "u"];
         for (line, expected) in [
             ("h:5432:d:u:p", Some("p")),
@@ -62,7 +62,7 @@ mod tests {
             ("# a comment", None),
             ("", None),
         ] {
-            assert_eq!(fits(line, &key).as_deref(), expected, "{line}");
+            assert_eq!(password_in(line, &key).as_deref(), expected, "{line}");
         }
     }
 }

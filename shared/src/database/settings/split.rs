@@ -1,16 +1,18 @@
-//! A connection string into its parameters: libpq's URI and its `keyword=value` form (PostgreSQL, 34.1.1).
+//! Splits a connection string into its parameters: libpq's URI and its `keyword=value` form (PostgreSQL, 34.1.1).
+
+use percent_encoding::percent_decode_str;
 
 type Pairs = Vec<(String, String)>;
 
-/// The parameters by their names as written, in their order; a later one overrides an earlier one.
+/// The parameters as written, in their order; a later one overrides an earlier one.
 ///
 /// # Errors
-/// What it must be instead; never a part of it, which may be of a password.
+/// What the string must be instead; never a part of it, which may belong to a password.
 pub(super) fn split(text: &str) -> Result<Pairs, String> {
     const EXPECTED: &str = "a URL such as postgresql://user:password@host:5432/database";
     let text = text.strip_prefix("jdbc:").unwrap_or(text);
     match text.split_once("://") {
-        // SQLAlchemy names its driver behind a plus sign.
+        // SQLAlchemy names its driver after a plus sign.
         Some((scheme, rest)) if is_postgres(scheme.split('+').next().unwrap_or(scheme)) => uri(rest),
         None if text.contains('=') => keywords(text).ok_or_else(|| EXPECTED.to_owned()),
         _ => Err(EXPECTED.to_owned()),
@@ -23,8 +25,8 @@ fn is_postgres(scheme: &str) -> bool {
         .any(|name| scheme.eq_ignore_ascii_case(name))
 }
 
-/// `user:password@host:port,host:port/database?name=value&...`, percent-encoded everywhere. Unlike in libpq, an `@` in the
-/// password need not be encoded: what counts is the last one.
+/// `user:password@host:port,host:port/database?name=value&...`, percent-encoded everywhere. Unlike in libpq, an `@` in
+/// the password need not be encoded, because the last one separates it from the hosts.
 fn uri(rest: &str) -> Result<Pairs, String> {
     let (authority, tail) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
@@ -58,26 +60,18 @@ fn host_and_port(text: &str) -> (&str, &str) {
 
 fn decode(text: &str) -> Result<String, String> {
     const EXPECTED: &str = "a URL in UTF-8, with % only before two hexadecimal digits that are not 00";
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        if *first != b'%' {
-            bytes.push(*first);
-            rest = tail;
-            continue;
-        }
-        let digits = tail.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
-        let byte = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-            .filter(|byte| *byte != 0);
-        bytes.push(byte.ok_or(EXPECTED)?);
-        rest = &tail[2..];
+    let is_escape = |after_percent: &str| {
+        let digits = after_percent.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits != b"00" && digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let decoded = percent_decode_str(text).decode_utf8();
+    match decoded {
+        Ok(decoded) if text.split('%').skip(1).all(is_escape) => Ok(decoded.into_owned()),
+        _ => Err(EXPECTED.to_owned()),
     }
-    String::from_utf8(bytes).map_err(|_| EXPECTED.to_owned())
 }
 
-/// `name = value` or `name = 'value'`, separated by blanks; a backslash takes the next character as it is.
+/// `name = value` or `name = 'value'`, separated by blanks; a backslash escapes the next character.
 fn keywords(text: &str) -> Option<Pairs> {
     let mut pairs = Pairs::new();
     let mut rest = text.trim_start();
@@ -119,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn uris_are_taken_apart_as_libpq_does() {
+    fn uris_are_split_as_libpq_splits_them() {
         let whole = [
             ("user", "u"),
             ("password", "p"),
@@ -187,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_broken_is_refused_without_a_part_of_it() {
+    fn an_error_never_repeats_a_part_of_the_string() {
         for text in [
             "secret",
             "mysql://secret",

@@ -1,21 +1,21 @@
-//! How a connection string wants TCP connections encrypted.
+//! `sslmode` and the other parameters about TLS.
 
 use super::values::{BOOLEANS, Parameters, one_of};
 
 /// How TCP connections are encrypted (PostgreSQL, 34.19).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Tls {
-    /// Whether, and what is verified.
+    /// Whether to encrypt, and what to verify.
     pub mode: SslMode,
-    /// `sslnegotiation=direct`: without asking first.
+    /// `sslnegotiation=direct`: begins with the handshake, without an SSLRequest.
     pub direct: bool,
-    /// Whose certificates are trusted: those in this file (a path, or PEM), and no others; `None` for the public ones.
+    /// The only trusted roots, as a path or PEM; `None` for the public ones.
     pub roots: Option<String>,
     /// The client's certificate and key, as paths or PEM.
     pub client: Option<(String, String)>,
-    /// Is the server told the name that it is asked by?
+    /// Does the handshake name the host (SNI)?
     pub sni: bool,
-    /// Which versions: 1.2, 1.3.
+    /// Whether TLS 1.2 and TLS 1.3 may be used.
     pub versions: (bool, bool),
 }
 
@@ -24,15 +24,15 @@ pub struct Tls {
 pub enum SslMode {
     /// Never.
     Disable,
-    /// Where the server wants nothing else.
+    /// Only if the server requires it.
     Allow,
-    /// Where the server can.
+    /// If the server supports it.
     Prefer,
-    /// Always; the certificate is verified as by `VerifyCa` where roots are given.
+    /// Always. If `sslrootcert` is set, the certificate is verified as for `VerifyCa`.
     Require,
-    /// Always, by a certificate of a trusted root.
+    /// Always, with a certificate of a trusted root.
     VerifyCa,
-    /// The same, and the certificate is for this host.
+    /// Always, with a certificate of a trusted root that is for this host.
     VerifyFull,
 }
 
@@ -49,8 +49,8 @@ impl Tls {
         if direct && mode < SslMode::Require {
             return Err("a URL whose `sslmode` is require or more, because `sslnegotiation` is direct".to_owned());
         }
-        // The driver cannot bind its password to the channel. What that proves, that nobody stands in between, the
-        // certificate proves as well.
+        // sqlx does not support channel binding, which proves that nobody stands between client and server. A verified
+        // certificate proves it as well.
         if one_of(
             parameters,
             "channel_binding",
@@ -87,7 +87,7 @@ const MODES: &[(&str, SslMode)] = &[
     ("verify-full", SslMode::VerifyFull),
 ];
 
-/// `sslmode`, or what other drivers say in its place.
+/// `sslmode`, or what other drivers have in its place.
 fn mode(parameters: &Parameters) -> Result<Option<SslMode>, String> {
     if let Some(mode) = one_of(parameters, "sslmode", MODES)? {
         let strict = one_of(parameters, "sslaccept", ACCEPT)?.unwrap_or(mode);
@@ -113,7 +113,7 @@ const ACCEPT: &[(&str, SslMode)] = &[
     ("accept_invalid_certs", SslMode::Prefer),
 ];
 
-/// The older way to say it.
+/// `requiressl`, which `sslmode` has replaced in libpq.
 fn required(parameters: &Parameters) -> Result<Option<SslMode>, String> {
     let required = one_of(parameters, "requiressl", BOOLEANS)?;
     Ok(required.filter(|required| *required).map(|_| SslMode::Require))

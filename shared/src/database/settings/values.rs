@@ -1,4 +1,4 @@
-//! The values that parameters have.
+//! Parses the values of parameters.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Parameters that have a value, by their names.
 pub(super) type Parameters = BTreeMap<&'static str, String>;
 
-/// A switch.
+/// The words of a switch.
 pub(super) const BOOLEANS: &[(&str, bool)] = &[
     ("1", true),
     ("on", true),
@@ -18,7 +18,7 @@ pub(super) const BOOLEANS: &[(&str, bool)] = &[
     ("no", false),
 ];
 
-/// One of a closed set of words, in any case.
+/// One of a closed set of words, whose case does not matter.
 pub(super) fn one_of<T: Copy>(parameters: &Parameters, name: &str, words: &[(&str, T)]) -> Result<Option<T>, String> {
     let Some(text) = parameters.get(name) else {
         return Ok(None);
@@ -31,7 +31,7 @@ pub(super) fn one_of<T: Copy>(parameters: &Parameters, name: &str, words: &[(&st
     Ok(Some(*value))
 }
 
-/// A whole number; what is negative counts as 0, as in libpq.
+/// A whole number; a negative one counts as 0, as in libpq.
 pub(super) fn number(parameters: &Parameters, name: &str) -> Result<Option<u32>, String> {
     let Some(text) = parameters.get(name) else {
         return Ok(None);
@@ -41,7 +41,7 @@ pub(super) fn number(parameters: &Parameters, name: &str) -> Result<Option<u32>,
     Ok(Some(number.max(0).unsigned_abs()))
 }
 
-/// Seconds; 0 is none.
+/// A number of seconds; 0 means no limit.
 pub(super) fn seconds(parameters: &Parameters, name: &str) -> Result<Option<Duration>, String> {
     let seconds = number(parameters, name)?.filter(|seconds| *seconds > 0);
     Ok(seconds.map(|seconds| Duration::from_secs(seconds.into())))

@@ -1,8 +1,9 @@
-//! From the server to sqlx: message by message, because what comes next is known by its length only.
+//! Forwards answers from the server to sqlx. Follows the lengths of messages, to find those that begin and end a
+//! session's work.
 
 use super::{End, Progress};
 use crate::database::proxy::{
-    Fault,
+    ProxyError,
     dialer::Stream,
     messages::{CHUNK, HEADER, length},
 };
@@ -14,11 +15,11 @@ use tokio::{
     sync::watch,
 };
 
-/// From the server to sqlx.
+/// The direction from the server to sqlx.
 pub(super) struct Answers {
     pub from: ReadHalf<Stream>,
     pub input: BytesMut,
-    /// Bytes of a message that has begun.
+    /// Bytes still to come of the current message.
     pub passing: usize,
     /// Bytes of the answer so far.
     pub taken: usize,
@@ -27,7 +28,7 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Until either side is gone, or the server must not be listened to.
+    /// Forwards until either side has gone, or the server has exceeded a limit or violated the protocol.
     pub async fn carry(&mut self, to: &mut OwnedWriteHalf) -> End {
         loop {
             match self.next().await {
@@ -53,7 +54,7 @@ impl Answers {
         }
     }
 
-    /// What can be passed on, never empty.
+    /// The next bytes to forward, never empty.
     async fn next(&mut self) -> Result<BytesMut, End> {
         loop {
             let output = self.take().map_err(End::Refused)?;
@@ -68,7 +69,7 @@ impl Answers {
         }
     }
 
-    fn take(&mut self) -> Result<BytesMut, Fault> {
+    fn take(&mut self) -> Result<BytesMut, ProxyError> {
         let mut end = 0;
         loop {
             let pass = self.passing.min(self.input.len() - end);
@@ -79,7 +80,7 @@ impl Answers {
             }
             match self.admit(end) {
                 Ok(true) => {}
-                // Whatever came before it is good.
+                // The messages before it are forwarded first.
                 Err(_) if end > 0 => break,
                 Err(fault) => return Err(fault),
                 Ok(false) => break,
@@ -88,20 +89,20 @@ impl Answers {
         Ok(self.input.split_to(end))
     }
 
-    /// Lets a message through, unless it must be waited for as a whole.
-    fn admit(&mut self, start: usize) -> Result<bool, Fault> {
+    /// Begins to forward a message. `false` if it has to arrive as a whole first, because its content is read.
+    fn admit(&mut self, start: usize) -> Result<bool, ProxyError> {
         /// ReadyForQuery has one byte, BackendKeyData up to 260.
         const SMALL: usize = 1024;
         let message = &self.input[start..];
         let (kind, length) = (message[0], length(message));
         let is_watched = matches!(kind, b'K' | b'Z');
         if length < HEADER || (is_watched && length > SMALL) {
-            return Err(Fault::Protocol(
+            return Err(ProxyError::Protocol(
                 "the server sent what is not a message of Postgres".to_owned(),
             ));
         }
         if length > self.limit - self.taken {
-            return Err(Fault::Protocol(format!(
+            return Err(ProxyError::Protocol(format!(
                 "the server sent more than {} bytes in one answer",
                 self.limit
             )));
@@ -118,7 +119,7 @@ impl Answers {
                 .send_modify(|progress| progress.unanswered = progress.unanswered.saturating_sub(1)),
             _ => {}
         }
-        // Notifications, which come for as long as a session is open, are no part of an answer.
+        // Notifications do not count, because they may come as long as a session is open.
         let is_answer = kind != b'Z' && self.progress.borrow().unanswered > 0;
         self.taken = if is_answer { self.taken + length } else { 0 };
         Ok(true)

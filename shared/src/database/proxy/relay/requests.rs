@@ -1,8 +1,8 @@
-//! From sqlx to the server: notes what is asked, and tells the server how long it may take.
+//! Forwards requests from sqlx to the server, counts them, and sets their `statement_timeout`.
 
 use super::Progress;
 use crate::database::proxy::{
-    Patience,
+    RequestTimeout,
     dialer::Stream,
     messages::{CHUNK, HEADER, length},
 };
@@ -15,21 +15,21 @@ use tokio::{
     time::Instant,
 };
 
-/// The answer of a server that ends a request in time leaves it so much earlier than the caller gives up.
+/// How much earlier than the caller gives up the server ends a request, so that its answer still arrives.
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// From sqlx to the server.
+/// The direction from sqlx to the server.
 pub(super) struct Requests {
     pub from: OwnedReadHalf,
     pub input: BytesMut,
-    /// Bytes of a message that has begun.
+    /// Bytes still to come of the current message.
     pub passing: usize,
-    pub patience: Patience,
+    pub timeout: RequestTimeout,
     pub progress: Arc<watch::Sender<Progress>>,
 }
 
 impl Requests {
-    /// Until sqlx closes its connection, or the server takes no more.
+    /// Forwards until sqlx closes its connection, or the server accepts no more.
     pub async fn carry(&mut self, to: &mut WriteHalf<Stream>) -> io::Result<()> {
         loop {
             self.input.reserve(CHUNK);
@@ -64,10 +64,10 @@ impl Requests {
         }
     }
 
-    /// Within the message, because a pooler may send the next one to another server: the statements of one message are one
-    /// transaction, and `SET LOCAL` ends with it.
+    /// Puts the timeout into the message of the query, because a pooler may send the next message to another session.
+    /// The statements of one message are one transaction, with which `SET LOCAL` ends.
     fn bound_query(&mut self, output: &mut BytesMut) {
-        let Some(left) = self.patience.left() else {
+        let Some(left) = self.timeout.left() else {
             return;
         };
         let left = left.saturating_sub(MARGIN).as_millis().max(1);

@@ -58,7 +58,7 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
         from: from_client,
         input: BytesMut::new(),
         passing: 0,
-        patience: Patience::Callers,
+        timeout: RequestTimeout::None,
         progress: Arc::clone(&progress),
     };
     let mut answers = Answers {

@@ -17,7 +17,7 @@ fn tcp(name: &str, port: u16) -> Host {
 }
 
 #[test]
-fn those_of_providers_are_understood() {
+fn connection_strings_of_providers_and_drivers_are_parsed() {
     use SslMode::{Disable, Prefer, Require, VerifyFull};
     for (text, host, mode) in [
         // Neon, Supabase, Vercel, Heroku, Render, Railway, Fly, DigitalOcean, Aiven, Timescale.
@@ -124,7 +124,7 @@ fn sockets_are_found_by_folder_and_port() {
 }
 
 #[test]
-fn lists_of_hosts_share_a_port_or_have_their_own() {
+fn hosts_of_a_list_share_a_port_or_have_one_each() {
     assert_eq!(dsn("postgresql://a,b:2/d").hosts, [tcp("a", 5432), tcp("b", 2)]);
     assert_eq!(dsn("host=a,b port=7").hosts, [tcp("a", 7), tcp("b", 7)]);
     assert!(Dsn::parse("host=a,b port=7,8,9", &Env::new(|_| None)).is_err());
@@ -132,7 +132,7 @@ fn lists_of_hosts_share_a_port_or_have_their_own() {
 }
 
 #[test]
-fn variables_of_libpq_stand_in_for_what_is_missing() {
+fn variables_of_libpq_apply_to_missing_parameters() {
     let env = env(&[
         ("PGPASSWORD", "secret"),
         ("PGSSLMODE", "require"),
@@ -145,7 +145,7 @@ fn variables_of_libpq_stand_in_for_what_is_missing() {
 }
 
 #[test]
-fn a_search_path_of_another_driver_is_one() {
+fn parameters_of_other_drivers_set_search_path_and_statement_cache() {
     assert_eq!(
         dsn("postgresql://h/d?schema=app").startup,
         [("search_path", "app".to_owned())]
