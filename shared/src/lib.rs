@@ -4,8 +4,8 @@
 //!    may take.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
-//! 3. [`health`] is the health contract; [`sse`] is the life of an event stream; [`runtime`] is the four lives of a
-//!    binary.
+//! 3. [`health`] is the health contract; [`sse`] is the life of an event stream.
+//! 4. [`runtime`] is the four lives of a binary.
 //!
 //! `private_postgres` (feature `private-postgres`) runs a Postgres of our own, for development and for tests;
 //! `testing` (feature `testing`) starts the real binaries under a fake Lambda Runtime API.
