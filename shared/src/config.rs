@@ -1,4 +1,5 @@
-//! Settings: one struct per dependency, read from an injected `get(key)`, every bad variable reported at once.
+//! The environment: settings are read from an injected `get(key)`, and every bad variable is reported at once. The
+//! settings of a thing stand beside it, with a `from_env`.
 
 use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, time::Duration};
 

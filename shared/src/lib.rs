@@ -3,7 +3,8 @@
 //! 1. [`config`] reads settings; [`problem`] answers errors; [`telemetry`] logs; [`deadline`] bounds everything that waits.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
-//! 3. [`health`] is the health contract; [`sse`] serves event streams; [`runtime`] runs a binary in its four lives.
+//! 3. [`health`] is the health contract; [`sse`] serves event streams.
+//! 4. [`runtime`] runs a binary in its four lives.
 //!
 //! What never ships stands in packages beside `src`.
 

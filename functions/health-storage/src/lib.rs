@@ -42,7 +42,7 @@ pub fn service(env: &Env) -> Service {
     ),
 ))]
 async fn health_storage(State(check): State<Check>, headers: HeaderMap) -> Response {
-    check.respond(&headers).await
+    check.report().await.respond(&headers)
 }
 
 /// What the API document says of this function.

@@ -1,6 +1,9 @@
-//! The one list of what `local` serves: routes, the API document and the doctor's knowledge come from it.
+//! The one list of functions: what `local` serves, the API document and what the doctor knows come from it.
 
-use shared::{config::Env, runtime::Service};
+use shared::{
+    config::Env,
+    runtime::{Job, Service},
+};
 use utoipa::{OpenApi, openapi};
 
 /// A function with routes.
@@ -14,7 +17,7 @@ pub struct Function {
 }
 
 macro_rules! functions {
-    ($($krate:ident),* $(,)?) => {
+    ($($krate:ident),* ) => {
         &[$(Function {
             krate: stringify!($krate),
             service: $krate::service,
@@ -24,7 +27,10 @@ macro_rules! functions {
 }
 
 /// Every function with routes.
-pub const FUNCTIONS: &[Function] = functions![health, health_db, health_storage, sse,];
+pub const FUNCTIONS: &[Function] = functions![health, health_db, health_storage, sse];
+
+/// Every function without a route.
+pub const JOBS: &[(&str, fn(&Env) -> Job)] = &[("migrate", migrate::job)];
 
 impl Function {
     /// The name of its folder, package and binary.
@@ -38,7 +44,7 @@ impl Function {
     }
 }
 
-/// All of them in one process.
+/// Every function with routes, in one process.
 pub fn service(env: &Env) -> Service {
     let services = FUNCTIONS.iter().map(|function| (function.service)(env));
     services.reduce(Service::merge).expect("there is a function")

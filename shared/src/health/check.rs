@@ -2,7 +2,6 @@
 
 use super::Report;
 use crate::{config::Env, telemetry};
-use axum::{http::HeaderMap, response::Response};
 use futures_util::future::BoxFuture;
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -88,11 +87,6 @@ impl Check {
             .ok()
             .flatten()
             .expect("a probe that panicked fails those who wait for it, too")
-    }
-
-    /// The answer to a probe.
-    pub async fn respond(&self, request: &HeaderMap) -> Response {
-        self.report().await.respond(request)
     }
 
     fn join_or_start(&self) -> Result<Report, watch::Receiver<Option<Report>>> {

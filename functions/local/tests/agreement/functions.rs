@@ -2,7 +2,7 @@
 
 use crate::checkout::{checkout, functions, routes, text, that_call};
 use axum::{body::Body, http::Request};
-use local::functions::FUNCTIONS;
+use local::functions::{FUNCTIONS, JOBS};
 use shared::config::Env;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,6 +23,12 @@ fn every_function_has_a_folder_and_a_line_in_the_route_table() {
     );
     let homeless: Vec<_> = routed.difference(&folders).collect();
     assert!(homeless.is_empty(), "no folder in functions/ for {homeless:?}");
+}
+
+#[test]
+fn local_lists_every_job() {
+    let listed = JOBS.iter().map(|(job, _)| (*job).to_owned());
+    assert_eq!(listed.collect::<BTreeSet<_>>(), that_call("run_job"));
 }
 
 #[test]
