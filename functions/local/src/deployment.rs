@@ -33,8 +33,18 @@ pub struct Function {
     /// The file, and the name in it.
     pub place: String,
     pub platform: Platform,
-    /// Whether the file names something that streams.
-    pub streams: bool,
+    /// The binaries that it runs: of a service or a job, one a container.
+    pub binaries: Vec<String>,
+    /// The account whose rights it has, on Cloud Run.
+    pub account: Option<String>,
+    /// Whether the platform mounts the socket of a Cloud SQL instance.
+    pub cloud_sql: bool,
+    /// Whether its role has rights on buckets, on Lambda; None where the role stands elsewhere.
+    pub bucket_role: Option<bool>,
+    /// Whether the platform streams answers; None where the file does not decide it.
+    pub streams: Option<bool>,
+    /// Whether it ends by itself, and answers nobody.
+    pub is_job: bool,
     /// Whether everybody may call it.
     pub is_public: bool,
     /// Origins that the platform itself answers to.

@@ -4,6 +4,8 @@ use super::{Deployment, Function, Platform, evaluate::text, settings};
 use serde_json::Value;
 use std::time::Duration;
 
+const CLOUD_SQL: &str = "run.googleapis.com/cloudsql-instances";
+
 const CONTAINER: [&str; 9] = [
     "env",
     "image",
@@ -19,7 +21,7 @@ const CONTAINER: [&str; 9] = [
 const ANNOTATIONS: [&str; 13] = [
     "autoscaling.knative.dev/maxScale",
     "autoscaling.knative.dev/minScale",
-    "run.googleapis.com/cloudsql-instances",
+    CLOUD_SQL,
     "run.googleapis.com/cpu-throttling",
     "run.googleapis.com/custom-audiences",
     "run.googleapis.com/execution-environment",
@@ -51,6 +53,7 @@ pub fn add(deployment: &mut Deployment, file: &str, document: &Value) {
     }
     let mut function = Function {
         platform: Platform::CloudRun,
+        is_job,
         // Every value but this one lets everybody in.
         is_public: text(&document["metadata"]["annotations"]["run.googleapis.com/invoker-iam-disabled"])
             .is_some_and(|disabled| disabled != "false"),
@@ -58,11 +61,14 @@ pub fn add(deployment: &mut Deployment, file: &str, document: &Value) {
             .number(&place, "timeoutSeconds", &template["spec"]["timeoutSeconds"])
             .map(Duration::from_secs),
         instances: instances(deployment, &place, is_job, outer),
+        account: text(&template["spec"]["serviceAccountName"]),
+        cloud_sql: [&outer["metadata"], &template["metadata"]]
+            .iter()
+            .any(|metadata| metadata["annotations"].get(CLOUD_SQL).is_some()),
         place,
         ..Function::default()
     };
     containers(deployment, &mut function, &template["spec"]["containers"]);
-    function.streams &= !is_job;
     deployment.functions.push(function);
 }
 
@@ -114,7 +120,7 @@ fn containers(deployment: &mut Deployment, function: &mut Function, containers: 
         if image.is_empty() {
             deployment.not_understood(&function.place, "a container without an image");
         }
-        let image = image.rsplit('/').next().and_then(|name| name.split([':', '@']).next());
-        function.streams |= function.settings.contains_key("SSE_MAX_AGE") || image == Some("sse");
+        let binary = image.rsplit('/').next().and_then(|name| name.split([':', '@']).next());
+        function.binaries.extend(binary.map(str::to_owned));
     }
 }

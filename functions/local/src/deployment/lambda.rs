@@ -89,7 +89,10 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
         deployment.known(&place, resource, &RESOURCE);
         let properties = scope.evaluate(&resource["Properties"]);
         match resource["Type"].as_str() {
-            Some("AWS::Serverless::Function") => function(deployment, place, &merged(&globals, &properties)),
+            Some("AWS::Serverless::Function") => {
+                let binary = binary(deployment, &place, resource);
+                function(deployment, place, binary, &merged(&globals, &properties));
+            }
             Some("AWS::S3::Bucket") => {
                 deployment.known(&place, &properties, &BUCKET);
                 lifecycle::add(deployment, &place, &properties["LifecycleConfiguration"]);
@@ -124,7 +127,20 @@ fn merged(globals: &Value, own: &Value) -> Value {
     }
 }
 
-fn function(deployment: &mut Deployment, place: String, properties: &Value) {
+/// The binary that is built, which is that of the package in `CodeUri`.
+fn binary(deployment: &mut Deployment, place: &str, resource: &Value) -> Option<String> {
+    let built = text(&resource["Metadata"]["BuildProperties"]["Binary"]);
+    let code = text(&resource["Properties"]["CodeUri"]);
+    let package = code
+        .as_deref()
+        .and_then(|code| code.trim_end_matches('/').rsplit('/').next());
+    if built.is_some() && built.as_deref() != package {
+        deployment.not_understood(place, "another binary than that of CodeUri");
+    }
+    built.or(package.map(str::to_owned))
+}
+
+fn function(deployment: &mut Deployment, place: String, binary: Option<String>, properties: &Value) {
     let url = &properties["FunctionUrlConfig"];
     deployment.known(&place, properties, &FUNCTION);
     deployment.known(&place, url, &["AuthType", "Cors", "InvokeMode"]);
@@ -132,11 +148,16 @@ fn function(deployment: &mut Deployment, place: String, properties: &Value) {
     let reserved = &properties["ReservedConcurrentExecutions"];
     let mut function = Function {
         platform: Platform::Lambda,
+        binaries: binary.into_iter().collect(),
+        bucket_role: properties["Role"]
+            .is_null()
+            .then(|| reach_buckets(&properties["Policies"])),
         streams: match url["InvokeMode"].as_str() {
-            Some("RESPONSE_STREAM") => true,
-            Some("BUFFERED") => false,
-            _ if url["InvokeMode"].is_null() => false,
-            _ => not_understood(deployment, &place, "InvokeMode"),
+            _ if url.is_null() => None,
+            Some("RESPONSE_STREAM") => Some(true),
+            Some("BUFFERED") => Some(false),
+            _ if url["InvokeMode"].is_null() => Some(false),
+            _ => Some(not_understood(deployment, &place, "InvokeMode")),
         },
         is_public: is_open(deployment, &place, url) | has_open_event(deployment, &place, &properties["Events"]),
         platform_origins: origins(deployment, &place, &url["Cors"]),
@@ -152,6 +173,18 @@ fn function(deployment: &mut Deployment, place: String, properties: &Value) {
         settings::add(deployment, &mut function, key, value);
     }
     deployment.functions.push(function);
+}
+
+/// Whether one of the policies, by its actions or by its name, is about S3.
+fn reach_buckets(policies: &Value) -> bool {
+    match policies {
+        Value::String(text) => text.starts_with("s3:") || text.contains("S3"),
+        Value::Array(parts) => parts.iter().any(reach_buckets),
+        Value::Object(members) => members
+            .iter()
+            .any(|(key, value)| key.starts_with("S3") || (key != "Resource" && reach_buckets(value))),
+        _ => false,
+    }
 }
 
 fn not_understood(deployment: &mut Deployment, place: &str, part: &str) -> bool {

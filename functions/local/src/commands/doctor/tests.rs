@@ -5,11 +5,17 @@ mod parameters;
 
 use super::*;
 
-const LIMITS: Limits = Limits {
+const LIMITS: Limits<'_> = Limits {
     connections: 100,
     concurrency: 10,
     max_age: Duration::from_secs(300),
+    declared: &[],
 };
+
+/// With the functions of this bundle.
+fn with(declared: &[Declared]) -> Limits<'_> {
+    Limits { declared, ..LIMITS }
+}
 
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
     let read = |choice: Option<&Choice>| {
@@ -199,7 +205,7 @@ fn the_deployment_of_this_repository_is_safe() {
     let env = Env::new(|_| None);
     let deployment = Deployment::read(&root, &env, None);
     let read = |choice: &Choice| Deployment::read(&root, &env, Some(choice));
-    assert_eq!(examine_choices(&deployment, read, LIMITS), [""; 0]);
+    assert_eq!(examine_choices(&deployment, read, with(&Declared::all())), [""; 0]);
     let choices: Vec<String> = deployment
         .choices
         .iter()
