@@ -36,6 +36,15 @@ impl Declared {
         services.chain(jobs).collect()
     }
 
+    #[cfg(test)]
+    pub fn for_test(name: &str, streams: bool, reads: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            streams,
+            reads: reads.iter().map(|key| (*key).to_owned()).collect(),
+        }
+    }
+
     /// Whether a file deploys it.
     pub fn is_deployed_as(&self, function: &Function) -> bool {
         function.binaries.contains(&self.name)

@@ -1,5 +1,6 @@
 //! Each rule on a deployment that breaks it, and on one that hardly does not.
 
+mod agreement;
 mod forms;
 mod parameters;
 
@@ -17,7 +18,12 @@ fn with(declared: &[Declared]) -> Limits<'_> {
     Limits { declared, ..LIMITS }
 }
 
+/// Without knowing any function.
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
+    findings_with(files, LIMITS)
+}
+
+fn findings_with(files: &[(&str, &str)], limits: Limits<'_>) -> Vec<String> {
     let read = |choice: Option<&Choice>| {
         let mut deployment = Deployment {
             choice: choice.cloned(),
@@ -31,7 +37,7 @@ fn findings(files: &[(&str, &str)]) -> Vec<String> {
         }
         deployment
     };
-    examine_choices(&read(None), |choice| read(Some(choice)), LIMITS)
+    examine_choices(&read(None), |choice| read(Some(choice)), limits)
 }
 
 /// Exactly one thing is unsafe, and the finding names it.
