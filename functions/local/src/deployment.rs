@@ -12,12 +12,19 @@ pub use parameters::Choice;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use shared::config::Env;
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
 
 /// Everything that was found in a folder.
 #[derive(Default)]
 pub struct Deployment {
+    /// Functions, services and jobs.
     pub functions: Vec<Function>,
+    /// Rules by which buckets delete objects.
     pub lifecycles: Vec<Lifecycle>,
     /// Files, and parts of files, that the doctor does not understand: they may be unsafe.
     pub unclear: Vec<String>,
@@ -25,6 +32,10 @@ pub struct Deployment {
     pub choice: Option<Choice>,
     /// Every value that a parameter allows beside its default.
     pub choices: Vec<Choice>,
+    /// The parameters of the template, with their defaults.
+    pub parameters: BTreeMap<String, Option<String>>,
+    /// The names of the template's outputs.
+    pub outputs: BTreeSet<String>,
 }
 
 /// A function, service or job as one file deploys it.
@@ -32,6 +43,7 @@ pub struct Deployment {
 pub struct Function {
     /// The file, and the name in it.
     pub place: String,
+    /// Where it runs.
     pub platform: Platform,
     /// The binaries that it runs: of a service or a job, one a container.
     pub binaries: Vec<String>,
@@ -59,9 +71,18 @@ pub struct Function {
     pub secrets: Vec<Secret>,
 }
 
+impl Function {
+    /// Whether one of these variables is set, here or by a secret.
+    pub fn is_given(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.settings.contains_key(*name))
+    }
+}
+
 /// A variable that holds a secret. Its text is not shown.
 pub struct Secret {
+    /// The variable.
     pub key: String,
+    /// What it holds.
     pub text: String,
 }
 
@@ -71,12 +92,15 @@ pub enum Platform {
     /// One request at a time, one connection.
     #[default]
     Lambda,
+    /// A pool.
     CloudRun,
 }
 
 /// The rules by which a bucket deletes objects on its own: the prefixes, where "" is everything.
 pub struct Lifecycle {
+    /// The file, and the bucket in it.
     pub place: String,
+    /// The prefixes.
     pub deletes: Vec<String>,
 }
 

@@ -5,7 +5,7 @@
 #[path = "fixture/checkout.rs"]
 mod checkout;
 
-use checkout::{bundle, checkout, functions, functions_with, template_parameters, text};
+use checkout::{bundle, checkout, deployment, functions, functions_with, text};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -217,16 +217,12 @@ fn the_table_of_parameters_is_that_of_the_template() {
             table.insert(name.to_owned(), default.to_owned());
         }
     }
-    let parameters = template_parameters();
-    let mut expected = BTreeMap::new();
-    let mut name = String::new();
-    for line in parameters.lines() {
-        if let Some(parameter) = line.strip_prefix("  ").filter(|line| !line.starts_with(' ')) {
-            name = parameter.trim_end_matches(':').to_owned();
-            expected.insert(name.clone(), String::new());
-        } else if let Some(default) = line.trim().strip_prefix("Default: ") {
-            expected.insert(name.clone(), default.replace("''", "none"));
-        }
-    }
+    let parameters = deployment().parameters.into_iter();
+    let expected: BTreeMap<String, String> = parameters
+        .map(|(name, default)| {
+            let default = default.map(|text| if text.is_empty() { "none".to_owned() } else { text });
+            (name, default.unwrap_or_default())
+        })
+        .collect();
     assert_eq!(table, expected);
 }

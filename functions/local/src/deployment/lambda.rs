@@ -83,6 +83,10 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     if deployed.peek().is_none() {
         deployment.not_understood(file, "a template without resources");
     }
+    let outputs = template["Outputs"].as_object();
+    deployment
+        .outputs
+        .extend(outputs.into_iter().flatten().map(|(name, _)| name.clone()));
     let mut permissions = Vec::new();
     for (name, resource) in deployed {
         let place = format!("{file}, {name}");

@@ -56,6 +56,7 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
         let place = format!("{file}, {name}");
         deployment.known(&place, parameter, &PARAMETER);
         let default = text(&parameter["Default"]);
+        deployment.parameters.insert(name.clone(), default.clone());
         for value in allowed(deployment, &place, &parameter["AllowedValues"]) {
             if Some(&value) != default.as_ref() {
                 let parameter = name.clone();

@@ -176,11 +176,6 @@ impl Function {
         self.settings.get(key)?.as_deref()
     }
 
-    /// Whether one of these variables is set, here or by a secret.
-    pub fn is_given(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.settings.contains_key(*name))
-    }
-
     /// The variables whose values stand in the file, and what tells a function of Lambda where it runs.
     pub fn env(&self) -> Env {
         let settings = self.settings.clone();
