@@ -124,7 +124,7 @@ fn recorded(title: &str) -> String {
 #[test]
 fn every_account_is_made_before_it_is_named_and_has_the_roles_of_its_manifest() {
     let calls = recorded(CLOUD_RUN);
-    let bundle = bundle();
+    let (bundle, deployment) = (bundle(), deployment());
     let mut made = BTreeSet::new();
     for call in calls.lines() {
         for account in call
@@ -147,11 +147,18 @@ fn every_account_is_made_before_it_is_named_and_has_the_roles_of_its_manifest() 
     }
     for function in functions_with("job.yaml") {
         assert!(made.contains(function.as_str()), "{function} has no account");
-        let wants_database = text(&format!("functions/{function}/job.yaml")).contains("DATABASE_URL");
-        for role in ["roles/cloudsql.client", "roles/secretmanager.secretAccessor"] {
+        let is_given = |variable: &str| {
+            let mut deployed = deployment.functions.iter();
+            deployed.any(|deployed| deployed.binaries.contains(&function) && deployed.is_given(&[variable]))
+        };
+        for (role, is_wanted) in [
+            ("roles/cloudsql.client", is_given("DATABASE_URL")),
+            ("roles/secretmanager.secretAccessor", is_given("DATABASE_URL")),
+            ("roles/storage.objectViewer", is_given("GCS_BUCKET")),
+        ] {
             let mut grants = calls.lines().filter(|call| call.contains(role));
             let granted = grants.any(|call| call.contains(&format!("serviceAccount:{bundle}-{function}@")));
-            assert_eq!(granted, wants_database, "{function}, {role}");
+            assert_eq!(granted, is_wanted, "{function}, {role}");
         }
     }
     let script = text(".github/deploy/cloud-run");

@@ -1,4 +1,4 @@
-//! The manifest of a Cloud Run service or job, in Knative's shape.
+//! Reads the manifest of a Cloud Run service or job, which has Knative's form.
 
 use super::{Deployment, Function, Platform, evaluate::text, settings};
 use serde_json::Value;
@@ -54,7 +54,7 @@ pub fn add(deployment: &mut Deployment, file: &str, document: &Value) {
     let mut function = Function {
         platform: Platform::CloudRun,
         is_job,
-        // Every value but this one lets everybody in.
+        // Every value but `false` opens the service to everybody.
         is_public: text(&document["metadata"]["annotations"]["run.googleapis.com/invoker-iam-disabled"])
             .is_some_and(|disabled| disabled != "false"),
         timeout: deployment
@@ -81,7 +81,7 @@ const POD: [&str; 5] = [
     "timeoutSeconds",
 ];
 
-/// All tasks of a job run at once unless it says otherwise.
+/// Without `parallelism`, all tasks of a job run at once.
 fn instances(deployment: &mut Deployment, place: &str, is_job: bool, outer: &Value) -> Option<u64> {
     if is_job {
         let tasks = deployment

@@ -1,4 +1,4 @@
-//! The template of Lambda functions: SAM's shapes, with what `Globals` says of all of them, and CloudFormation's beside them.
+//! Reads a SAM template: functions, with `Globals` merged into each, and the CloudFormation resources beside them.
 
 use super::{
     Deployment, Function, Platform,
@@ -65,7 +65,7 @@ const BUCKET: [&str; 9] = [
     "VersioningConfiguration",
 ];
 
-/// Reads one template, as it is deployed with the defaults of its parameters.
+/// Reads one template with the defaults of its parameters.
 pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     let scope = Scope::of(template);
     deployment.known(file, template, &TEMPLATE);
@@ -112,7 +112,7 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     }
 }
 
-/// As SAM merges `Globals` into a function: objects member by member, lists one after the other.
+/// Merges `Globals` into a function as SAM does: objects member by member, lists by appending.
 fn merged(globals: &Value, own: &Value) -> Value {
     match (globals, own) {
         (Value::Object(globals), Value::Object(own)) => {
@@ -131,7 +131,7 @@ fn merged(globals: &Value, own: &Value) -> Value {
     }
 }
 
-/// The binary that is built, which is that of the package in `CodeUri`.
+/// The binary that SAM builds. Notes one that does not belong to the package in `CodeUri`.
 fn binary(deployment: &mut Deployment, place: &str, resource: &Value) -> Option<String> {
     let built = text(&resource["Metadata"]["BuildProperties"]["Binary"]);
     let code = text(&resource["Properties"]["CodeUri"]);
@@ -179,7 +179,7 @@ fn function(deployment: &mut Deployment, place: String, binary: Option<String>, 
     deployment.functions.push(function);
 }
 
-/// Whether one of the policies, by its actions or by its name, is about S3.
+/// Whether a policy mentions S3, by its name or by an action.
 fn reach_buckets(policies: &Value) -> bool {
     match policies {
         Value::String(text) => text.starts_with("s3:") || text.contains("S3"),
@@ -205,7 +205,7 @@ fn is_open(deployment: &mut Deployment, place: &str, url: &Value) -> bool {
     }
 }
 
-/// An API of API Gateway lets everybody in unless an event says otherwise.
+/// Whether an event opens the function to everybody: an API of API Gateway does unless it has an authorizer.
 fn has_open_event(deployment: &mut Deployment, place: &str, events: &Value) -> bool {
     const OF_THE_PLATFORM: [&str; 9] = [
         "CloudWatchEvent",
@@ -243,7 +243,7 @@ fn origins(deployment: &mut Deployment, place: &str, cors: &Value) -> Vec<String
     })
 }
 
-/// Whether a permission lets everybody, or an API or a load balancer that may let everybody in, call this function.
+/// Whether a permission opens this function to everybody, or to an API or a load balancer that may be open to everybody.
 fn opens(permission: &Value, function: &str) -> bool {
     const CLOSED: [&str; 5] = ["events", "logs", "s3", "scheduler", "sns"];
     let principal = permission["Principal"].as_str().unwrap_or("*");
@@ -255,7 +255,7 @@ fn opens(permission: &Value, function: &str) -> bool {
         Value::Array(parts) => parts.first()?.as_str(),
         text => text.as_str(),
     });
-    // A name or an ARN may be that of any function.
+    // A plain name or ARN may belong to any function.
     let target = target.map(|target| {
         target
             .trim_start_matches("${")

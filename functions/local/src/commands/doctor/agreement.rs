@@ -1,22 +1,22 @@
-//! What functions declare, held against what the files give them.
+//! Rules that compare what a function's code declares with what its deployment provides.
 
 use super::{Limits, declared::Declared};
 use crate::deployment::{Deployment, Function, Platform};
 use shared::config;
 use std::collections::BTreeMap;
 
-/// The variables that name a database, and those that name a bucket: one of them is enough.
+/// The variables that name the database, and those that name the bucket. A function needs one of each.
 pub const DATABASE: &[&str] = &["DATABASE_URL"];
 pub const BUCKET: &[&str] = &["STORAGE_URL", "GCS_BUCKET", "S3_BUCKET"];
 const DEPENDENCIES: [(&[&str], &str); 2] = [(DATABASE, "a database"), (BUCKET, "a bucket")];
 
-/// Every deployed function that this binary knows, beside what its code declares.
+/// Every deployed function of this bundle, with its declaration.
 fn known<'a>(deployment: &'a Deployment, limits: Limits<'a>) -> impl Iterator<Item = (&'a Function, &'a Declared)> {
     let functions = deployment.functions.iter();
     functions.filter_map(move |function| Some((function, limits.declared(function)?)))
 }
 
-/// Functions that read what names a dependency, and do not get it, or not the rights or the socket to reach it.
+/// Functions that read where a dependency is, and miss the variable, the role or the socket for it.
 pub fn lack_what_they_read(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let has_cloud_sql = deployment.functions.iter().any(|function| function.cloud_sql);
     let mut places = Vec::new();
@@ -43,7 +43,7 @@ pub fn lack_what_they_read(deployment: &Deployment, limits: Limits<'_>) -> Vec<S
     places
 }
 
-/// Functions that get what names a dependency, or the rights or the socket to reach it, and do not read it.
+/// Functions with a variable, a role or a socket for a dependency that they never read.
 pub fn have_what_they_do_not_read(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
     for (function, declared) in known(deployment, limits) {
@@ -66,7 +66,7 @@ pub fn have_what_they_do_not_read(deployment: &Deployment, limits: Limits<'_>) -
     places
 }
 
-/// Function URLs that stream what the function sends in one piece, or the reverse.
+/// Function URLs whose `InvokeMode` differs from how the function answers.
 pub fn stream_otherwise(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let functions = known(deployment, limits);
     let differ = functions.filter(|(function, declared)| function.streams.is_some_and(|mode| mode != declared.streams));
@@ -82,7 +82,7 @@ pub fn stream_otherwise(deployment: &Deployment, limits: Limits<'_>) -> Vec<Stri
         .collect()
 }
 
-/// Functions of Cloud Run that run as an account of another one, or as the default one.
+/// Functions of Cloud Run that share a service account, or have the project's default one.
 pub fn share_an_account(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     let mut places = Vec::new();
@@ -101,7 +101,7 @@ pub fn share_an_account(deployment: &Deployment, limits: Limits<'_>) -> Vec<Stri
     places
 }
 
-/// Functions that the platform ends while their check still has time.
+/// Functions that the platform ends before the deadline of their health check.
 pub fn cut_checks(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
     for (function, declared) in known(deployment, limits) {

@@ -1,4 +1,4 @@
-//! What functions declare: how their answers leave, and which settings they read.
+//! What the code of each function declares: whether it streams, and which variables it reads.
 
 use crate::deployment::Function;
 use shared::{
@@ -7,18 +7,18 @@ use shared::{
 };
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
-/// A function as its code has it.
+/// A function, as its code declares it.
 pub struct Declared {
     /// The name of its folder, package and binary.
     pub name: String,
-    /// Whether its answers leave chunk by chunk.
+    /// Whether it streams its answers.
     pub streams: bool,
-    /// The variables that it reads where none is set.
+    /// The variables that it asks for while it is built with an empty environment.
     reads: BTreeSet<String>,
 }
 
 impl Declared {
-    /// Every function that is deployed.
+    /// Every function that is deployed, from the code in this binary.
     pub fn all() -> Vec<Self> {
         let services = SERVICES.iter().map(|(name, service)| {
             let (service, reads) = watched(service);
@@ -45,7 +45,7 @@ impl Declared {
         }
     }
 
-    /// Whether a file deploys it.
+    /// Whether this is the function that a file deploys.
     pub fn is_deployed_as(&self, function: &Function) -> bool {
         function.binaries.contains(&self.name)
     }
@@ -55,13 +55,13 @@ impl Declared {
         names.iter().any(|name| self.reads.contains(*name))
     }
 
-    /// Whether it reads all that these settings read.
+    /// Whether it reads these settings: all variables that `settings` asks for.
     pub fn has<T>(&self, settings: impl FnOnce(&Env) -> T) -> bool {
         watched(settings).1.is_subset(&self.reads)
     }
 }
 
-/// What `build` makes where no variable is set, and the variables that it asks for.
+/// Builds with an empty environment. Returns what was built, and the variables it asked for.
 fn watched<T>(build: impl FnOnce(&Env) -> T) -> (T, BTreeSet<String>) {
     let asked = Rc::new(RefCell::new(BTreeSet::new()));
     let env = Env::new({

@@ -1,4 +1,4 @@
-//! What must not be deployed, and why.
+//! The rules: what must not be deployed, and why.
 
 use super::{
     Limits,
@@ -8,19 +8,20 @@ use crate::deployment::{Deployment, Function, Platform};
 use shared::config::{self, Env};
 use std::collections::BTreeMap;
 
-/// Something that must not be deployed, and why.
+/// A rule of a safe deployment.
 pub struct Rule {
+    /// Why breaking it is unsafe.
     pub why: &'static str,
-    /// Where it is broken, each place with its facts.
+    /// Finds where it is broken: each place, with what is wrong there.
     pub broken: fn(&Deployment, Limits<'_>) -> Vec<String>,
 }
 
 const MAX_AGE: &str = "SSE_MAX_AGE";
 
-/// PostgreSQL keeps these for superusers (`superuser_reserved_connections`).
+/// Connections that PostgreSQL reserves for superusers (`superuser_reserved_connections`).
 const RESERVED_CONNECTIONS: u64 = 3;
 
-/// Why a star in CORS is unsafe.
+/// Why `*` in CORS is unsafe.
 pub const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
 
 /// Every rule.
@@ -105,7 +106,7 @@ fn tells_everybody_of_the_database(deployment: &Deployment, limits: Limits<'_>) 
 fn opens_too_many_connections(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
     let mut sums: BTreeMap<Platform, u64> = BTreeMap::new();
-    // Functions of Lambda that reserve nothing share what the account has.
+    // Lambda functions without a reservation share the concurrency of the account.
     let mut shared = 0;
     for function in &deployment.functions {
         if !limits.uses_database(function) {
@@ -154,13 +155,13 @@ fn shows_secrets(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
 }
 
 impl Limits<'_> {
-    /// Whether a function opens connections: it reads where the database is, or is given it.
+    /// Whether a function may connect to the database: its code reads `DATABASE_URL`, or the file sets it.
     fn uses_database(self, function: &Function) -> bool {
         let declared = self.declared(function);
         function.is_given(DATABASE) || declared.is_some_and(|declared| declared.reads_any(DATABASE))
     }
 
-    /// Whether a function streams: its code says so, or what the file gives it where this binary does not know it.
+    /// Whether a function streams: by its Function URL, by its code, or by its settings if the code is not known here.
     fn streams(self, function: &Function) -> bool {
         let streams = match self.declared(function) {
             Some(declared) => declared.streams,
@@ -171,12 +172,12 @@ impl Limits<'_> {
 }
 
 impl Function {
-    /// The value of a variable that stands in the file.
+    /// The value of a variable, if it stands in the file.
     fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key)?.as_deref()
     }
 
-    /// The variables whose values stand in the file, and what tells a function of Lambda where it runs.
+    /// The environment of the function, as far as it stands in the file.
     pub fn env(&self) -> Env {
         let settings = self.settings.clone();
         let is_lambda = self.platform == Platform::Lambda;
@@ -186,7 +187,7 @@ impl Function {
         })
     }
 
-    /// How many connections an instance may open.
+    /// The largest number of connections of one instance.
     fn pool(&self) -> u64 {
         config::Database::from_env(&self.env()).max_connections.into()
     }
