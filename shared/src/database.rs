@@ -123,6 +123,11 @@ impl Database {
         }
     }
 
+    /// How many connections one process opens for queries, at most.
+    pub fn max_connections(&self) -> u32 {
+        self.0.settings.max_connections
+    }
+
     fn proxy(&self, sessions: u32, timeout: RequestTimeout) -> Result<Proxy, Reason> {
         let limits = Limits {
             sessions,

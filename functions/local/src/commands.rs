@@ -1,4 +1,4 @@
-//! The command line: from the arguments to one command. Without arguments, `local` serves.
+//! The command line: one command a run. Without arguments, `local` serves.
 
 mod doctor;
 mod openapi;
@@ -12,7 +12,7 @@ use std::{future::ready, path::Path, process::ExitCode};
 
 const USAGE: &str = "local [doctor [FOLDER] | openapi]; everything else is a setting in the environment";
 
-/// Runs the command that the arguments of this process name.
+/// Runs the command in the arguments of this process. Unknown arguments print the usage and exit with 64.
 pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
     let arguments = runtime::arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

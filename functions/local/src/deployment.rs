@@ -1,4 +1,5 @@
-//! What the deployment files say, as far as the doctor asks, and what of them the doctor does not understand.
+//! Reads the deployment files: `template.yaml`, manifests and lifecycle rules. Lists what it does not understand, because that
+//! may be unsafe.
 
 mod cloud_run;
 mod evaluate;
@@ -12,68 +13,102 @@ pub use parameters::Choice;
 use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 use shared::config::Env;
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
 
-/// Everything that was found in a folder.
+/// What the files of a folder deploy.
 #[derive(Default)]
 pub struct Deployment {
+    /// Functions, services and jobs.
     pub functions: Vec<Function>,
+    /// The lifecycle rules of buckets.
     pub lifecycles: Vec<Lifecycle>,
-    /// Files, and parts of files, that the doctor does not understand: they may be unsafe.
+    /// Files, and parts of files, that the reader does not understand.
     pub unclear: Vec<String>,
-    /// The parameter that has another value than its default.
+    /// A parameter with another value than its default.
     pub choice: Option<Choice>,
-    /// Every value that a parameter allows beside its default.
+    /// Every other value that a parameter allows.
     pub choices: Vec<Choice>,
+    /// The parameters of the template, with their defaults.
+    pub parameters: BTreeMap<String, Option<String>>,
+    /// The names of the template's outputs.
+    pub outputs: BTreeSet<String>,
 }
 
-/// A function, service or job as one file deploys it.
+/// A Lambda function, or a service or job of Cloud Run, as one file deploys it.
 #[derive(Default)]
 pub struct Function {
     /// The file, and the name in it.
     pub place: String,
+    /// Where it runs.
     pub platform: Platform,
-    /// Whether the file names something that streams.
-    pub streams: bool,
+    /// The binaries that it runs, one a container.
+    pub binaries: Vec<String>,
+    /// On Cloud Run, the service account.
+    pub account: Option<String>,
+    /// On Cloud Run, whether the socket of a Cloud SQL instance is mounted.
+    pub cloud_sql: bool,
+    /// On Lambda, whether its policies mention S3. `None` if it has a role of another template.
+    pub bucket_role: Option<bool>,
+    /// On Lambda, whether its Function URL streams. `None` without a URL.
+    pub streams: Option<bool>,
+    /// Whether it is a Cloud Run job.
+    pub is_job: bool,
     /// Whether everybody may call it.
     pub is_public: bool,
-    /// Origins that the platform itself answers to.
+    /// Origins that the platform itself allows by CORS.
     pub platform_origins: Vec<String>,
-    /// When the platform ends a request.
+    /// How long a request or a run of a job may take.
     pub timeout: Option<Duration>,
-    /// How many instances there can be; None without a bound.
+    /// The largest number of instances. `None` if there is no bound.
     pub instances: Option<u64>,
-    /// The variables; None for a value that is somewhere else, such as a secret.
+    /// Environment variables. `None` for a value outside of the file, such as a secret.
     pub settings: BTreeMap<String, Option<String>>,
     /// Secrets in plain text.
     pub secrets: Vec<Secret>,
 }
 
-/// A variable that holds a secret. Its text is not shown.
+impl Function {
+    /// Whether one of these variables is set, in the file or by a secret.
+    pub fn is_given(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.settings.contains_key(*name))
+    }
+}
+
+/// A secret in plain text. Findings name the variable and never show the text.
 pub struct Secret {
+    /// The variable.
     pub key: String,
+    /// Its value.
     pub text: String,
 }
 
-/// What decides how many connections an instance may open.
+/// Where a function runs.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Platform {
-    /// One request at a time, one connection.
+    /// AWS Lambda.
     #[default]
     Lambda,
+    /// Cloud Run.
     CloudRun,
 }
 
-/// The rules by which a bucket deletes objects on its own: the prefixes, where "" is everything.
+/// The lifecycle rules of a bucket that delete objects.
 pub struct Lifecycle {
+    /// The file, and the bucket in it.
     pub place: String,
+    /// Their prefixes; `""` is every object.
     pub deletes: Vec<String>,
 }
 
 impl Deployment {
-    /// Reads `template.yaml`, and of each function `service.yaml`, `job.yaml` and `lifecycle-*.json`, below `root`. What
-    /// `envsubst` would put into a manifest is taken from `env`. Parameters of the template have their defaults, except that
-    /// of `choice`.
+    /// Reads `template.yaml`, and `service.yaml`, `job.yaml` and `lifecycle-*.json` of each function, below `root`. Variables
+    /// in manifests have their values from `env`, as `envsubst` would set them. Parameters of the template have their
+    /// defaults, except the one that `choice` sets.
     pub fn read(root: &Path, env: &Env, choice: Option<&Choice>) -> Self {
         let mut deployment = Self {
             choice: choice.cloned(),
@@ -101,7 +136,7 @@ impl Deployment {
         }
     }
 
-    /// Adds what one file says; None where it is not what its name promises.
+    /// Reads one file. `None` if its content is not what its name says.
     pub fn add(&mut self, file: &str, text: &str, env: &Env) -> Option<()> {
         if file.ends_with(".json") {
             let rules: Value = serde_json::from_str(text).ok()?;
@@ -109,7 +144,7 @@ impl Deployment {
             lifecycle::add(self, file, rules.get("lifecycle").unwrap_or(&rules));
             return Some(());
         }
-        // A template goes to its cloud as it is.
+        // `envsubst` runs on manifests only.
         let is_template = file.ends_with("template.yaml");
         let substituted = if is_template {
             text.to_owned()
@@ -139,12 +174,12 @@ impl Deployment {
         Some(())
     }
 
-    /// Names a part of a file that may be unsafe, because nobody looked at it.
+    /// Notes a part of a file that no rule can look at.
     pub fn not_understood(&mut self, place: &str, part: &str) {
         self.unclear.push(format!("{place}: {part} is not understood"));
     }
 
-    /// Names what is not in `keys`.
+    /// Notes every member that is not in `keys`.
     pub fn known(&mut self, place: &str, value: &Value, keys: &[&str]) {
         match value {
             Value::Object(members) => {
@@ -156,7 +191,7 @@ impl Deployment {
         }
     }
 
-    /// A number; what stands there in its place is named.
+    /// The number at a key. Notes anything else that stands there.
     pub fn number(&mut self, place: &str, key: &str, value: &Value) -> Option<u64> {
         let number = text(value).and_then(|text| text.parse().ok());
         if number.is_none() && !value.is_null() {
@@ -172,7 +207,7 @@ enum Kind {
     Other,
 }
 
-/// What a file is for, by its name in the root (`""`) or in the folder of a function.
+/// The kind of a file, by its name and its folder: `""` is the root, others are those of functions.
 fn kind(folder: &str, name: &str) -> Kind {
     let is = |suffix: &str| name.ends_with(suffix);
     match name {
@@ -180,7 +215,7 @@ fn kind(folder: &str, name: &str) -> Kind {
         "service.yaml" | "job.yaml" if !folder.is_empty() => Kind::Deployment,
         _ if name.starts_with("lifecycle") && is(".json") => Kind::Deployment,
         _ if name.starts_with('.') => Kind::Other,
-        // Other names of templates and manifests, and settings of `sam deploy`.
+        // May be a template or a manifest under another name, or settings of `sam deploy`.
         _ if is(".yaml")
             || is(".yml")
             || is(".template")
@@ -193,7 +228,7 @@ fn kind(folder: &str, name: &str) -> Kind {
     }
 }
 
-/// What is in a folder, in the order of the names.
+/// The sorted names in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
@@ -203,7 +238,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// `${NAME}` and `$NAME` by their values, where they have one.
+/// Replaces `${NAME}` and `$NAME` where the variable has a value.
 fn envsubst(text: &str, env: &Env) -> String {
     let mut parts = text.split('$');
     let mut substituted = parts.next().unwrap_or_default().to_owned();

@@ -2,7 +2,7 @@
 
 mod commands;
 mod dependencies;
-mod deployment;
+pub mod deployment;
 pub mod functions;
 pub mod openapi;
 

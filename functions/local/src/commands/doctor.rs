@@ -1,49 +1,61 @@
-//! `local doctor`: reads the deployment files and the environment, and names what is unsafe and why.
+//! `local doctor`: reads the deployment files and the environment, and prints what is unsafe and why.
 
+mod agreement;
+mod declared;
 mod rules;
 
-use crate::deployment::{Choice, Deployment};
+use crate::deployment::{Choice, Deployment, Function};
+use declared::Declared;
 use rules::{RULES, Rule, STAR};
 use shared::{config::Env, sse};
 use std::{path::Path, process::ExitCode, time::Duration};
 
-/// What the files do not tell.
+/// What the rules need to know and the files do not say.
 #[derive(Clone, Copy)]
-struct Limits {
-    /// `max_connections` of the server.
+struct Limits<'a> {
+    /// `max_connections` of Postgres.
     connections: u64,
-    /// How many functions an account of Lambda runs at once, where they reserve none of it.
+    /// The concurrency of a Lambda account, which all functions without a reservation share.
     concurrency: u64,
-    /// `SSE_MAX_AGE`, where a function does not set it.
+    /// `SSE_MAX_AGE` of functions that do not set it.
     max_age: Duration,
+    /// The functions of this bundle, as their code declares them.
+    declared: &'a [Declared],
+}
+
+impl<'a> Limits<'a> {
+    fn from_env(env: &Env, declared: &'a [Declared]) -> Self {
+        Self {
+            connections: env.parse("POSTGRES_MAX_CONNECTIONS", 100, "a number of connections", |text| {
+                text.parse().ok()
+            }),
+            // The quota of a new account.
+            concurrency: env.parse("LAMBDA_CONCURRENCY", 10, "a number of concurrent executions", |text| {
+                text.parse().ok()
+            }),
+            max_age: sse::Settings::from_env(env).max_age,
+            declared,
+        }
+    }
+
+    /// What the code of a deployed function declares; `None` if it is not a function of this bundle.
+    fn declared(self, function: &Function) -> Option<&'a Declared> {
+        self.declared.iter().find(|declared| declared.is_deployed_as(function))
+    }
 }
 
 const UNCLEAR: &str = "what the doctor does not know may be unsafe in any of these ways, and is not looked at";
 
-/// Examines the files below `root`, prints what is unsafe, and ends with 1 where something is.
+/// Examines the files below `root` and prints what is unsafe. Exit code 1 if anything is.
 pub fn run(env: &Env, root: &Path) -> ExitCode {
-    let limits = Limits {
-        connections: env.parse("POSTGRES_MAX_CONNECTIONS", 100, "a number of connections", |text| {
-            text.parse().ok()
-        }),
-        // What a new account has.
-        concurrency: env.parse("LAMBDA_CONCURRENCY", 10, "a number of concurrent executions", |text| {
-            text.parse().ok()
-        }),
-        max_age: sse::Settings::from_env(env).max_age,
-    };
+    let declared = Declared::all();
+    let limits = Limits::from_env(env, &declared);
     let deployment = Deployment::read(root, env, None);
-    let mut findings: Vec<String> = Vec::new();
-    if deployment.functions.is_empty() {
-        findings.push(format!(
-            "{}: no function is deployed by template.yaml, functions/*/service.yaml or functions/*/job.yaml",
-            root.display()
-        ));
-    }
+    let read = |choice: &Choice| Deployment::read(root, env, Some(choice));
+    let mut findings = strangers(&deployment, root, limits);
     if env.text("CORS_ORIGINS").is_some_and(|origins| origins.contains('*')) {
         findings.push(format!("the environment: CORS_ORIGINS has a *\n    {STAR}"));
     }
-    let read = |choice: &Choice| Deployment::read(root, env, Some(choice));
     findings.extend(examine_choices(&deployment, read, limits));
     for finding in &findings {
         println!("unsafe: {finding}");
@@ -57,8 +69,27 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
     }
 }
 
-/// What is unsafe with the defaults of the parameters, and what only other allowed values make so, with their names.
-fn examine_choices(defaults: &Deployment, read: impl Fn(&Choice) -> Deployment, limits: Limits) -> Vec<String> {
+/// A folder that deploys nothing, and deployed functions that are not of this bundle.
+fn strangers(deployment: &Deployment, root: &Path, limits: Limits<'_>) -> Vec<String> {
+    if deployment.functions.is_empty() {
+        return vec![format!(
+            "{}: no function is deployed by template.yaml, functions/*/service.yaml or functions/*/job.yaml",
+            root.display()
+        )];
+    }
+    let functions = deployment.functions.iter();
+    let strangers = functions.filter(|function| limits.declared(function).is_none());
+    strangers
+        .map(|function| {
+            let (place, binaries) = (&function.place, function.binaries.join(", "));
+            format!("{place}: runs {binaries:?}, which is not a function of this bundle\n    {UNCLEAR}")
+        })
+        .collect()
+}
+
+/// Examines the template with the defaults of its parameters, and with each other allowed value in turn. A finding that needs
+/// such a value names it.
+fn examine_choices(defaults: &Deployment, read: impl Fn(&Choice) -> Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut findings: Vec<(String, Vec<String>)> = Vec::new();
     for finding in examine(defaults, limits) {
         note(&mut findings, finding, None);
@@ -76,7 +107,7 @@ fn examine_choices(defaults: &Deployment, read: impl Fn(&Choice) -> Deployment, 
     named.collect()
 }
 
-/// Adds a finding once, with the names of all choices that cause it; without one, the defaults do.
+/// Adds a finding once, with every choice that causes it; a finding of the defaults has no choice.
 fn note(findings: &mut Vec<(String, Vec<String>)>, finding: String, choice: Option<String>) {
     match findings.iter_mut().find(|(known, _)| *known == finding) {
         Some((_, names)) if !names.is_empty() => names.extend(choice.filter(|name| !names.contains(name))),
@@ -85,7 +116,7 @@ fn note(findings: &mut Vec<(String, Vec<String>)>, finding: String, choice: Opti
     }
 }
 
-fn examine(deployment: &Deployment, limits: Limits) -> Vec<String> {
+fn examine(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let broken = |rule: &Rule| {
         let places = (rule.broken)(deployment, limits);
         let why = rule.why;

@@ -1,8 +1,10 @@
-//! The manifest of a Cloud Run service or job, in Knative's shape.
+//! Reads the manifest of a Cloud Run service or job, which has Knative's form.
 
 use super::{Deployment, Function, Platform, evaluate::text, settings};
 use serde_json::Value;
 use std::time::Duration;
+
+const CLOUD_SQL: &str = "run.googleapis.com/cloudsql-instances";
 
 const CONTAINER: [&str; 9] = [
     "env",
@@ -19,7 +21,7 @@ const CONTAINER: [&str; 9] = [
 const ANNOTATIONS: [&str; 13] = [
     "autoscaling.knative.dev/maxScale",
     "autoscaling.knative.dev/minScale",
-    "run.googleapis.com/cloudsql-instances",
+    CLOUD_SQL,
     "run.googleapis.com/cpu-throttling",
     "run.googleapis.com/custom-audiences",
     "run.googleapis.com/execution-environment",
@@ -51,18 +53,22 @@ pub fn add(deployment: &mut Deployment, file: &str, document: &Value) {
     }
     let mut function = Function {
         platform: Platform::CloudRun,
-        // Every value but this one lets everybody in.
+        is_job,
+        // Every value but `false` opens the service to everybody.
         is_public: text(&document["metadata"]["annotations"]["run.googleapis.com/invoker-iam-disabled"])
             .is_some_and(|disabled| disabled != "false"),
         timeout: deployment
             .number(&place, "timeoutSeconds", &template["spec"]["timeoutSeconds"])
             .map(Duration::from_secs),
         instances: instances(deployment, &place, is_job, outer),
+        account: text(&template["spec"]["serviceAccountName"]),
+        cloud_sql: [&outer["metadata"], &template["metadata"]]
+            .iter()
+            .any(|metadata| metadata["annotations"].get(CLOUD_SQL).is_some()),
         place,
         ..Function::default()
     };
     containers(deployment, &mut function, &template["spec"]["containers"]);
-    function.streams &= !is_job;
     deployment.functions.push(function);
 }
 
@@ -75,7 +81,7 @@ const POD: [&str; 5] = [
     "timeoutSeconds",
 ];
 
-/// All tasks of a job run at once unless it says otherwise.
+/// Without `parallelism`, all tasks of a job run at once.
 fn instances(deployment: &mut Deployment, place: &str, is_job: bool, outer: &Value) -> Option<u64> {
     if is_job {
         let tasks = deployment
@@ -114,7 +120,7 @@ fn containers(deployment: &mut Deployment, function: &mut Function, containers: 
         if image.is_empty() {
             deployment.not_understood(&function.place, "a container without an image");
         }
-        let image = image.rsplit('/').next().and_then(|name| name.split([':', '@']).next());
-        function.streams |= function.settings.contains_key("SSE_MAX_AGE") || image == Some("sse");
+        let binary = image.rsplit('/').next().and_then(|name| name.split([':', '@']).next());
+        function.binaries.extend(binary.map(str::to_owned));
     }
 }

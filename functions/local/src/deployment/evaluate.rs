@@ -1,9 +1,9 @@
-//! YAML as JSON, and a CloudFormation template as it is deployed with the defaults of its parameters.
+//! Converts YAML to JSON, and evaluates the intrinsic functions of a CloudFormation template with the defaults of its parameters.
 
 use saphyr::{Scalar, Yaml};
 use serde_json::{Map, Value, json};
 
-/// YAML as JSON; a tag as the one member of an object, as CloudFormation's long forms have it.
+/// YAML as JSON. A tag becomes an object of one member, which is CloudFormation's long form.
 pub fn plain(yaml: &Yaml<'_>) -> Value {
     match yaml {
         Yaml::Value(Scalar::Boolean(value)) => json!(value),
@@ -23,7 +23,7 @@ pub fn plain(yaml: &Yaml<'_>) -> Value {
     }
 }
 
-/// Text, also of a number or a truth value.
+/// A string, number or boolean as text.
 pub fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -33,7 +33,7 @@ pub fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// What the intrinsic functions of a template refer to.
+/// The template that intrinsic functions refer to.
 pub struct Scope<'a> {
     template: &'a Value,
 }
@@ -43,8 +43,8 @@ impl<'a> Scope<'a> {
         Self { template }
     }
 
-    /// The value with its intrinsic functions replaced by their results, and without what is `AWS::NoValue`. One whose result
-    /// is known only once it is deployed stays, by its short name.
+    /// The value with its intrinsic functions replaced by their results, and without members that are `AWS::NoValue`. A
+    /// function whose result only a deployment knows stays, under its short name.
     pub fn evaluate(&self, value: &Value) -> Value {
         self.present(value).unwrap_or_default()
     }
@@ -83,12 +83,12 @@ impl<'a> Scope<'a> {
 
     fn default(&self, parameter: &str) -> Option<Value> {
         let parameter = self.template["Parameters"].get(parameter)?;
-        // There the default is a name, and the value is in Systems Manager.
+        // The default is the name of a parameter in Systems Manager, which holds the value.
         let is_elsewhere = text(&parameter["Type"]).is_some_and(|kind| kind.starts_with("AWS::SSM::Parameter::Value<"));
         parameter.get("Default").filter(|_| !is_elsewhere).cloned()
     }
 
-    /// Text without an open reference, or `{"Sub": text}`.
+    /// The text, or `{"Sub": text}` if a reference has no value yet.
     fn substitute(&self, template: &str) -> Value {
         let mut parts = template.split("${");
         let mut substituted = parts.next().unwrap_or_default().to_owned();
@@ -121,7 +121,7 @@ impl<'a> Scope<'a> {
         Some(json!(items.join(separator.as_str()?)))
     }
 
-    /// Whether a condition holds; None where the template alone does not tell.
+    /// Whether a condition holds. `None` if only a deployment knows.
     pub fn condition(&self, condition: &Value) -> Option<bool> {
         let (name, argument) = intrinsic(condition.as_object()?)?;
         let mut sides = argument.as_array().into_iter().flatten();
@@ -143,7 +143,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The short name of an intrinsic function, and what it takes.
+/// The short name of an intrinsic function, and its argument.
 fn intrinsic(members: &Map<String, Value>) -> Option<(&str, &Value)> {
     const NAMES: [&str; 19] = [
         "And",

@@ -1,4 +1,4 @@
-//! The template of Lambda functions: SAM's shapes, with what `Globals` says of all of them, and CloudFormation's beside them.
+//! Reads a SAM template: functions, with `Globals` merged into each, and the CloudFormation resources beside them.
 
 use super::{
     Deployment, Function, Platform,
@@ -65,7 +65,7 @@ const BUCKET: [&str; 9] = [
     "VersioningConfiguration",
 ];
 
-/// Reads one template, as it is deployed with the defaults of its parameters.
+/// Reads one template with the defaults of its parameters.
 pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     let scope = Scope::of(template);
     deployment.known(file, template, &TEMPLATE);
@@ -83,13 +83,20 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     if deployed.peek().is_none() {
         deployment.not_understood(file, "a template without resources");
     }
+    let outputs = template["Outputs"].as_object();
+    deployment
+        .outputs
+        .extend(outputs.into_iter().flatten().map(|(name, _)| name.clone()));
     let mut permissions = Vec::new();
     for (name, resource) in deployed {
         let place = format!("{file}, {name}");
         deployment.known(&place, resource, &RESOURCE);
         let properties = scope.evaluate(&resource["Properties"]);
         match resource["Type"].as_str() {
-            Some("AWS::Serverless::Function") => function(deployment, place, &merged(&globals, &properties)),
+            Some("AWS::Serverless::Function") => {
+                let binary = binary(deployment, &place, resource);
+                function(deployment, place, binary, &merged(&globals, &properties));
+            }
             Some("AWS::S3::Bucket") => {
                 deployment.known(&place, &properties, &BUCKET);
                 lifecycle::add(deployment, &place, &properties["LifecycleConfiguration"]);
@@ -105,7 +112,7 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     }
 }
 
-/// As SAM merges `Globals` into a function: objects member by member, lists one after the other.
+/// Merges `Globals` into a function as SAM does: objects member by member, lists by appending.
 fn merged(globals: &Value, own: &Value) -> Value {
     match (globals, own) {
         (Value::Object(globals), Value::Object(own)) => {
@@ -124,7 +131,20 @@ fn merged(globals: &Value, own: &Value) -> Value {
     }
 }
 
-fn function(deployment: &mut Deployment, place: String, properties: &Value) {
+/// The binary that SAM builds. Notes one that does not belong to the package in `CodeUri`.
+fn binary(deployment: &mut Deployment, place: &str, resource: &Value) -> Option<String> {
+    let built = text(&resource["Metadata"]["BuildProperties"]["Binary"]);
+    let code = text(&resource["Properties"]["CodeUri"]);
+    let package = code
+        .as_deref()
+        .and_then(|code| code.trim_end_matches('/').rsplit('/').next());
+    if built.is_some() && built.as_deref() != package {
+        deployment.not_understood(place, "another binary than that of CodeUri");
+    }
+    built.or(package.map(str::to_owned))
+}
+
+fn function(deployment: &mut Deployment, place: String, binary: Option<String>, properties: &Value) {
     let url = &properties["FunctionUrlConfig"];
     deployment.known(&place, properties, &FUNCTION);
     deployment.known(&place, url, &["AuthType", "Cors", "InvokeMode"]);
@@ -132,11 +152,16 @@ fn function(deployment: &mut Deployment, place: String, properties: &Value) {
     let reserved = &properties["ReservedConcurrentExecutions"];
     let mut function = Function {
         platform: Platform::Lambda,
+        binaries: binary.into_iter().collect(),
+        bucket_role: properties["Role"]
+            .is_null()
+            .then(|| reach_buckets(&properties["Policies"])),
         streams: match url["InvokeMode"].as_str() {
-            Some("RESPONSE_STREAM") => true,
-            Some("BUFFERED") => false,
-            _ if url["InvokeMode"].is_null() => false,
-            _ => not_understood(deployment, &place, "InvokeMode"),
+            _ if url.is_null() => None,
+            Some("RESPONSE_STREAM") => Some(true),
+            Some("BUFFERED") => Some(false),
+            _ if url["InvokeMode"].is_null() => Some(false),
+            _ => Some(not_understood(deployment, &place, "InvokeMode")),
         },
         is_public: is_open(deployment, &place, url) | has_open_event(deployment, &place, &properties["Events"]),
         platform_origins: origins(deployment, &place, &url["Cors"]),
@@ -154,6 +179,18 @@ fn function(deployment: &mut Deployment, place: String, properties: &Value) {
     deployment.functions.push(function);
 }
 
+/// Whether a policy mentions S3, by its name or by an action.
+fn reach_buckets(policies: &Value) -> bool {
+    match policies {
+        Value::String(text) => text.starts_with("s3:") || text.contains("S3"),
+        Value::Array(parts) => parts.iter().any(reach_buckets),
+        Value::Object(members) => members
+            .iter()
+            .any(|(key, value)| key.starts_with("S3") || (key != "Resource" && reach_buckets(value))),
+        _ => false,
+    }
+}
+
 fn not_understood(deployment: &mut Deployment, place: &str, part: &str) -> bool {
     deployment.not_understood(place, part);
     false
@@ -168,7 +205,7 @@ fn is_open(deployment: &mut Deployment, place: &str, url: &Value) -> bool {
     }
 }
 
-/// An API of API Gateway lets everybody in unless an event says otherwise.
+/// Whether an event opens the function to everybody: an API of API Gateway does unless it has an authorizer.
 fn has_open_event(deployment: &mut Deployment, place: &str, events: &Value) -> bool {
     const OF_THE_PLATFORM: [&str; 9] = [
         "CloudWatchEvent",
@@ -206,7 +243,7 @@ fn origins(deployment: &mut Deployment, place: &str, cors: &Value) -> Vec<String
     })
 }
 
-/// Whether a permission lets everybody, or an API or a load balancer that may let everybody in, call this function.
+/// Whether a permission opens this function to everybody, or to an API or a load balancer that may be open to everybody.
 fn opens(permission: &Value, function: &str) -> bool {
     const CLOSED: [&str; 5] = ["events", "logs", "s3", "scheduler", "sns"];
     let principal = permission["Principal"].as_str().unwrap_or("*");
@@ -218,7 +255,7 @@ fn opens(permission: &Value, function: &str) -> bool {
         Value::Array(parts) => parts.first()?.as_str(),
         text => text.as_str(),
     });
-    // A name or an ARN may be that of any function.
+    // A plain name or ARN may belong to any function.
     let target = target.map(|target| {
         target
             .trim_start_matches("${")

@@ -1,4 +1,4 @@
-//! By which rules a bucket deletes objects: the shapes of GCS, of S3 and of CloudFormation.
+//! Reads the lifecycle rules of a bucket, in the forms of GCS, S3 and CloudFormation.
 
 use super::{Deployment, Lifecycle};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub fn add(deployment: &mut Deployment, place: &str, rules: &Value) {
     });
 }
 
-/// The prefixes of the objects that a rule deletes.
+/// From a rule to the prefixes of the objects that it deletes.
 type Prefixes = fn(&mut Deployment, &str, &Value) -> Vec<Value>;
 
 fn gcs(deployment: &mut Deployment, place: &str, rule: &Value) -> Vec<Value> {

@@ -1,9 +1,9 @@
-//! The parameters of a template, and the values that a deployment may give them.
+//! Reads the parameters of a template, and which other values they allow.
 
 use super::{Deployment, evaluate::text};
 use serde_json::{Value, json};
 
-/// A value that a parameter allows beside its default.
+/// A value other than the default that a parameter allows.
 #[derive(Clone, PartialEq)]
 pub struct Choice {
     parameter: String,
@@ -20,7 +20,7 @@ impl Choice {
         }
     }
 
-    /// `PARAMETER=value`, without the value where a secret of this deployment holds it.
+    /// `PARAMETER=value`; without the value if a secret contains it.
     pub fn name(&self, deployment: &Deployment) -> String {
         let Self { parameter, value } = self;
         let mut secrets = deployment.functions.iter().flat_map(|function| &function.secrets);
@@ -46,7 +46,7 @@ const PARAMETER: [&str; 11] = [
     "Type",
 ];
 
-/// Adds the choices of a template.
+/// Reads the parameters of one template.
 pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     let parameters = &template["Parameters"];
     if !parameters.is_object() && !parameters.is_null() {
@@ -56,6 +56,7 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
         let place = format!("{file}, {name}");
         deployment.known(&place, parameter, &PARAMETER);
         let default = text(&parameter["Default"]);
+        deployment.parameters.insert(name.clone(), default.clone());
         for value in allowed(deployment, &place, &parameter["AllowedValues"]) {
             if Some(&value) != default.as_ref() {
                 let parameter = name.clone();

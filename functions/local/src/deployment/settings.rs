@@ -1,9 +1,9 @@
-//! The variables of a function: their values, and the secrets that stand among them in plain text.
+//! Reads the environment variables of a function, and finds secrets in plain text among them.
 
 use super::{Deployment, Function, Platform, Secret, evaluate::text};
 use serde_json::Value;
 
-/// Adds a variable as a template or a manifest has it.
+/// Reads one variable of a template or a manifest.
 pub fn add(deployment: &mut Deployment, function: &mut Function, key: &str, value: &Value) {
     let written = text(value).or_else(|| text(&value["Sub"]));
     let secret = written
@@ -13,7 +13,7 @@ pub fn add(deployment: &mut Deployment, function: &mut Function, key: &str, valu
         key: key.to_owned(),
         text: text.clone(),
     }));
-    // A value of another resource or of a deployment is somewhere else. One that is put together, of whatever, is not.
+    // These refer to a value outside of the file. Any other function may build a secret from parts of the file.
     let is_elsewhere = ["GetAtt", "ImportValue", "Ref"]
         .iter()
         .any(|name| value.get(name).is_some());
@@ -25,11 +25,11 @@ pub fn add(deployment: &mut Deployment, function: &mut Function, key: &str, valu
     function.settings.insert(key.to_owned(), literal);
 }
 
-/// Whether text that is given to this variable holds a secret, beside references to it.
+/// Whether the value of a variable contains a secret, and not only references to one.
 fn is_secret(key: &str, written: &str, platform: Platform) -> bool {
     const PARTS: [&str; 6] = ["API_KEY", "DATABASE_URL", "HEADERS", "PASSWORD", "SECRET", "TOKEN"];
     let mut rest = without(written, "{{resolve:", "}}");
-    // In a manifest, `envsubst` puts the text itself there.
+    // In a manifest, `envsubst` has replaced `${}` by the text itself.
     if platform == Platform::Lambda {
         rest = without(&rest, "${", "}");
     }
@@ -38,7 +38,7 @@ fn is_secret(key: &str, written: &str, platform: Platform) -> bool {
     has_password(&rest) || (named && !is_reference && !rest.is_empty())
 }
 
-/// A URL with a password before its host (RFC 3986, section 3.2.1), or among its parameters.
+/// Whether a URL has a password before its host (RFC 3986, section 3.2.1) or among its parameters.
 fn has_password(url: &str) -> bool {
     let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next());
     let user = authority.and_then(|authority| authority.rsplit_once('@'));
@@ -51,7 +51,7 @@ fn has_password(url: &str) -> bool {
     password.is_some_and(|(_, password)| !password.is_empty()) || passwords.next().is_some()
 }
 
-/// Text without what stands between two marks, and without them.
+/// The text without every part from `open` to `close`.
 fn without(text: &str, open: &str, close: &str) -> String {
     let mut parts = text.split(open);
     let first = parts.next().unwrap_or_default().to_owned();

@@ -1,6 +1,7 @@
 //! A parameter that changes, or a secret that is rotated, changes what a stack serves: by SAM's own translator.
 
-use crate::checkout::{template_parameters, text};
+use crate::checkout::{deployment, text};
+use local::deployment::{Function, Platform};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -9,22 +10,35 @@ use std::{
     process::{Command, Stdio},
 };
 
-const DATABASE: &[&str] = &["HealthDb", "Migrate"];
-const EVERY: &[&str] = &["Health", "HealthDb", "HealthStorage", "Migrate", "Sse"];
-
 /// Each parameter with another value, and what must change where it does.
-const CHANGES: [(&str, &str, &[&str]); 10] = [
-    ("Architecture", "x86_64", EVERY),
-    ("AuthType", "NONE", &["the stack"]),
-    ("Concurrency", "reserved", EVERY),
-    ("CorsOrigins", "https://app.example", EVERY),
-    ("DatabaseUrlSecret", "another", DATABASE),
-    ("DatabaseUrlVersion", "rotated", DATABASE),
-    ("EvidenceBucket", "another", &["HealthStorage", "the stack"]),
-    ("LogRetentionDays", "7", &["the stack"]),
-    ("SecurityGroupIds", "sg-2", DATABASE),
-    ("SubnetIds", "subnet-2", DATABASE),
-];
+fn changes() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
+    let functions = deployment().functions.into_iter();
+    let on_lambda: Vec<Function> = functions
+        .filter(|function| function.platform == Platform::Lambda)
+        .collect();
+    let that = |matches: &dyn Fn(&&Function) -> bool| -> BTreeSet<String> {
+        let matching = on_lambda.iter().filter(matches);
+        matching
+            .map(|function| function.place.replace("template.yaml, ", ""))
+            .collect()
+    };
+    let every = that(&|_| true);
+    let database = that(&|function| function.is_given(&["DATABASE_URL"]));
+    let stack = BTreeSet::from(["the stack".to_owned()]);
+    let bucket = &that(&|function| function.is_given(&["S3_BUCKET"])) | &stack;
+    vec![
+        ("Architecture", "x86_64", every.clone()),
+        ("AuthType", "NONE", stack.clone()),
+        ("Concurrency", "reserved", every.clone()),
+        ("CorsOrigins", "https://app.example", every),
+        ("DatabaseUrlSecret", "another", database.clone()),
+        ("DatabaseUrlVersion", "rotated", database.clone()),
+        ("EvidenceBucket", "another", bucket),
+        ("LogRetentionDays", "7", stack),
+        ("SecurityGroupIds", "sg-2", database.clone()),
+        ("SubnetIds", "subnet-2", database),
+    ]
+}
 
 /// What a stack serves, for each function.
 fn served(template: &str, change: Option<(&str, &str)>) -> Value {
@@ -60,8 +74,7 @@ fn changed(template: &str, change: (&str, &str)) -> BTreeSet<String> {
 #[ignore = "needs aws-sam-translator; .ci/run installs it"]
 fn every_parameter_that_changes_changes_what_serves() {
     let template = text("template.yaml");
-    for (name, value, expected) in CHANGES {
-        let expected: BTreeSet<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+    for (name, value, expected) in changes() {
         assert_eq!(changed(&template, (name, value)), expected, "{name}");
     }
 }
@@ -79,10 +92,7 @@ fn an_alias_would_go_on_serving_what_was_published_last() {
 
 #[test]
 fn no_parameter_is_missing_here() {
-    let parameters = template_parameters();
-    let names = parameters
-        .lines()
-        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
-    let names: BTreeSet<&str> = names.filter(|name| !name.starts_with(' ')).collect();
-    assert_eq!(names, CHANGES.iter().map(|(name, ..)| *name).collect());
+    let parameters: BTreeSet<String> = deployment().parameters.into_keys().collect();
+    let changed: BTreeSet<String> = changes().iter().map(|(name, ..)| (*name).to_owned()).collect();
+    assert_eq!(parameters, changed);
 }

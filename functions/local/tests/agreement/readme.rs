@@ -1,6 +1,6 @@
 //! The pages: links, the map, and the commands of the deployment against the files that they name, and as a shell runs them.
 
-use crate::checkout::{bundle, checkout, functions, functions_with, template_parameters, text};
+use crate::checkout::{bundle, checkout, deployment, functions, functions_with, text};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -102,13 +102,13 @@ fn section(page: &str, title: &str) -> String {
 }
 
 /// A section of the page on deployment.
-fn deployment(title: &str) -> String {
+fn chapter(title: &str) -> String {
     section(".github/deploy/README.md", title)
 }
 
 /// The commands of a section.
 fn commands(title: &str) -> String {
-    let section = deployment(title);
+    let section = chapter(title);
     let blocks = section.split("```sh\n").skip(1);
     blocks.map(|block| block.split("```").next().unwrap()).collect()
 }
@@ -154,7 +154,7 @@ fn every_variable_that_commands_and_manifests_take_is_exported_before() {
         .filter_map(|file| fs::read_to_string(checkout().join(file)).ok())
         .collect();
     for (title, files) in [(LAMBDA, ""), (CLOUD_RUN, manifests.as_str())] {
-        let section = deployment(title);
+        let section = chapter(title);
         // The scripts take the bundle's name from Cargo.toml.
         let exported = section.split("```sh").next().unwrap().to_owned() + "`BUNDLE`";
         for name in variables(&(commands(title) + files)) {
@@ -207,7 +207,7 @@ fn recorded(title: &str) -> String {
 #[test]
 fn every_account_is_made_before_it_is_named_and_has_the_roles_of_its_manifest() {
     let calls = recorded(CLOUD_RUN);
-    let bundle = bundle();
+    let (bundle, deployment) = (bundle(), deployment());
     let mut made = BTreeSet::new();
     for call in calls.lines() {
         for account in call
@@ -230,11 +230,18 @@ fn every_account_is_made_before_it_is_named_and_has_the_roles_of_its_manifest() 
     }
     for function in functions_with("job.yaml") {
         assert!(made.contains(function.as_str()), "{function} has no account");
-        let wants_database = text(&format!("functions/{function}/job.yaml")).contains("DATABASE_URL");
-        for role in ["roles/cloudsql.client", "roles/secretmanager.secretAccessor"] {
+        let is_given = |variable: &str| {
+            let mut deployed = deployment.functions.iter();
+            deployed.any(|deployed| deployed.binaries.contains(&function) && deployed.is_given(&[variable]))
+        };
+        for (role, is_wanted) in [
+            ("roles/cloudsql.client", is_given("DATABASE_URL")),
+            ("roles/secretmanager.secretAccessor", is_given("DATABASE_URL")),
+            ("roles/storage.objectViewer", is_given("GCS_BUCKET")),
+        ] {
             let mut grants = calls.lines().filter(|call| call.contains(role));
             let granted = grants.any(|call| call.contains(&format!("serviceAccount:{bundle}-{function}@")));
-            assert_eq!(granted, wants_database, "{function}, {role}");
+            assert_eq!(granted, is_wanted, "{function}, {role}");
         }
     }
     let script = text(".github/deploy/cloud-run");
@@ -290,7 +297,7 @@ fn nothing_is_deployed_but_by_the_scripts_that_migrate_first() {
 
 #[test]
 fn the_table_of_parameters_is_that_of_the_template() {
-    let section = deployment(LAMBDA);
+    let section = chapter(LAMBDA);
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let mut table = BTreeMap::new();
     for row in rows {
@@ -300,16 +307,12 @@ fn the_table_of_parameters_is_that_of_the_template() {
             table.insert(name.to_owned(), default.to_owned());
         }
     }
-    let parameters = template_parameters();
-    let mut expected = BTreeMap::new();
-    let mut name = String::new();
-    for line in parameters.lines() {
-        if let Some(parameter) = line.strip_prefix("  ").filter(|line| !line.starts_with(' ')) {
-            name = parameter.trim_end_matches(':').to_owned();
-            expected.insert(name.clone(), String::new());
-        } else if let Some(default) = line.trim().strip_prefix("Default: ") {
-            expected.insert(name.clone(), default.replace("''", "none"));
-        }
-    }
+    let parameters = deployment().parameters.into_iter();
+    let expected: BTreeMap<String, String> = parameters
+        .map(|(name, default)| {
+            let default = default.map(|text| if text.is_empty() { "none".to_owned() } else { text });
+            (name, default.unwrap_or_default())
+        })
+        .collect();
     assert_eq!(table, expected);
 }

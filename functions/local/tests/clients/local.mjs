@@ -22,7 +22,7 @@ async function freePort() {
 export class Local {
   static async start(settings = {}) {
     const local = new Local()
-    local.folder = mkdtempSync(join(tmpdir(), 'pilotlight-clients-'))
+    local.folder = mkdtempSync(join(tmpdir(), 'local-clients-'))
     chmodSync(local.folder, 0o755) // root runs Postgres as another user
     local.port = await freePort()
     local.url = `http://127.0.0.1:${local.port}`

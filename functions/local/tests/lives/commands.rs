@@ -42,6 +42,19 @@ fn a_doctor_of_a_folder_without_a_deployment_and_of_an_unsafe_one_ends_with_1_an
 }
 
 #[test]
+fn a_doctor_of_a_function_that_is_not_of_this_bundle_ends_with_1_and_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = text("template.yaml")
+        .replace("Binary: sse ", "Binary: stranger ")
+        .replace("CodeUri: functions/sse\n", "CodeUri: functions/stranger\n");
+    fs::write(folder.path().join("template.yaml"), template).unwrap();
+    let examined = local().run(&["doctor", folder.path().to_str().unwrap()]);
+    assert_eq!(examined.status.code(), Some(1));
+    let named = r#"unsafe: template.yaml, Sse: runs "stranger", which is not a function of this bundle"#;
+    assert!(stdout(&examined).contains(named), "{}", stdout(&examined));
+}
+
+#[test]
 fn a_doctor_of_a_template_that_another_allowed_value_opens_ends_with_1_and_names_the_value_once() {
     let folder = tempfile::tempdir().unwrap();
     let template = text("template.yaml").replace("AuthType: AWS_IAM", "AuthType: !Ref AuthType");

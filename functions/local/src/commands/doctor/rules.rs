@@ -1,25 +1,35 @@
-//! What must not be deployed, and why.
+//! The rules: what must not be deployed, and why.
 
-use super::Limits;
+use super::{
+    Limits,
+    agreement::{self, DATABASE},
+};
 use crate::deployment::{Deployment, Function, Platform};
-use shared::{config::parse_duration, sse};
+use shared::{
+    config::{Env, parse_duration},
+    database::Database,
+    sse,
+};
 use std::collections::BTreeMap;
 
-/// Something that must not be deployed, and why.
+/// A rule of a safe deployment.
 pub struct Rule {
+    /// Why breaking it is unsafe.
     pub why: &'static str,
-    /// Where it is broken, each place with its facts.
-    pub broken: fn(&Deployment, Limits) -> Vec<String>,
+    /// Finds where it is broken: each place, with what is wrong there.
+    pub broken: fn(&Deployment, Limits<'_>) -> Vec<String>,
 }
 
-/// PostgreSQL keeps these for superusers (`superuser_reserved_connections`).
+const MAX_AGE: &str = "SSE_MAX_AGE";
+
+/// Connections that PostgreSQL reserves for superusers (`superuser_reserved_connections`).
 const RESERVED_CONNECTIONS: u64 = 3;
 
-/// Why a star in CORS is unsafe.
+/// Why `*` in CORS is unsafe.
 pub const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
 
 /// Every rule.
-pub const RULES: [Rule; 6] = [
+pub const RULES: [Rule; 11] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than .pilotlight/uploads/ deletes evidence, and nobody is asked",
         broken: deletes_evidence,
@@ -44,9 +54,29 @@ pub const RULES: [Rule; 6] = [
         why: "a secret in a file is in the history, in every clone and in the platform's console; refer to a secret store",
         broken: shows_secrets,
     },
+    Rule {
+        why: "a function starts without what it reads, and is unhealthy until somebody looks",
+        broken: agreement::lack_what_they_read,
+    },
+    Rule {
+        why: "whoever breaks into a function has its rights: it gets those to what it reads, and no others",
+        broken: agreement::have_what_they_do_not_read,
+    },
+    Rule {
+        why: "a URL that buffers brings a stream when it has ended, and one that streams has no API that reads it whole",
+        broken: agreement::stream_otherwise,
+    },
+    Rule {
+        why: "functions that share an account have the rights of each other, and those of the default account are many",
+        broken: agreement::share_an_account,
+    },
+    Rule {
+        why: "a check that the platform cuts says nothing of its dependency, where its own deadline would",
+        broken: agreement::cut_checks,
+    },
 ];
 
-fn deletes_evidence(deployment: &Deployment, _: Limits) -> Vec<String> {
+fn deletes_evidence(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
     let ours = |prefix: &String| prefix.starts_with(".pilotlight/uploads/");
     let mut places = Vec::new();
     for lifecycle in &deployment.lifecycles {
@@ -56,7 +86,7 @@ fn deletes_evidence(deployment: &Deployment, _: Limits) -> Vec<String> {
     places
 }
 
-fn answers_every_origin(deployment: &Deployment, _: Limits) -> Vec<String> {
+fn answers_every_origin(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
     let star = |function: &&Function| {
         let own = function
             .setting("CORS_ORIGINS")
@@ -69,21 +99,21 @@ fn answers_every_origin(deployment: &Deployment, _: Limits) -> Vec<String> {
         .collect()
 }
 
-fn tells_everybody_of_the_database(deployment: &Deployment, _: Limits) -> Vec<String> {
+fn tells_everybody_of_the_database(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let functions = deployment.functions.iter();
-    let public = functions.filter(|function| function.is_public && function.settings.contains_key("DATABASE_URL"));
+    let public = functions.filter(|function| function.is_public && limits.uses_database(function));
     public
         .map(|function| format!("{}: everybody may call it", function.place))
         .collect()
 }
 
-fn opens_too_many_connections(deployment: &Deployment, limits: Limits) -> Vec<String> {
+fn opens_too_many_connections(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
     let mut sums: BTreeMap<Platform, u64> = BTreeMap::new();
-    // Functions of Lambda that reserve nothing share what the account has.
+    // Lambda functions without a reservation share the concurrency of the account.
     let mut shared = 0;
     for function in &deployment.functions {
-        if !function.settings.contains_key("DATABASE_URL") {
+        if !limits.uses_database(function) {
             continue;
         }
         match (function.instances, function.platform) {
@@ -103,10 +133,10 @@ fn opens_too_many_connections(deployment: &Deployment, limits: Limits) -> Vec<St
     places
 }
 
-fn cuts_streams(deployment: &Deployment, limits: Limits) -> Vec<String> {
+fn cuts_streams(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
-    for function in deployment.functions.iter().filter(|function| function.streams) {
-        let max_age = function.setting("SSE_MAX_AGE").and_then(parse_duration);
+    for function in deployment.functions.iter().filter(|function| limits.streams(function)) {
+        let max_age = function.setting(MAX_AGE).and_then(parse_duration);
         let longest = max_age.unwrap_or(limits.max_age).mul_f64(1.0 + sse::Settings::SPREAD);
         if function.timeout.is_none_or(|timeout| timeout <= longest) {
             let timeout = function.timeout.unwrap_or_default();
@@ -119,7 +149,7 @@ fn cuts_streams(deployment: &Deployment, limits: Limits) -> Vec<String> {
     places
 }
 
-fn shows_secrets(deployment: &Deployment, _: Limits) -> Vec<String> {
+fn shows_secrets(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
     for function in &deployment.functions {
         let keys = function.secrets.iter().map(|secret| &secret.key);
@@ -128,20 +158,41 @@ fn shows_secrets(deployment: &Deployment, _: Limits) -> Vec<String> {
     places
 }
 
+impl Limits<'_> {
+    /// Whether a function may connect to the database: its code reads `DATABASE_URL`, or the file sets it.
+    fn uses_database(self, function: &Function) -> bool {
+        let declared = self.declared(function);
+        function.is_given(DATABASE) || declared.is_some_and(|declared| declared.reads_any(DATABASE))
+    }
+
+    /// Whether a function streams: by its Function URL, by its code, or by its settings if the code is not known here.
+    fn streams(self, function: &Function) -> bool {
+        let streams = match self.declared(function) {
+            Some(declared) => declared.streams,
+            None => function.setting(MAX_AGE).is_some(),
+        };
+        function.streams == Some(true) || (streams && !function.is_job)
+    }
+}
+
 impl Function {
-    /// The value of a variable that stands in the file.
+    /// The value of a variable, if it stands in the file.
     fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key)?.as_deref()
     }
 
-    /// How many connections an instance may open.
-    fn pool(&self) -> u64 {
-        let own = self
-            .setting("DATABASE_MAX_CONNECTIONS")
-            .and_then(|text| text.parse().ok());
-        own.unwrap_or(match self.platform {
-            Platform::Lambda => 1,
-            Platform::CloudRun => 5,
+    /// The environment of the function, as far as it stands in the file.
+    pub fn env(&self) -> Env {
+        let settings = self.settings.clone();
+        let is_lambda = self.platform == Platform::Lambda;
+        Env::new(move |key| match key {
+            "AWS_LAMBDA_RUNTIME_API" => is_lambda.then(|| "127.0.0.1:9001".to_owned()),
+            key => settings.get(key)?.clone(),
         })
+    }
+
+    /// The largest number of connections of one instance.
+    fn pool(&self) -> u64 {
+        Database::from_env(&self.env()).max_connections().into()
     }
 }

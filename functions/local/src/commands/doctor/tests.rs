@@ -1,17 +1,29 @@
 //! Each rule on a deployment that breaks it, and on one that hardly does not.
 
+mod agreement;
 mod forms;
 mod parameters;
 
 use super::*;
 
-const LIMITS: Limits = Limits {
+const LIMITS: Limits<'_> = Limits {
     connections: 100,
     concurrency: 10,
     max_age: Duration::from_secs(300),
+    declared: &[],
 };
 
+/// With the functions of this bundle.
+fn with(declared: &[Declared]) -> Limits<'_> {
+    Limits { declared, ..LIMITS }
+}
+
+/// Without knowing any function.
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
+    findings_with(files, LIMITS)
+}
+
+fn findings_with(files: &[(&str, &str)], limits: Limits<'_>) -> Vec<String> {
     let read = |choice: Option<&Choice>| {
         let mut deployment = Deployment {
             choice: choice.cloned(),
@@ -25,7 +37,7 @@ fn findings(files: &[(&str, &str)]) -> Vec<String> {
         }
         deployment
     };
-    examine_choices(&read(None), |choice| read(Some(choice)), LIMITS)
+    examine_choices(&read(None), |choice| read(Some(choice)), limits)
 }
 
 /// Exactly one thing is unsafe, and the finding names it.
@@ -199,7 +211,7 @@ fn the_deployment_of_this_repository_is_safe() {
     let env = Env::new(|_| None);
     let deployment = Deployment::read(&root, &env, None);
     let read = |choice: &Choice| Deployment::read(&root, &env, Some(choice));
-    assert_eq!(examine_choices(&deployment, read, LIMITS), [""; 0]);
+    assert_eq!(examine_choices(&deployment, read, with(&Declared::all())), [""; 0]);
     let choices: Vec<String> = deployment
         .choices
         .iter()

@@ -1,0 +1,19 @@
+//! The name of this bundle, which stands in `Cargo.toml`.
+
+/// The name in capitals, as pages and the API document show it: `my-app` is "My App".
+pub fn title() -> String {
+    let words = name().split('-').map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first.chain(letters).collect::<String>()
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// `[workspace.metadata] name`.
+fn name() -> &'static str {
+    let manifest = include_str!("../../../Cargo.toml");
+    let metadata = manifest.split("\n[workspace.metadata]\nname = \"").nth(1);
+    let name = metadata.and_then(|rest| rest.split('"').next());
+    name.expect("Cargo.toml names the bundle")
+}

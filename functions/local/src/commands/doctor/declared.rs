@@ -1,0 +1,77 @@
+//! What the code of each function declares: whether it streams, and which variables it reads.
+
+use crate::{
+    deployment::Function,
+    functions::{FUNCTIONS, JOBS},
+};
+use shared::{config::Env, runtime::Responses};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+
+/// A function, as its code declares it.
+pub struct Declared {
+    /// The name of its folder, package and binary.
+    pub name: String,
+    /// Whether it streams its answers.
+    pub streams: bool,
+    /// The variables that it asks for while it is built with an empty environment.
+    reads: BTreeSet<String>,
+}
+
+impl Declared {
+    /// Every function that is deployed, from the code in this binary.
+    pub fn all() -> Vec<Self> {
+        let services = FUNCTIONS.iter().map(|function| {
+            let (service, reads) = watched(function.service);
+            Self {
+                name: function.name(),
+                streams: matches!(service.responses(), Responses::Streamed { .. }),
+                reads,
+            }
+        });
+        let jobs = JOBS.iter().map(|(name, job)| Self {
+            name: (*name).to_owned(),
+            streams: false,
+            reads: watched(job).1,
+        });
+        services.chain(jobs).collect()
+    }
+
+    #[cfg(test)]
+    pub fn for_test(name: &str, streams: bool, reads: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            streams,
+            reads: reads.iter().map(|key| (*key).to_owned()).collect(),
+        }
+    }
+
+    /// Whether this is the function that a file deploys.
+    pub fn is_deployed_as(&self, function: &Function) -> bool {
+        function.binaries.contains(&self.name)
+    }
+
+    /// Whether it reads one of these variables.
+    pub fn reads_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.reads.contains(*name))
+    }
+
+    /// Whether it reads these settings: all variables that `settings` asks for.
+    pub fn has<T>(&self, settings: impl FnOnce(&Env) -> T) -> bool {
+        watched(settings).1.is_subset(&self.reads)
+    }
+}
+
+/// Builds with an empty environment. Returns what was built, and the variables it asked for.
+fn watched<T>(build: impl FnOnce(&Env) -> T) -> (T, BTreeSet<String>) {
+    let asked = Rc::new(RefCell::new(BTreeSet::new()));
+    let env = Env::new({
+        let asked = Rc::clone(&asked);
+        move |key| {
+            asked.borrow_mut().insert(key.to_owned());
+            None
+        }
+    });
+    let built = build(&env);
+    let asked = asked.take();
+    (built, asked)
+}
