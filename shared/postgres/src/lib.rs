@@ -52,7 +52,7 @@ const SUPERVISOR: &str = include_str!("supervisor.sh");
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl PrivatePostgres {
-    /// Starts a server, or joins the one that already runs on the same home. `progress` is called before a step that takes long.
+    /// Starts a server, or joins the one that already runs on the same home. `progress` is called before a slow step.
     ///
     /// # Errors
     /// One sentence that says what to do.

@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # Supervisor: exits with the server; stops it when standard input ends, because the last process that uses the server closed
-# it or died. Runs in its own process group, as the server's user, in the server's folder. Standard error has the output of initdb.
+# it or died. Runs in its own process group, as the server's user, in the server's folder.
+# Standard error has the output of initdb.
 server=$1 initdb=$2 superuser=$3 data=$4 stale=$5 remove=$6
 shift 6
 exec 3<&0 </dev/null

@@ -44,10 +44,10 @@ fn first_process(unshare: u32) -> u32 {
     let start = Instant::now();
     loop {
         let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
-        if let Ok(child) = children.expect("unshare runs").trim().parse() {
-            if handles_sigterm(child) || start.elapsed() > Duration::from_secs(1) {
-                return child;
-            }
+        if let Ok(child) = children.expect("unshare runs").trim().parse()
+            && (handles_sigterm(child) || start.elapsed() > Duration::from_secs(1))
+        {
+            return child;
         }
         sleep(Duration::from_millis(2));
     }
