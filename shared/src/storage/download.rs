@@ -31,7 +31,7 @@ impl Storage {
             return Err(Kind::InvalidRange.into());
         }
         let (backend, id) = (self.backend().await?, object.into());
-        let (object, body) = retry(self.0.settings.timeout, || backend.get(id, range.clone(), None)).await?;
+        let (object, body) = retry(self.timeout(), || backend.get(id, range.clone(), None)).await?;
         let version = id.version.map(str::to_owned);
         let whole = 0..object.size;
         let wanted = range.map_or(whole.clone(), |range| range.start..range.end.min(object.size));
@@ -88,7 +88,7 @@ impl Reading {
     }
 
     async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
-        let deadline = self.storage.0.settings.timeout;
+        let deadline = self.storage.timeout();
         if self.waited >= deadline {
             return Some(Err(Kind::Timeout.into()));
         }
@@ -117,7 +117,7 @@ impl Reading {
 
     /// The rest of the same object, and of no other that has its name by now.
     async fn reopen(&mut self, interruption: Error) -> Result<(), Error> {
-        let deadline = self.storage.0.settings.timeout;
+        let deadline = self.storage.timeout();
         let left = deadline.saturating_sub(self.waited);
         if left <= self.pause {
             return Err(interruption);

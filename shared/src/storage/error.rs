@@ -42,7 +42,7 @@ pub enum Kind {
     /// What arrived is not what was sent.
     Corrupt,
     /// The caller's own stream failed.
-    Source,
+    Body,
     /// The caller asked for what no store takes: a key that is none, a lifetime that is too long.
     Invalid,
     /// This backend cannot do it; the source says what can.
@@ -102,7 +102,7 @@ impl fmt::Display for Error {
             Kind::Unreachable => "the store cannot be reached",
             Kind::Corrupt => "the content does not match its checksum",
             Kind::Invalid => "the request is invalid",
-            Kind::Source => "the content could not be read",
+            Kind::Body => "the content could not be read",
             Kind::Unsupported => "this store cannot do that",
             Kind::Other => "the store failed",
         })

@@ -172,7 +172,7 @@ impl Bucket {
         let size = parts.iter().filter_map(|part| part.parse::<u64>().ok()).sum();
         self.work(move |root| {
             let file = root.uploads()?.write(&upload, OFlags::empty())?;
-            file::seal(&file, size, &Attributes::of(&Put::default())?)?;
+            file::seal(&file, size, &Attributes::new(&Put::default())?)?;
             root.publish(&upload, &key, true)
         })
         .await

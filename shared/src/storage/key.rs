@@ -55,7 +55,7 @@ impl Key {
     }
 
     /// A key of our own: `name` is unique, or a constant.
-    pub(super) fn own(name: &str) -> Self {
+    pub(super) fn reserved(name: &str) -> Self {
         Self(format!("{RESERVED}/{name}"))
     }
 

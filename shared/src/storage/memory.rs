@@ -93,7 +93,7 @@ impl Bucket {
         let mut contents = self.lock();
         let parts = contents.uploads.remove(upload).ok_or(Kind::NotFound)?;
         let content: Vec<u8> = parts.into_values().flatten().collect();
-        let attributes = Attributes::of(&super::Put::default())?;
+        let attributes = Attributes::new(&super::Put::default())?;
         contents.put(key, content.into(), &attributes, true).map(drop)
     }
 

@@ -58,7 +58,7 @@ impl Storage {
     /// As [`Storage::presign_get`].
     pub async fn presign_put(&self, key: &Key, put: &SignPut) -> Result<Presigned, Error> {
         bounded(put.lifetime)?;
-        let attributes = Attributes::of(&Put {
+        let attributes = Attributes::new(&Put {
             overwrite: put.overwrite,
             content_type: put.content_type.clone(),
             sha256: put.sha256,

@@ -26,7 +26,7 @@ impl Storage {
     /// Stores what comes, in memory for 4 parts of 8 MiB, whatever its size. The object appears whole, at the end.
     ///
     /// # Errors
-    /// As [`Storage::put`]; `Source` where `content` fails. Dropping the future is an end like any other: parts are
+    /// As [`Storage::put`]; `Body` where `content` fails. Dropping the future is an end like any other: parts are
     /// removed. A process that is killed leaves them, for the bucket's rule on incomplete uploads.
     pub async fn put_stream<E>(
         &self,
@@ -38,8 +38,8 @@ impl Storage {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let content = pin!(content);
-        let mut parts = Parts::of(content);
-        let attributes = Attributes::of(put)?;
+        let mut parts = Parts::new(content);
+        let attributes = Attributes::new(put)?;
         let first = parts.next().await?.unwrap_or_default();
         if first.len() < PART {
             let stored = parts.finish(put.sha256)?;
@@ -54,8 +54,8 @@ impl Storage {
                 Err(_) => {}
             }
         }
-        let staging = Key::own(&format!("uploads/{}", attributes.upload));
-        let deadline = self.0.settings.timeout;
+        let staging = Key::reserved(&format!("uploads/{}", attributes.upload));
+        let deadline = self.timeout();
         let id = retry(deadline, || backend.begin(&staging)).await?;
         let mut staged = Staged(Some(Staging {
             backend: Arc::clone(&backend),
@@ -79,7 +79,7 @@ impl Storage {
     ) -> Result<Stored, Error> {
         attributes.sha256 = Some(stored.sha256);
         let backend = self.backend().await?;
-        let done = retry(self.0.settings.timeout, || {
+        let done = retry(self.timeout(), || {
             backend.put(key, content.clone(), &attributes, put.overwrite)
         })
         .await;
@@ -131,17 +131,11 @@ impl Storage {
         let attributes = Attributes {
             content_type: object.content_type.clone(),
             sha256: object.sha256,
-            ..Attributes::of(&Put::default())?
+            ..Attributes::new(&Put::default())?
         };
         let backend = self.backend().await?;
         let copied = backend
-            .copy(
-                self.0.settings.timeout,
-                (&object, from.version),
-                to,
-                &attributes,
-                overwrite,
-            )
+            .copy(self.timeout(), (&object, from.version), to, &attributes, overwrite)
             .await;
         self.accept_own_put(copied, to, &attributes).await
     }

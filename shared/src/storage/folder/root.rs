@@ -65,7 +65,7 @@ impl Root {
             Err(error) if error.kind == Kind::Corrupt => {
                 let (folders, name) = name::names(key);
                 let meta = self.objects()?.descend(&folders)?.read(&name)?.metadata()?;
-                let attributes = Attributes::of(&Put::default())?;
+                let attributes = Attributes::new(&Put::default())?;
                 Ok(Some(Object::local(key, meta.len(), meta.modified()?, &attributes)))
             }
             Err(error) => Err(error),

@@ -32,7 +32,7 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    pub fn of(content: S) -> Self {
+    pub fn new(content: S) -> Self {
         Self {
             content,
             rest: Bytes::new(),
@@ -47,7 +47,7 @@ where
         while part.len() < PART {
             if self.rest.is_empty() {
                 match self.content.next().await {
-                    Some(chunk) => self.rest = chunk.map_err(|error| Error::new(Kind::Source, error))?,
+                    Some(chunk) => self.rest = chunk.map_err(|error| Error::new(Kind::Body, error))?,
                     None => break,
                 }
             }

@@ -49,7 +49,7 @@ pub async fn a_source_that_fails_stores_nothing(world: World) {
         let source = stream::iter([Ok(content(size)), Err(io::Error::other("the client has gone"))]);
         assert_eq!(
             failed(storage.put_stream(&name, source, &Put::default()).await),
-            Kind::Source
+            Kind::Body
         );
         assert_eq!(failed(storage.head(&name).await), Kind::NotFound);
     }
