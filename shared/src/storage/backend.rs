@@ -1,5 +1,5 @@
-//! The four backends behind one set of requests. A request is one attempt, without a deadline. An enum rather than a trait
-//! object, so that the linker drops the requests that a binary never makes.
+//! The four backends behind one set of requests. A request is one attempt, without a deadline. An enum rather than a
+//! trait object, so that the linker drops the requests that a binary never makes.
 
 use super::{
     Attributes, Body, Error, Key, Kind, Location, Object, ObjectId, Page, Presigned, SENTINEL_KEY, Settings, SignPut,
@@ -90,8 +90,8 @@ impl Backend {
         on!(self, bucket => bucket.list(under, page, limit))
     }
 
-    /// Deletes by version, which a hold prevents: without one, S3 and GCS would hide even a held object behind a marker. On
-    /// S3, the version before then becomes current, and is deleted too; a newer one, put meanwhile, stays.
+    /// Deletes by version, which a hold prevents: without one, S3 and GCS would hide even a held object behind a
+    /// marker. On S3, the version before then becomes current, and is deleted too; a newer one, put meanwhile, stays.
     pub async fn delete(&self, object: ObjectId<'_>) -> Result<(), Error> {
         if object.version.is_some() {
             return self.delete_version(object).await;

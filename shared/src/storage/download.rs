@@ -20,8 +20,8 @@ impl Storage {
     ///
     /// # Errors
     /// `NotFound`; `InvalidRange` where the range is empty or begins after the end. In the stream: `Corrupt`;
-    /// `PreconditionFailed` where the object was replaced before the rest could be requested; `Unreachable` or `Timeout`
-    /// where no byte arrives in `STORAGE_TIMEOUT` of waiting, even if the store answers.
+    /// `PreconditionFailed` where the object was replaced before the rest could be requested; `Unreachable` or
+    /// `Timeout` where no byte arrives in `STORAGE_TIMEOUT` of waiting, even if the store answers.
     pub async fn get(
         &self,
         object: impl Into<ObjectId<'_>>,

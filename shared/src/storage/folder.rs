@@ -157,8 +157,8 @@ impl Bucket {
         .await
     }
 
-    /// Returns the length of the part. All parts but the last have one size, so that the offset of a part follows from its
-    /// number, and a part can be repeated.
+    /// Returns the length of the part. All parts but the last have one size, so that the offset of a part follows from
+    /// its number, and a part can be repeated.
     pub async fn part(&self, _: &Key, upload: &str, number: usize, content: Bytes) -> Result<String, Error> {
         let upload = upload.to_owned();
         self.work(move |root| {

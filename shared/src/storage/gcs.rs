@@ -181,8 +181,8 @@ impl Bucket {
     }
 }
 
-/// The key, percent-encoded as one segment: a path of `object_store` cannot be `a//b` or `a/`, but an object's name can.
-/// `object_store` encodes it again, which the connector undoes.
+/// The key, percent-encoded as one segment: a path of `object_store` cannot be `a//b` or `a/`, but an object's name
+/// can. `object_store` encodes it again, which the connector undoes.
 fn path(key: &Key) -> Result<Path, Error> {
     let encoded = utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC).to_string();
     Path::parse(encoded).map_err(|error| Error::new(Kind::Other, error))

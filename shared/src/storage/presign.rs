@@ -38,8 +38,8 @@ impl Storage {
     /// A URL that downloads the object; as an attachment if `file_name` is set, which may be any text.
     ///
     /// # Errors
-    /// `Unsupported` for a folder and memory; `Unauthenticated` where there is nothing to sign with. The object need not
-    /// exist.
+    /// `Unsupported` for a folder and memory; `Unauthenticated` where there is nothing to sign with. The object need
+    /// not exist.
     pub async fn presign_get(
         &self,
         object: impl Into<ObjectId<'_>>,

@@ -5,8 +5,8 @@ use crate::random;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Retries until an attempt succeeds or fails for good, or the deadline comes. An attempt may take half of the time left, so
-/// that a store that does not answer leaves time for another.
+/// Retries until an attempt succeeds or fails for good, or the deadline comes. An attempt may take half of the time
+/// left, so that a store that does not answer leaves time for another.
 pub(super) async fn retry<T, F>(deadline: Duration, mut attempt: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

@@ -96,8 +96,8 @@ impl Bucket {
         Ok(output.version_id)
     }
 
-    /// A delete marker satisfies `If-None-Match: *`, but hides versions that are still there: a put would replace an object
-    /// that a hold protects. Credentials that may not read do not see the marker.
+    /// A delete marker satisfies `If-None-Match: *`, but hides versions that are still there: a put would replace an
+    /// object that a hold protects. Credentials that may not read do not see the marker.
     async fn refuse_deleted(&self, key: &Key) -> Result<(), Error> {
         let head = self.client.head_object().bucket(&self.name).key(key.as_str());
         let Err(error) = head.send().await else {

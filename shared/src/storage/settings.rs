@@ -15,11 +15,13 @@ pub struct Settings {
     pub gcs_emulator: Option<String>,
     /// `GOOGLE_APPLICATION_CREDENTIALS`: the path of a service account's key; the metadata server otherwise.
     pub gcs_credentials: Option<String>,
-    /// Whether `GCE_METADATA_HOST` is set: then there is a metadata server, even beside an emulator. The SDK reads its address.
+    /// Whether `GCE_METADATA_HOST` is set: then there is a metadata server, even beside an emulator. The SDK reads its
+    /// address.
     pub gcs_metadata_host: bool,
     /// How to reach S3.
     pub s3: S3,
-    /// `STORAGE_TIMEOUT`: the deadline of one request to the bucket, its retries included. Health checks have their own.
+    /// `STORAGE_TIMEOUT`: the deadline of one request to the bucket, its retries included. Health checks have their
+    /// own.
     pub timeout: Duration,
 }
 

@@ -26,8 +26,8 @@ impl Storage {
     /// Stores a stream of any size, in memory for 4 parts of 8 MiB. The object appears at the end, complete.
     ///
     /// # Errors
-    /// As [`Storage::put`]; `Body` where `content` fails. Dropping the future removes the parts too. A process that is killed
-    /// leaves them to the bucket's rule for incomplete uploads.
+    /// As [`Storage::put`]; `Body` where `content` fails. Dropping the future removes the parts too. A process that is
+    /// killed leaves them to the bucket's rule for incomplete uploads.
     pub async fn put_stream<E>(
         &self,
         key: &Key,

@@ -1,5 +1,5 @@
-//! The file of an object: content, attributes as JSON, the length of that JSON (32 bits, big-endian), and a mark. Content and
-//! attributes share a file so that neither exists without the other.
+//! The file of an object: content, attributes as JSON, the length of that JSON (32 bits, big-endian), and a mark.
+//! Content and attributes share a file so that neither exists without the other.
 
 use crate::storage::{Attributes, Error, Kind};
 use std::{fs::File, io, os::unix::fs::FileExt};

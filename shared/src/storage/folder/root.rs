@@ -26,7 +26,8 @@ impl Root {
         })
     }
 
-    /// Refuses a folder of other files, or of objects in the layout of earlier releases: it would look like an empty bucket.
+    /// Refuses a folder of other files, or of objects in the layout of earlier releases: it would look like an empty
+    /// bucket.
     pub fn check(&self) -> Result<(), Error> {
         let root = self.open()?;
         let is_new = root.child(OBJECTS[0]).is_err();

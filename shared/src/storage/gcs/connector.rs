@@ -1,5 +1,5 @@
-//! The HTTP layer below `object_store`, which adds what its interface lacks: checksums, generations, the attributes of a
-//! copy, keys that are not paths, and the status and error code of an answer.
+//! The HTTP layer below `object_store`, which adds what its interface lacks: checksums, generations, the attributes of
+//! a copy, keys that are not paths, and the status and error code of an answer.
 
 use super::{failure::failure, header_value, listing, step::Step};
 use crate::{

@@ -34,8 +34,8 @@ impl Step {
     }
 }
 
-/// A POST that is not part of a multipart upload, or a GET at the metadata server or at OAuth's `tokeninfo`. No object has
-/// the path of the metadata server: a path begins with the name of the bucket, which has no capital letter.
+/// A POST that is not part of a multipart upload, or a GET at the metadata server or at OAuth's `tokeninfo`. No object
+/// has the path of the metadata server: a path begins with the name of the bucket, which has no capital letter.
 fn is_token(method: &Method, uri: &Uri) -> bool {
     let is_upload = uri.query().is_some_and(|query| query.starts_with("upload"));
     let is_metadata = uri.path().starts_with("/computeMetadata/");

@@ -3,7 +3,8 @@
 use crate::config::{Env, Unusable, misconfigured};
 use hyper::Uri;
 
-/// `http://` or `https://`, a host, and maybe a port and a path. The SDKs would fail later, and less clearly, on others.
+/// `http://` or `https://`, a host, and maybe a port and a path. The SDKs would fail later, and less clearly, on
+/// others.
 pub fn url(key: &'static str, value: Option<String>) -> Result<Option<String>, Unusable> {
     checked(key, value, "http:// or https:// and a host", |text| {
         is_url(text).then(|| text.trim_end_matches('/').to_owned())

@@ -14,8 +14,8 @@ pub struct Stored {
     pub size: u64,
     /// Of the content.
     pub sha256: Sha256,
-    /// Identifies this content even after the key has other content: read it by [`Key::at`](crate::storage::Key::at). `None` in an
-    /// S3 bucket without versions.
+    /// Identifies this content even after the key has other content: read it by [`Key::at`](crate::storage::Key::at).
+    /// `None` in an S3 bucket without versions.
     pub version: Option<String>,
 }
 
