@@ -1,10 +1,10 @@
 //! The HTTPS client of this process: HTTP/1.1 over TLS (rustls, ring, webpki roots), and plain HTTP for emulators and
 //! loopback. The roots are part of the binary, so no file is read.
 //!
-//! Two limits are the same for everyone. A TCP connection opens within 5 s, or fails. A connection that was idle for more
-//! than 10 s is not used again: while Lambda has a process frozen, servers close what it had open, and it does not notice.
-//! The time for a whole request is the caller's, because only the caller knows its deadline: dropping the future closes the
-//! connection.
+//! Two limits are the same for everyone. A TCP connection opens within 5 s, or fails. A connection that was idle for
+//! more than 10 s is not used again: while Lambda has a process frozen, servers close what it had open, and it does not
+//! notice. The time for a whole request is the caller's, because only the caller knows its deadline: dropping the
+//! future closes the connection.
 
 use axum::BoxError;
 use bytes::Bytes;
@@ -65,8 +65,8 @@ impl Client {
     }
 }
 
-/// One connection outside of any pool, for a caller that times connecting and waiting apart. It takes as long as the caller
-/// waits.
+/// One connection outside of any pool, for a caller that times connecting and waiting apart. It takes as long as the
+/// caller waits.
 ///
 /// # Errors
 /// The URL is neither `http://` nor `https://`; its host has no address, does not answer, or fails the TLS handshake.

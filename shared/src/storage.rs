@@ -41,8 +41,8 @@ use tokio::{
 };
 pub use upload::Stored;
 
-/// A health check reads this key, which shows whether objects can be read. The object need not exist where the credentials
-/// may list the bucket; without that right, GCS and S3 answer "forbidden" for a missing key.
+/// A health check reads this key, which shows whether objects can be read. The object need not exist where the
+/// credentials may list the bucket; without that right, GCS and S3 answer "forbidden" for a missing key.
 pub const SENTINEL_KEY: &str = ".pilotlight/sentinel";
 
 /// A bucket, which the first request connects to. Clones share their connections.
@@ -100,8 +100,9 @@ impl Storage {
         retry(self.timeout(), || backend.head(object)).await
     }
 
-    /// A page of at most `limit` (1 to 1,000) objects whose keys begin with `under/`, or of all. `page` is the `next` of the
-    /// page before. Objects that other programs have put are listed too, even under names that are not valid keys here.
+    /// A page of at most `limit` (1 to 1,000) objects whose keys begin with `under/`, or of all. `page` is the `next`
+    /// of the page before. Objects that other programs have put are listed too, even under names that are not valid
+    /// keys here.
     ///
     /// # Errors
     /// `BucketNotFound`, where the store says so.
@@ -116,8 +117,8 @@ impl Storage {
         Ok(page)
     }
 
-    /// Deletes the object, if it is there. In a bucket with versions, the current version is deleted for good; on S3, so is
-    /// every older one, version by version: a delete marker would hide what is still there.
+    /// Deletes the object, if it is there. In a bucket with versions, the current version is deleted for good; on S3,
+    /// so is every older one, version by version: a delete marker would hide what is still there.
     ///
     /// # Errors
     /// `Forbidden` where a hold protects a version, which is then the current one.

@@ -1,5 +1,5 @@
-//! The four kinds of bucket behind one set of requests: one attempt each, no deadline. An enum and no trait object, so
-//! that a binary carries the requests that it makes and no others.
+//! The four backends behind one set of requests. A request is one attempt, without a deadline. An enum rather than a
+//! trait object, so that the linker drops the requests that a binary never makes.
 
 use super::{
     Attributes, Body, Error, Key, Kind, Location, Object, ObjectId, Page, Presigned, SENTINEL_KEY, Settings, SignPut,
@@ -16,7 +16,7 @@ pub enum Backend {
     Memory(memory::Bucket),
 }
 
-/// One request, over whichever backend there is.
+/// Makes one request of whichever backend it is.
 macro_rules! on {
     ($backend:expr, $bucket:ident => $request:expr) => {
         match $backend {
@@ -40,12 +40,11 @@ impl Backend {
         }
     }
 
-    /// A missing sentinel, or one without a first byte, was looked up all the same.
+    /// Reads the sentinel. If it is missing or empty, the bucket could be read all the same.
     pub async fn probe(&self) -> Result<(), Error> {
         let sentinel = Key::listed(SENTINEL_KEY);
         let read = match self {
-            Self::Gcs(bucket) => bucket.get((&sentinel).into(), Some(0..1), None).await.map(drop),
-            Self::S3(bucket) => bucket.get((&sentinel).into(), Some(0..1), None).await.map(drop),
+            Self::Gcs(_) | Self::S3(_) => self.get((&sentinel).into(), Some(0..1), None).await.map(drop),
             Self::Folder(bucket) => bucket.probe().await,
             Self::Memory(_) => Ok(()),
         };
@@ -55,7 +54,7 @@ impl Backend {
         }
     }
 
-    /// The version that was written.
+    /// Returns the version that was written.
     pub async fn put(
         &self,
         key: &Key,
@@ -66,7 +65,7 @@ impl Backend {
         on!(self, bucket => bucket.put(key, content, attributes, overwrite))
     }
 
-    /// `etag`: of the one content that will do.
+    /// Fails with `PreconditionFailed` if the content has another ETag than `etag`.
     pub async fn get(
         &self,
         object: ObjectId<'_>,
@@ -76,7 +75,7 @@ impl Backend {
         on!(self, bucket => bucket.get(object, range, etag))
     }
 
-    /// The answer to HEAD has no body, and does not tell a missing key from a missing bucket: a read does.
+    /// Reads if nothing is found: the answer to HEAD has no body that would tell a missing key from a missing bucket.
     pub async fn head(&self, object: ObjectId<'_>) -> Result<Object, Error> {
         match on!(self, bucket => bucket.head(object)) {
             Err(error) if error.kind == Kind::NotFound => {
@@ -91,8 +90,8 @@ impl Backend {
         on!(self, bucket => bucket.list(under, page, limit))
     }
 
-    /// By version, which a hold on it refuses; without one, S3 and GCS hide the object under a marker, held or not. What
-    /// an S3 version has replaced is current again after it, and goes too; what is put meanwhile is younger, and stays.
+    /// Deletes by version, which a hold prevents: without one, S3 and GCS would hide even a held object behind a
+    /// marker. On S3, the version before then becomes current, and is deleted too; a newer one, put meanwhile, stays.
     pub async fn delete(&self, object: ObjectId<'_>) -> Result<(), Error> {
         if object.version.is_some() {
             return self.delete_version(object).await;
@@ -122,8 +121,8 @@ impl Backend {
         on!(self, bucket => bucket.delete(object))
     }
 
-    /// All attempts of it: on S3 a copy is many requests, each with a deadline of its own. The version that was written.
-    /// `version` is the one that was asked for, of which `from` was found; S3 wants another right of those who name one.
+    /// Copies, with retries: on S3 a copy is many requests, each with its own deadline. Returns the version that was
+    /// written. `version` is the one that the caller named to find `from`: on S3, naming one needs another permission.
     pub async fn copy(
         &self,
         deadline: Duration,
@@ -140,7 +139,7 @@ impl Backend {
         }
     }
 
-    /// Begins a multipart upload; its id.
+    /// Begins a multipart upload; returns its id.
     pub async fn begin(&self, key: &Key) -> Result<String, Error> {
         on!(self, bucket => bucket.begin(key))
     }
@@ -153,7 +152,7 @@ impl Backend {
         }
     }
 
-    /// Uploads a part, counted from 0; what `complete` wants to see of it.
+    /// Uploads a part, counted from 0; returns what `complete` needs to know of it.
     pub async fn part(&self, key: &Key, upload: &str, number: usize, content: Bytes) -> Result<String, Error> {
         on!(self, bucket => bucket.part(key, upload, number, content))
     }

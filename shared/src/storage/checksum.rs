@@ -1,4 +1,4 @@
-//! Checksums, computed on the way: SHA-256 for the evidence, CRC32C for the wire.
+//! Checksums, computed while content passes: SHA-256, which is stored with an object, and CRC32C, which stores verify.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use crc_fast::CrcAlgorithm;
@@ -18,7 +18,7 @@ impl Sha256 {
         digest.finish().0
     }
 
-    /// As checksum headers have it.
+    /// As in checksum headers.
     pub(super) fn base64(self) -> String {
         BASE64_STANDARD.encode(self.0)
     }
@@ -68,7 +68,7 @@ impl Crc32c {
         Self(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content) as u32)
     }
 
-    /// As checksum headers have it: base64 of the number in network byte order.
+    /// As in checksum headers: base64 of the number in network byte order.
     pub(super) fn base64(self) -> String {
         BASE64_STANDARD.encode(self.0.to_be_bytes())
     }
@@ -79,7 +79,7 @@ impl Crc32c {
     }
 }
 
-/// Both, of what has passed so far.
+/// Both checksums of the content that has passed so far.
 pub(super) struct Digest {
     sha256: digest::Context,
     crc32c: crc_fast::Digest,
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sha_256_is_refused() {
+    fn text_that_is_not_a_sha_256_is_refused() {
         for text in ["", "ba78", &"g".repeat(64), &"ä".repeat(32), &"+1".repeat(32)] {
             assert_eq!(text.parse::<Sha256>(), Err(()), "{text}");
         }

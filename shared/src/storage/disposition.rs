@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What is not an `attr-char` of RFC 8187.
+/// All characters but the `attr-char` of RFC 8187.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -17,7 +17,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Any name, for every client: as it is in `filename*`, and in ASCII for those that know `filename` alone.
+/// Any file name, for any client: in full in `filename*`, and in ASCII for clients that know only `filename`.
 pub(super) fn attachment(file_name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ' | '(' | ')');
     let ascii: String = file_name.chars().map(|c| if plain(c) { c } else { '_' }).collect();

@@ -1,6 +1,6 @@
-//! Getting: a stream that goes on after an interruption, and ends well only where its checksum is right.
+//! Download: a stream that resumes after an interruption, and ends without an error only if its checksum matches.
 
-use super::{Body, Crc32c, Digest, Error, Kind, Object, ObjectId, Storage, retry::retry};
+use super::{Body, Digest, Error, Kind, Object, ObjectId, Storage, retry::retry};
 use bytes::Bytes;
 use futures_util::{
     StreamExt,
@@ -9,19 +9,19 @@ use futures_util::{
 use std::{ops::Range, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
-/// What must arrive before the next interruption is mended without a pause: requests are billed.
+/// After this many bytes, an interruption is repaired without a pause again. Fewer would cost: requests are billed.
 const STEADY: u64 = 64 << 10;
 
 impl Storage {
     /// The object, and its content or a range of it as a stream. A range may end after the object's end.
     ///
-    /// The content of a whole object is held to the SHA-256 that was kept with it, or to the store's own checksum: a stream
-    /// that does not match ends with `Corrupt`. Do not act on content before its end.
+    /// The content of a whole object must match the SHA-256 stored with it, or else the store's checksum: otherwise the
+    /// stream ends with `Corrupt`. Do not act on content before the stream has ended.
     ///
     /// # Errors
     /// `NotFound`; `InvalidRange` where the range is empty or begins after the end. In the stream: `Corrupt`;
-    /// `PreconditionFailed` where the object was replaced while an interruption was being mended; `Unreachable` or `Timeout`
-    /// where no byte arrives in `STORAGE_TIMEOUT` of waiting, however often the store answers.
+    /// `PreconditionFailed` where the object was replaced before the rest could be requested; `Unreachable` or
+    /// `Timeout` where no byte arrives in `STORAGE_TIMEOUT` of waiting, even if the store answers.
     pub async fn get(
         &self,
         object: impl Into<ObjectId<'_>>,
@@ -53,17 +53,18 @@ impl Storage {
 struct Reading {
     storage: Storage,
     object: Arc<Object>,
-    /// As it was asked for: S3 wants another right of those who name one.
+    /// The one that the caller named, if any: on S3, naming one needs another permission.
     version: Option<String>,
     /// What is still to come.
     wanted: Range<u64>,
     body: Body,
-    /// Of a whole object.
+    /// `None` for a range, which has no checksum.
     digest: Option<Digest>,
-    /// Since the last byte.
+    /// Time spent waiting since the last byte.
     waited: Duration,
-    /// Before the next request for the rest, and the bytes that came since it grew.
+    /// Before the next request for the rest.
     pause: Duration,
+    /// Bytes since the last such request.
     arrived: u64,
 }
 
@@ -115,7 +116,7 @@ impl Reading {
         Ok(())
     }
 
-    /// The rest of the same object, and of no other that has its name by now.
+    /// Requests the rest of the same object; fails if the key has another by now.
     async fn reopen(&mut self, interruption: Error) -> Result<(), Error> {
         let deadline = self.storage.timeout();
         let left = deadline.saturating_sub(self.waited);
@@ -147,11 +148,10 @@ impl Reading {
             return Ok(());
         };
         let (sha256, crc32c) = digest.finish();
-        let kept: Option<Crc32c> = self.object.crc32c;
-        let right = match self.object.sha256 {
-            Some(kept) => kept == sha256,
-            None => kept.is_none_or(|kept| kept == crc32c),
+        let matches = match self.object.sha256 {
+            Some(expected) => expected == sha256,
+            None => self.object.crc32c.is_none_or(|expected| expected == crc32c),
         };
-        if right { Ok(()) } else { Err(Kind::Corrupt.into()) }
+        if matches { Ok(()) } else { Err(Kind::Corrupt.into()) }
     }
 }

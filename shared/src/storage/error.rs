@@ -4,7 +4,7 @@ use super::InvalidKey;
 use axum::BoxError;
 use std::{error::Error as StdError, fmt};
 
-/// A failed operation. What it displays is safe to show; its source is for the log.
+/// A failed operation. Its `Display` is safe to show to clients; its source is for the log.
 #[derive(Debug)]
 pub struct Error {
     /// What went wrong.
@@ -17,7 +17,7 @@ pub struct Error {
 pub enum Kind {
     /// No setting names a bucket.
     NotConfigured,
-    /// A setting cannot work: a key file that is none, the wrong region.
+    /// A setting cannot work: an invalid key file, the wrong region.
     Misconfigured,
     /// There is no object of this key.
     NotFound,
@@ -29,21 +29,21 @@ pub enum Kind {
     PreconditionFailed,
     /// The object has fewer bytes than the range begins with.
     InvalidRange,
-    /// The store knows who we are, and we may not.
+    /// The store accepts the credentials, but they do not allow this.
     Forbidden,
-    /// The store does not accept who we are, or there are no credentials at all.
+    /// The store does not accept the credentials, or there are none.
     Unauthenticated,
     /// The store asks for fewer requests.
     Throttled,
     /// No answer within the deadline.
     Timeout,
-    /// Nothing answers there, or nothing that works.
+    /// Nothing answers there, or only with errors of the server.
     Unreachable,
     /// What arrived is not what was sent.
     Corrupt,
-    /// The caller's own stream failed.
+    /// The stream of content that the caller passed failed.
     Body,
-    /// The caller asked for what no store takes: a key that is none, a lifetime that is too long.
+    /// No store takes such a request: an invalid key, a lifetime that is too long.
     Invalid,
     /// This backend cannot do it; the source says what can.
     Unsupported,
@@ -59,13 +59,13 @@ impl Error {
         }
     }
 
-    /// Could another attempt end otherwise? Every operation here may be repeated: a create-only put tells its own object
-    /// from another's.
+    /// Could another attempt succeed? Every operation here may be repeated: even a create-only put recognises its own
+    /// object.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Throttled | Kind::Timeout | Kind::Unreachable)
     }
 
-    /// This error and what caused it, for a log: at most 2,000 bytes, because a store may have written some of it.
+    /// This error and its causes, for a log: at most 2,000 bytes, because some of it may come from the store.
     pub fn chain(&self) -> String {
         let mut chain = causes(self).map(ToString::to_string).collect::<Vec<_>>().join(": ");
         chain.truncate(chain.floor_char_boundary(2000));
@@ -115,7 +115,7 @@ impl StdError for Error {
     }
 }
 
-/// An error, and what caused it.
+/// An error and its causes.
 pub(super) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }

@@ -1,4 +1,5 @@
-//! A folder: for development and tests. Objects are files below `objects`, what is on its way is in `.pilotlight/uploads`.
+//! A bucket in a folder, for development and tests. Objects are files below `objects`; unfinished uploads are in
+//! `.pilotlight/uploads`.
 
 mod file;
 mod name;
@@ -19,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-/// What one turn reads, in bytes.
+/// Bytes of one read.
 const CHUNK: u64 = 256 << 10;
 
 pub struct Bucket {
@@ -31,7 +32,7 @@ impl Bucket {
         Self { path }
     }
 
-    /// On a thread of its own: a network file system can hang.
+    /// Runs on a blocking thread: a network file system can hang.
     async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Root) -> Result<T, Error> + Send + 'static,
@@ -66,7 +67,7 @@ impl Bucket {
         .await
     }
 
-    /// The file is read to its end, also where another takes its name or none does.
+    /// Reads the opened file to its end, even if it is replaced or deleted meanwhile.
     pub async fn get(
         &self,
         id: ObjectId<'_>,
@@ -74,7 +75,7 @@ impl Bucket {
         etag: Option<&str>,
     ) -> Result<(Object, Body), Error> {
         let (object, file) = self.find(id).await?;
-        let range = object.read(range, etag)?;
+        let range = object.clamped(range, etag)?;
         let body = stream::try_unfold((Arc::new(file), range), |(file, mut range)| async {
             if range.is_empty() {
                 return Ok(None);
@@ -101,7 +102,7 @@ impl Bucket {
         self.work(move |root| root.find(key.at(version.as_deref()))).await
     }
 
-    /// Pages by the last key of the page before.
+    /// `page` is the last key of the page before.
     pub async fn list(&self, under: Option<&Key>, page: Option<&str>, limit: usize) -> Result<Page, Error> {
         let (under, page) = (under.cloned(), page.map(str::to_owned));
         self.work(move |root| {
@@ -156,7 +157,8 @@ impl Bucket {
         .await
     }
 
-    /// Its length. All parts but the last have one size, so that a part knows its place, and can be repeated.
+    /// Returns the length of the part. All parts but the last have one size, so that the offset of a part follows from
+    /// its number, and a part can be repeated.
     pub async fn part(&self, _: &Key, upload: &str, number: usize, content: Bytes) -> Result<String, Error> {
         let upload = upload.to_owned();
         self.work(move |root| {

@@ -45,7 +45,7 @@ impl Bucket {
             builder = builder
                 .with_base_url(url)
                 .with_crypto_provider(Arc::new(emulator::Crypto::new(url)));
-            // An emulator takes anybody, unless a key or a metadata server is there to be tried.
+            // An emulator accepts any token; a key file or a metadata server is used if one is set, to test it.
             if settings.gcs_credentials.is_none() && !settings.gcs_metadata_host {
                 let bearer = GcpCredential {
                     bearer: "emulator".to_owned(),
@@ -124,7 +124,7 @@ impl Bucket {
         call_with(extra, deleted).await.map(drop)
     }
 
-    /// With attributes of its own, and of the generation that they belong to: `object_store` has words for neither.
+    /// Sets the attributes of the copy, and names the generation of the source: `object_store` can do neither.
     pub async fn copy(
         &self,
         from: &Object,
@@ -140,7 +140,7 @@ impl Bucket {
         let mut copy_headers = metadata(attributes);
         copy_headers.insert("x-goog-metadata-directive", HeaderValue::from_static("REPLACE"));
         if let Some(generation) = &from.version {
-            copy_headers.insert("x-goog-copy-source-generation", text(generation.clone()));
+            copy_headers.insert("x-goog-copy-source-generation", header_value(generation.clone()));
         }
         let extra = Extra {
             copy_headers,
@@ -181,8 +181,8 @@ impl Bucket {
     }
 }
 
-/// Percent-encoded to one segment: a path of `object_store` may not hold every name that an object may have, such as
-/// `a//b` and `a/`. The connector takes off the encoding that comes on top.
+/// The key, percent-encoded as one segment: a path of `object_store` cannot be `a//b` or `a/`, but an object's name
+/// can. `object_store` encodes it again, which the connector undoes.
 fn path(key: &Key) -> Result<Path, Error> {
     let encoded = utf8_percent_encode(key.as_str(), NON_ALPHANUMERIC).to_string();
     Path::parse(encoded).map_err(|error| Error::new(Kind::Other, error))
@@ -215,20 +215,20 @@ fn described(key: &Key, result: &GetResult) -> Object {
     }
 }
 
-/// As GCS takes attributes: <https://cloud.google.com/storage/docs/xml-api/reference-headers>.
+/// Attributes as headers of GCS: <https://cloud.google.com/storage/docs/xml-api/reference-headers>.
 fn metadata(attributes: &Attributes) -> HeaderMap {
     let sha256 = attributes.sha256.map(|sha256| (SHA256, sha256.to_string()));
     let stored = [(UPLOAD, attributes.upload.clone())].into_iter().chain(sha256);
     let mut headers: HeaderMap = stored
-        .filter_map(|(name, value)| Some((format!("x-goog-meta-{name}").parse().ok()?, text(value))))
+        .filter_map(|(name, value)| Some((format!("x-goog-meta-{name}").parse().ok()?, header_value(value))))
         .collect();
     if let Some(content_type) = &attributes.content_type {
-        headers.insert(hyper::header::CONTENT_TYPE, text(content_type.clone()));
+        headers.insert(hyper::header::CONTENT_TYPE, header_value(content_type.clone()));
     }
     headers
 }
 
-/// Content types are checked before they come here; the rest is numbers and identifiers.
-fn text(text: String) -> HeaderValue {
+/// Does not fail: [`Attributes::new`] has checked the content type, and the rest are numbers and identifiers.
+fn header_value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

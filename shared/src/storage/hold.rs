@@ -3,8 +3,8 @@
 use super::{Error, ObjectId, Storage, retry::retry};
 use std::time::SystemTime;
 
-/// What protects a version of an object from being deleted. A put over it makes another version; this one stays readable
-/// by its version id.
+/// What protects a version of an object from being deleted. A put over it makes another version; this one stays
+/// readable by its version id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hold {
     /// Until someone removes it.
@@ -26,7 +26,8 @@ impl Storage {
     /// Puts a legal hold on a version of the object, or removes it.
     ///
     /// # Errors
-    /// `Unsupported` except on S3, in a bucket with Object Lock: GCS has holds in its JSON API only, and files have none.
+    /// `Unsupported` except on S3, in a bucket with Object Lock: GCS has holds in its JSON API only, and files have
+    /// none.
     pub async fn set_legal_hold(&self, object: impl Into<ObjectId<'_>>, on: bool) -> Result<(), Error> {
         let (backend, object) = (self.backend().await?, object.into());
         let bucket = backend.object_lock()?;

@@ -1,12 +1,12 @@
-//! Names of objects: what every backend takes, and nothing that means something to one of them.
+//! Names of objects: what every backend accepts, and nothing that one of them would interpret.
 
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
-/// The part of the bucket that is ours: the sentinel, and what is on its way to its place.
+/// The part of the bucket that belongs to this client: the sentinel, and unfinished uploads.
 pub(super) const RESERVED: &str = ".pilotlight";
 
-/// The name of an object: 1 to 1,024 bytes of UTF-8, segments parted by `/`.
+/// The name of an object: 1 to 1,024 bytes of UTF-8, segments separated by `/`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key(String);
 
@@ -31,7 +31,7 @@ pub enum InvalidKey {
     /// Nothing, or more than 1,024 bytes.
     #[error("a key has 1 to 1,024 bytes")]
     Length,
-    /// White space alone, which the SDK of S3 takes for no key at all.
+    /// Only white space, which the SDK of S3 treats as a missing key.
     #[error("a key has more than white space")]
     Blank,
     /// `/a`, `a/`, `a//b`.
@@ -44,22 +44,22 @@ pub enum InvalidKey {
     #[error("a key has no control character")]
     Control,
     /// Below `.pilotlight`.
-    #[error("keys below `.pilotlight` are the storage's own")]
+    #[error("keys below `.pilotlight` are reserved")]
     Reserved,
 }
 
 impl Key {
-    /// The key of an evidence file: `cases/{uuid}/files/{uuid}`. No text of a client is in it.
+    /// The key of an evidence file: `cases/{uuid}/files/{uuid}`. It contains no text from a client.
     pub fn evidence(case: Uuid, file: Uuid) -> Self {
         Self(format!("cases/{case}/files/{file}"))
     }
 
-    /// A key of our own: `name` is unique, or a constant.
+    /// A key below `.pilotlight`.
     pub(super) fn reserved(name: &str) -> Self {
         Self(format!("{RESERVED}/{name}"))
     }
 
-    /// As a listing names it: objects that others have put may have names that we would not give.
+    /// A name from a listing, which need not be a valid key: other programs put objects too.
     pub(super) fn listed(name: &str) -> Self {
         Self(name.to_owned())
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_backend_could_misread_is_no_key() {
+    fn text_that_a_backend_could_misread_is_not_a_key() {
         for (text, expected) in [
             ("", InvalidKey::Length),
             (&"a".repeat(1025), InvalidKey::Length),

@@ -1,4 +1,4 @@
-//! Memory: for tests.
+//! A bucket in memory, for tests.
 
 use super::{Attributes, Body, Error, Key, Kind, Object, ObjectId, Page};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ pub struct Bucket(Mutex<Contents>);
 #[derive(Default)]
 struct Contents {
     objects: BTreeMap<Key, (Object, Bytes)>,
-    /// Parts by number, by the id of their upload.
+    /// By the id of the upload: its parts by number.
     uploads: HashMap<String, BTreeMap<usize, Bytes>>,
 }
 
@@ -38,7 +38,7 @@ impl Bucket {
         etag: Option<&str>,
     ) -> Result<(Object, Body), Error> {
         let (object, content) = self.lock().find(id)?;
-        let range = object.read(range, etag)?;
+        let range = object.clamped(range, etag)?;
         let content = content.slice(range.start as usize..range.end as usize);
         Ok((object, stream::iter([Ok(content)]).boxed()))
     }
@@ -118,22 +118,22 @@ impl Contents {
         if !overwrite && self.objects.contains_key(key) {
             return Err(Kind::AlreadyExists.into());
         }
-        let object = Object::local(key, content.len() as u64, SystemTime::now(), attributes);
+        let object = Object::with_attributes(key, content.len() as u64, SystemTime::now(), attributes);
         let version = object.version.clone();
         self.objects.insert(key.clone(), (object, content));
         Ok(version)
     }
 
     fn find(&self, id: ObjectId<'_>) -> Result<(Object, Bytes), Error> {
-        let found = self.objects.get(id.key).filter(|(object, _)| object.is(id));
+        let found = self.objects.get(id.key).filter(|(object, _)| object.matches(id));
         Ok(found.cloned().ok_or(Kind::NotFound)?)
     }
 }
 
-/// What the backends without a server have in common.
+/// Shared by the folder and memory.
 impl Object {
-    /// Every put is a version of its own, of which the key has one at a time.
-    pub(super) fn local(key: &Key, size: u64, modified: SystemTime, attributes: &Attributes) -> Self {
+    /// Every put makes a new version, which replaces the one before.
+    pub(super) fn with_attributes(key: &Key, size: u64, modified: SystemTime, attributes: &Attributes) -> Self {
         Self {
             key: key.clone(),
             version: Some(attributes.upload.clone()),
@@ -147,13 +147,13 @@ impl Object {
         }
     }
 
-    pub(super) fn is(&self, id: ObjectId<'_>) -> bool {
+    pub(super) fn matches(&self, id: ObjectId<'_>) -> bool {
         id.version
             .is_none_or(|version| self.version.as_deref() == Some(version))
     }
 
-    /// The part to read.
-    pub(super) fn read(&self, range: Option<Range<u64>>, etag: Option<&str>) -> Result<Range<u64>, Error> {
+    /// The bytes to read, within the object.
+    pub(super) fn clamped(&self, range: Option<Range<u64>>, etag: Option<&str>) -> Result<Range<u64>, Error> {
         if etag.is_some_and(|etag| self.etag.as_deref() != Some(etag)) {
             return Err(Kind::PreconditionFailed.into());
         }
@@ -166,7 +166,7 @@ impl Object {
 }
 
 impl Key {
-    /// Is the key below another, and behind the last of a page?
+    /// Is the key below `under`, and after `page`, the last key of the page before?
     pub(super) fn is_listed(&self, under: Option<&Self>, page: Option<&str>) -> bool {
         let below = |under: &Self| {
             let rest = self.as_str().strip_prefix(under.as_str());

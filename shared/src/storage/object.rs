@@ -10,7 +10,8 @@ use std::time::SystemTime;
 pub struct Object {
     /// Its name.
     pub key: Key,
-    /// Identifies this content among all that the key ever has; `None` in listings, and in an S3 bucket without versions.
+    /// Identifies this content among all that the key ever has; `None` in listings, and in an S3 bucket without
+    /// versions.
     pub version: Option<String>,
     /// In bytes.
     pub size: u64,

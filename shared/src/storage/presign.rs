@@ -11,9 +11,9 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub struct Presigned {
     /// `GET` or `PUT`
     pub method: String,
-    /// With the signature in its query: a secret, as long as it lives.
+    /// Its query has the signature, so it is a secret until it expires.
     pub url: String,
-    /// What the client must send, as it stands here: signed too.
+    /// The client must send exactly these: they are signed too.
     pub headers: Vec<(String, String)>,
 }
 
@@ -22,24 +22,24 @@ pub struct Presigned {
 pub struct SignPut {
     /// 1 s to 7 days.
     pub lifetime: Duration,
-    /// The only size that is taken, in bytes.
+    /// The only size that is accepted, in bytes.
     pub length: u64,
-    /// The only content type that is taken.
+    /// The only content type that is accepted.
     pub content_type: Option<String>,
-    /// S3 takes no other content; GCS keeps it with the object, and every read is held to it.
+    /// S3 accepts only content with this checksum; GCS stores it with the object, and every read verifies it.
     pub sha256: Option<Sha256>,
-    /// The store takes no other content. On S3 without effect beside `sha256`.
+    /// The store accepts only content with this checksum. S3 ignores it beside `sha256`.
     pub crc32c: Option<Crc32c>,
     /// Replace an object that is there.
     pub overwrite: bool,
 }
 
 impl Storage {
-    /// A URL to download the object from, as an attachment of any name where one is given.
+    /// A URL that downloads the object; as an attachment if `file_name` is set, which may be any text.
     ///
     /// # Errors
-    /// `Unsupported` for a folder and memory; `Unauthenticated` where there is nothing to sign with. The object need not
-    /// exist.
+    /// `Unsupported` for a folder and memory; `Unauthenticated` where there is nothing to sign with. The object need
+    /// not exist.
     pub async fn presign_get(
         &self,
         object: impl Into<ObjectId<'_>>,
@@ -52,7 +52,7 @@ impl Storage {
         backend.sign_get(object.into(), lifetime, disposition).await
     }
 
-    /// A URL to upload the object to, create-only unless told otherwise.
+    /// A URL that uploads the object, create-only unless `put.overwrite`.
     ///
     /// # Errors
     /// As [`Storage::presign_get`].

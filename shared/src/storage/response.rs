@@ -1,4 +1,5 @@
-//! How much of a store's answer is read: content to its end, and anything else to a limit, because it is held in memory.
+//! How much of a store's answer is read: content to its end, and anything else to a limit, because it is held in
+//! memory.
 
 use crate::https::{Client, Error};
 use axum::BoxError;
@@ -15,7 +16,8 @@ use std::{
 
 /// What is read of an error, in bytes. Stores send less than 1 KiB; the status must do for anything longer.
 const ERROR_LIMIT: u64 = 64 << 10;
-/// What is read of any other answer that is held in memory, in bytes: 1,000 keys of 1,024 bytes, each escaped, are 6 MB.
+/// What is read of any other answer that is held in memory, in bytes: 1,000 keys of 1,024 bytes, each escaped, are 6
+/// MB.
 const TEXT_LIMIT: u64 = 8 << 20;
 
 /// What a successful answer holds.

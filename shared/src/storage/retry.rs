@@ -1,12 +1,12 @@
-//! Attempts at one request, inside of one deadline.
+//! Retries of one request, within one deadline.
 
 use super::{Error, Kind};
 use crate::random;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Tries until it works, fails for good, or the deadline has come. No attempt may take more than half of what is left, so
-/// that silence leaves time for another.
+/// Retries until an attempt succeeds or fails for good, or the deadline comes. An attempt may take half of the time
+/// left, so that a store that does not answer leaves time for another.
 pub(super) async fn retry<T, F>(deadline: Duration, mut attempt: impl FnMut() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

@@ -1,4 +1,4 @@
-//! Amazon S3, and what speaks its protocol, through `aws-sdk-s3`.
+//! Amazon S3, and servers that speak its protocol, through `aws-sdk-s3`.
 
 mod connector;
 mod failure;
@@ -56,13 +56,13 @@ impl Bucket {
         let chain = loader.load().await;
         let mut config = aws_sdk_s3::config::Builder::from(&chain);
         if let Some(endpoint) = endpoint {
-            // A server of one's own rarely has a name for each bucket.
+            // Other servers than AWS rarely have a host name for each bucket.
             config = config.endpoint_url(endpoint).force_path_style(true);
         } else if ENDPOINTS
             .iter()
             .any(|name| std::env::var(name).is_ok_and(|url| url.trim().is_empty()))
         {
-            // The SDK reads the environment too, and takes an empty variable for a URL.
+            // The SDK reads the environment too, and fails on an empty variable.
             config.set_endpoint_url(None);
         }
         Self {
@@ -96,8 +96,8 @@ impl Bucket {
         Ok(output.version_id)
     }
 
-    /// A delete marker satisfies `If-None-Match: *`, and what it hides is still there: a put would take the place of an
-    /// object that a hold keeps. Who may not read does not learn of it.
+    /// A delete marker satisfies `If-None-Match: *`, but hides versions that are still there: a put would replace an
+    /// object that a hold protects. Credentials that may not read do not see the marker.
     async fn refuse_deleted(&self, key: &Key) -> Result<(), Error> {
         let head = self.client.head_object().bucket(&self.name).key(key.as_str());
         let Err(error) = head.send().await else {
@@ -130,14 +130,14 @@ impl Bucket {
             .set_version_id(object.version.map(str::to_owned))
             .set_range(range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1))))
             .set_if_match(etag.map(str::to_owned))
-            // Checksums are those of the whole object.
+            // The store's checksum is that of the whole object.
             .set_checksum_mode(is_whole.then_some(ChecksumMode::Enabled));
         let output = get.send().await.map_err(failure)?;
         if !output
             .content_range()
             .is_none_or(|range| range.starts_with(&format!("bytes {start}-")))
         {
-            return Err(Error::new(Kind::Corrupt, "another range than was asked for"));
+            return Err(Error::new(Kind::Corrupt, "not the range that was requested"));
         }
         let headers = ObjectHeaders {
             version: output.version_id(),
@@ -227,7 +227,7 @@ impl Bucket {
     }
 }
 
-/// Others can put objects that the SDK has no request for.
+/// Other programs can put objects under keys that the SDK refuses.
 fn addressable(object: ObjectId<'_>) -> Result<(), Error> {
     match object.key.as_str().trim() {
         "" => Err(Error::new(

@@ -1,4 +1,4 @@
-//! Where the evidence files are, and how to reach them.
+//! Settings of the bucket: which one, and how to reach it.
 
 mod address;
 
@@ -6,7 +6,7 @@ use crate::config::{DURATION, Env, Unusable, misconfigured, parse_duration};
 use address::{emulator, metadata_host, region, url};
 use std::time::Duration;
 
-/// Where the evidence files are. Not `Debug`: it holds a secret.
+/// Which bucket, and how to reach it. Not `Debug`: a secret is in it.
 #[derive(Clone)]
 pub struct Settings {
     /// The bucket and its backend.
@@ -15,18 +15,20 @@ pub struct Settings {
     pub gcs_emulator: Option<String>,
     /// `GOOGLE_APPLICATION_CREDENTIALS`: the path of a service account's key; the metadata server otherwise.
     pub gcs_credentials: Option<String>,
-    /// `GCE_METADATA_HOST` is set: there is a metadata server, whatever else is emulated. The SDK reads its address.
+    /// Whether `GCE_METADATA_HOST` is set: then there is a metadata server, even beside an emulator. The SDK reads its
+    /// address.
     pub gcs_metadata_host: bool,
     /// How to reach S3.
     pub s3: S3,
-    /// `STORAGE_TIMEOUT`: the deadline of one request to the bucket, its retries included. Health checks have their own.
+    /// `STORAGE_TIMEOUT`: the deadline of one request to the bucket, its retries included. Health checks have their
+    /// own.
     pub timeout: Duration,
 }
 
-/// How to reach S3. What is not here, the SDK finds by its own chain: profiles, roles of containers and instances.
+/// How to reach S3. The SDK's chain finds what is not set here: profiles, roles of containers and instances.
 #[derive(Clone, Default)]
 pub struct S3 {
-    /// `AWS_ENDPOINT_URL_S3`, or `AWS_ENDPOINT_URL`: a server of one's own.
+    /// `AWS_ENDPOINT_URL_S3`, or `AWS_ENDPOINT_URL`: another server that speaks S3.
     pub endpoint: Option<String>,
     /// `AWS_REGION`, or `AWS_DEFAULT_REGION`.
     pub region: Option<String>,
@@ -72,7 +74,7 @@ impl Settings {
         let mut location = bucket(env);
         let gcs_emulator = emulator(env);
         let s3 = S3::from_env(env);
-        // What is wrong about one cloud does not matter to a bucket in another.
+        // A wrong setting of one cloud does not matter to a bucket in another.
         let metadata = metadata_host(env);
         match (&location, gcs_emulator.as_ref().and(metadata.as_ref()), &s3) {
             (Ok(Location::Gcs(_)), Err(wrong), _) | (Ok(Location::S3(_)), _, Err(wrong)) => {
@@ -127,7 +129,7 @@ fn location(url: &str) -> Result<Location, Unusable> {
     }
 }
 
-/// The characters that both GCS and S3 allow, so that a name can stand in a URL as it is.
+/// The characters that both GCS and S3 allow, so that a name needs no encoding in a URL.
 fn bucket_name(key: &'static str, name: &str) -> Result<String, Unusable> {
     let name = name.trim_end_matches('/');
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');

@@ -1,4 +1,4 @@
-//! Putting: whole or as a stream, in bounded memory, with nothing left behind by what fails.
+//! Upload: whole or as a stream, in bounded memory. An upload that fails leaves nothing behind.
 
 mod parts;
 mod staged;
@@ -23,11 +23,11 @@ impl Storage {
         self.put_stream(key, content, put).await
     }
 
-    /// Stores what comes, in memory for 4 parts of 8 MiB, whatever its size. The object appears whole, at the end.
+    /// Stores a stream of any size, in memory for 4 parts of 8 MiB. The object appears at the end, complete.
     ///
     /// # Errors
-    /// As [`Storage::put`]; `Body` where `content` fails. Dropping the future is an end like any other: parts are
-    /// removed. A process that is killed leaves them, for the bucket's rule on incomplete uploads.
+    /// As [`Storage::put`]; `Body` where `content` fails. Dropping the future removes the parts too. A process that is
+    /// killed leaves them to the bucket's rule for incomplete uploads.
     pub async fn put_stream<E>(
         &self,
         key: &Key,
@@ -46,7 +46,7 @@ impl Storage {
             return self.put_whole(key, first, put, attributes, stored).await;
         }
         let backend = self.backend().await?;
-        // To save the work, no more: the copy at the end decides. Who may not list may not even ask.
+        // Only saves work: the copy at the end decides. Credentials that may not list get an error here for a free key.
         if !put.overwrite {
             match self.head(key).await {
                 Ok(_) => return Err(Kind::AlreadyExists.into()),
@@ -115,8 +115,8 @@ impl Storage {
         Ok(stored)
     }
 
-    /// Copies an object with its attributes; the version of the copy. What is copied is what the attributes belong to,
-    /// or nothing.
+    /// Copies an object with its attributes; returns the version of the copy. Content and attributes are of the same
+    /// version.
     ///
     /// # Errors
     /// `AlreadyExists` unless `overwrite`; `PreconditionFailed` where the object was replaced meanwhile.
@@ -140,7 +140,7 @@ impl Storage {
         self.accept_own_put(copied, to, &attributes).await
     }
 
-    /// A create-only put that was repeated, because its first answer was lost, finds its own object.
+    /// A create-only put whose first answer was lost finds its own object when it is repeated: that is a success.
     async fn accept_own_put(
         &self,
         done: Result<Option<String>, Error>,
@@ -157,13 +157,13 @@ impl Storage {
     }
 }
 
-/// All parts; what `complete` wants to see of each.
+/// Uploads all parts; returns what `complete` needs to know of each.
 async fn upload_parts<E, S>(staging: &Staging, first: Bytes, parts: &mut Parts<S>) -> Result<Vec<String>, Error>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // Tasks of their own: they go on while the source is waited for.
+    // Tasks, so that uploads go on while the next part is awaited.
     let mut uploads = JoinSet::new();
     let mut done = BTreeMap::new();
     let mut next = Some(first);
@@ -181,7 +181,7 @@ where
     Ok(done.into_values().collect())
 }
 
-/// The object that the parts have become.
+/// Completes the upload; returns the object.
 async fn complete(staging: &mut Staging, parts: &[String]) -> Result<Object, Error> {
     staging.progress = Progress::Completing;
     let Staging {
@@ -192,7 +192,7 @@ async fn complete(staging: &mut Staging, parts: &[String]) -> Result<Object, Err
         ..
     } = staging;
     let completed = retry(*deadline, || backend.complete(key, id, parts)).await;
-    // An answer that was lost makes a second attempt find nothing to complete.
+    // If the first answer was lost, the second attempt finds nothing to complete, so the object decides.
     let object = retry(*deadline, || backend.head((&*key).into())).await;
     let object = object.map_err(|error| completed.err().unwrap_or(error))?;
     staging.progress = Progress::Completed(object.version.clone());
@@ -205,7 +205,7 @@ async fn upload(staging: Staging, number: usize, part: Bytes) -> Result<(usize, 
     done.map(|done| (number, done))
 }
 
-/// The next part that has arrived, if there is one under way.
+/// Waits for the next part to arrive; `None` if no upload is running.
 async fn uploaded(uploads: &mut JoinSet<Result<(usize, String), Error>>) -> Result<Option<(usize, String)>, Error> {
     let joined = uploads.join_next().await.transpose();
     joined.map_err(|error| Error::new(Kind::Other, error))?.transpose()

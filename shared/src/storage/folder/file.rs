@@ -1,5 +1,5 @@
-//! The file of an object: its content, its attributes as JSON, the length of that (32 bits, big-endian), and a mark. Both
-//! are in one file so that neither is ever there without the other.
+//! The file of an object: content, attributes as JSON, the length of that JSON (32 bits, big-endian), and a mark.
+//! Content and attributes share a file so that neither exists without the other.
 
 use crate::storage::{Attributes, Error, Kind};
 use std::{fs::File, io, os::unix::fs::FileExt};
@@ -7,10 +7,10 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 const MARK: &[u8; 8] = b"%object\n";
 /// The length and the mark, in bytes.
 const END: u64 = 12;
-/// Of the attributes, in bytes: the stores take less.
+/// The longest attributes, in bytes: GCS and S3 take less.
 const LIMIT: usize = 64 << 10;
 
-/// Ends a file whose content has `size` bytes, and sees to it that the disk has it.
+/// Writes the end of a file whose content has `size` bytes, and syncs the file to the disk.
 pub fn seal(file: &File, size: u64, attributes: &Attributes) -> Result<(), Error> {
     let mut end = serde_json::to_vec(attributes).map_err(|error| Error::new(Kind::Other, error))?;
     let length = u32::try_from(end.len()).ok().filter(|_| end.len() <= LIMIT);
@@ -40,7 +40,7 @@ pub fn unseal(file: &File) -> Result<(u64, Attributes), Error> {
     Ok((size, attributes))
 }
 
-/// What went wrong with a file. One that is in the way of a folder, or a link, is not reached.
+/// A file in place of a folder, or a symbolic link, is `Forbidden`: neither is followed.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         let kind = match error.kind() {

@@ -1,15 +1,15 @@
-//! Names of files: every key has one, and none is a folder on the way to another.
+//! Names of files: each key has one, and the file of one key is never a folder in the path of another.
 
 use crate::storage::{InvalidKey, Key};
 
-/// Ends the name of a file. An escaped `%` is `%25`, so that nothing else ends like this.
+/// The end of every file name. A `%` in a key is escaped as `%25`, so that no folder ends like this.
 const OBJECT: &str = "%object";
-/// Begins a name that goes on with the segment of the one before.
+/// The start of a name that continues the segment of the name before.
 const CONTINUED: &str = "%+";
-/// In bytes, without both; file systems take 255.
+/// The longest name without these two, in bytes; file systems take 255.
 const LONGEST: usize = 240;
 
-/// The folders on the way to the file of an object, and its own name.
+/// The folders above the file of an object, and the name of the file.
 pub fn names(key: &Key) -> (Vec<String>, String) {
     let mut names = Vec::new();
     for segment in key.as_str().split('/') {
@@ -30,7 +30,7 @@ fn split(text: &str) -> (&str, &str) {
     text.split_at(text.floor_char_boundary(LONGEST))
 }
 
-/// The key whose file this is; `None` for a file that no key has.
+/// The key of a file; `None` if it is not the file of any key.
 pub fn key(folders: &[String], name: &str) -> Option<Key> {
     let last = name.strip_suffix(OBJECT)?;
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What a folder of objects has in it: objects, and what is on its way.
+//! What is in the folder: objects, and unfinished uploads.
 
 use super::{file, name, tree::Folder};
 use crate::{
@@ -26,7 +26,8 @@ impl Root {
         })
     }
 
-    /// A folder of other files, or of objects as they once were, would be read as an empty bucket.
+    /// Refuses a folder of other files, or of objects in the layout of earlier releases: it would look like an empty
+    /// bucket.
     pub fn check(&self) -> Result<(), Error> {
         let root = self.open()?;
         let is_new = root.child(OBJECTS[0]).is_err();
@@ -49,15 +50,15 @@ impl Root {
         let (folders, name) = name::names(id.key);
         let file = self.objects()?.descend(&folders)?.read(&name)?;
         let (size, attributes) = file::unseal(&file)?;
-        let object = Object::local(id.key, size, file.metadata()?.modified()?, &attributes);
-        if object.is(id) {
+        let object = Object::with_attributes(id.key, size, file.metadata()?.modified()?, &attributes);
+        if object.matches(id) {
             Ok((object, file))
         } else {
             Err(Kind::NotFound.into())
         }
     }
 
-    /// For a listing, which a file that is broken does not break; `None` where it has gone meanwhile.
+    /// For a listing, which a corrupt file must not break; `None` if the file has been deleted meanwhile.
     pub fn listed(&self, key: &Key) -> Result<Option<Object>, Error> {
         match self.find(key.into()) {
             Ok((object, _)) => Ok(Some(object)),
@@ -66,13 +67,18 @@ impl Root {
                 let (folders, name) = name::names(key);
                 let meta = self.objects()?.descend(&folders)?.read(&name)?.metadata()?;
                 let attributes = Attributes::new(&Put::default())?;
-                Ok(Some(Object::local(key, meta.len(), meta.modified()?, &attributes)))
+                Ok(Some(Object::with_attributes(
+                    key,
+                    meta.len(),
+                    meta.modified()?,
+                    &attributes,
+                )))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Writes a file aside, and gives it its name when it is whole.
+    /// Writes a file beside the unfinished uploads, and moves it to its name when it is complete.
     pub fn put(
         &self,
         key: &Key,
@@ -81,7 +87,7 @@ impl Root {
         write: impl FnOnce(&File) -> io::Result<u64>,
     ) -> Result<Option<String>, Error> {
         let uploads = self.uploads()?;
-        // An attempt that was given up may still be writing.
+        // Unique per attempt: one that timed out may still be writing.
         let aside = format!("{}-{:x}", attributes.upload, random::u64());
         let file = uploads.write(&aside, OFlags::CREATE | OFlags::EXCL)?;
         let put = write(&file)

@@ -1,4 +1,5 @@
-//! Files below one folder, opened name by name: no symbolic link is followed, so that nothing outside is reached.
+//! Files below one folder, opened name by name: no symbolic link is followed, so that nothing outside of
+//! the folder is reached.
 
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags};
 use std::{
@@ -9,19 +10,19 @@ use std::{
 };
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
-/// A pipe of that name would be waited for without the second.
+/// `NONBLOCK`, because opening a named pipe would wait for its other end.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// An open folder.
 pub struct Folder(OwnedFd);
 
 impl Folder {
-    /// The one that a setting names, by a link too.
+    /// Opens the folder that a setting names, through a symbolic link too.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(fs::open(path, FOLDER, Mode::empty())?))
     }
 
-    /// One below this one.
+    /// Opens a folder in this one.
     pub fn child(&self, name: &str) -> io::Result<Self> {
         Ok(Self(fs::openat(
             &self.0,
@@ -31,12 +32,12 @@ impl Folder {
         )?))
     }
 
-    /// The folder of these names below this one.
+    /// Opens the folder at this path below this one.
     pub fn descend<S: AsRef<str>>(self, names: &[S]) -> io::Result<Self> {
         names.iter().try_fold(self, |folder, name| folder.child(name.as_ref()))
     }
 
-    /// As [`Folder::descend`], making what is missing.
+    /// As [`Folder::descend`], and makes folders that are missing.
     pub fn make<S: AsRef<str>>(self, names: &[S]) -> io::Result<Self> {
         names.iter().try_fold(self, |folder, name| {
             match fs::mkdirat(&folder.0, name.as_ref(), Mode::from_bits_retain(0o777)) {
@@ -46,7 +47,7 @@ impl Folder {
         })
     }
 
-    /// A file to read, which it must be.
+    /// Opens a regular file to read.
     pub fn read(&self, name: &str) -> io::Result<File> {
         let file = File::from(fs::openat(&self.0, name, FILE | OFlags::RDONLY, Mode::empty())?);
         if file.metadata()?.is_file() {
@@ -56,13 +57,13 @@ impl Folder {
         }
     }
 
-    /// A file to write. `flags`: what to do where it is there, or not.
+    /// Opens a file to write. `flags` say what to do if it exists, or does not.
     pub fn write(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let mode = Mode::from_bits_retain(0o666);
         Ok(fs::openat(&self.0, name, FILE | OFlags::RDWR | flags, mode)?.into())
     }
 
-    /// Moves a file, in one step: in the place of another, or where there is none.
+    /// Moves a file in one step: over another if `overwrite`, or only if there is none.
     pub fn publish(&self, name: &str, to: &Self, to_name: &str, overwrite: bool) -> io::Result<()> {
         if overwrite {
             return Ok(fs::renameat(&self.0, name, &to.0, to_name)?);
@@ -75,7 +76,7 @@ impl Folder {
         Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    /// Names of folders and of files; links and whatever else there is are neither.
+    /// The names of folders and of regular files; links and other kinds are left out.
     pub fn entries(&self) -> io::Result<(Vec<String>, Vec<String>)> {
         let (mut folders, mut files) = (Vec::new(), Vec::new());
         for entry in Dir::read_from(self.0.as_fd())? {
@@ -96,7 +97,7 @@ impl Folder {
         Ok((folders, files))
     }
 
-    /// Where a file system does not tell it with the name.
+    /// For file systems whose directories do not name the type.
     fn file_type(&self, name: &str) -> io::Result<FileType> {
         let stat = fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(FileType::from_raw_mode(stat.st_mode))

@@ -1,7 +1,7 @@
-//! What `object_store` has no words for, on the wire below it: checksums, generations, the attributes of a copy, names that
-//! are no paths, and the status and code of an answer.
+//! The HTTP layer below `object_store`, which adds what its interface lacks: checksums, generations, the attributes of
+//! a copy, keys that are not paths, and the status and error code of an answer.
 
-use super::{failure::failure, listing, step::Step, text};
+use super::{failure::failure, header_value, listing, step::Step};
 use crate::{
     https,
     storage::{
@@ -25,24 +25,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-goog-copy-source");
 
-/// What the requests of one call have beyond what `object_store` says.
+/// What to add to the requests of one call.
 #[derive(Default)]
 pub struct Extra {
-    /// Of a request that copies.
+    /// For a request that copies.
     pub copy_headers: HeaderMap,
-    /// Of a request that deletes.
+    /// The generation to delete.
     pub generation: Option<String>,
 }
 
-/// What the last request of a call was, and what came of it.
+/// The last request of a call, and its answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answered {
     pub step: Step,
     pub status: Option<StatusCode>,
-    /// Of an error: <https://cloud.google.com/storage/docs/xml-api/reference-status>.
+    /// The code of an error: <https://cloud.google.com/storage/docs/xml-api/reference-status>.
     pub code: Option<String>,
     pub generation: Option<String>,
-    /// XML
+    /// XML of a listing.
     pub listing: String,
 }
 
@@ -61,7 +61,7 @@ pub async fn call<T>(future: impl Future<Output = object_store::Result<T>>) -> R
     call_with(Extra::default(), future).await.map(|(result, _)| result)
 }
 
-/// Drives one call, with more than `object_store` gives it; tells more than `object_store` does.
+/// Drives one call. Adds `extra` to its requests, and returns more of the answer than `object_store` does.
 pub async fn call_with<T>(
     extra: Extra,
     future: impl Future<Output = object_store::Result<T>>,
@@ -81,7 +81,7 @@ pub async fn call_with<T>(
 #[derive(Clone, Debug)]
 pub struct Connector {
     pub client: https::Client,
-    /// The URL of an emulator, which stands in for the signing service too.
+    /// The URL of an emulator, which replaces the signing service too.
     pub emulator: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl HttpConnector for Connector {
 impl HttpService for Connector {
     async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let call = CALL.try_with(Arc::clone).unwrap_or_default();
-        let step = Step::of(&request);
+        let step = Step::new(&request);
         call.record(Answered {
             step,
             ..Answered::default()
@@ -120,9 +120,9 @@ impl HttpService for Connector {
 }
 
 impl Connector {
-    /// Adds the checksum of what is sent, which GCS holds it to, and what the call says beyond `object_store`.
+    /// Adds the checksum of the content, which GCS verifies, and the [`Extra`] of the call.
     async fn complete(&self, request: &mut HttpRequest, extra: &Extra) {
-        // An upload that is aborted has a query, and no generation yet.
+        // A DELETE with a query aborts an upload, which has no generation yet.
         let generation = extra
             .generation
             .as_deref()
@@ -138,11 +138,11 @@ impl Connector {
         }
         if let Some(source) = request.headers().get(COPY_SOURCE) {
             let source = decoded(source.to_str().unwrap_or_default());
-            request.headers_mut().insert(COPY_SOURCE, text(source));
+            request.headers_mut().insert(COPY_SOURCE, header_value(source));
             request.headers_mut().extend(extra.copy_headers.clone());
         } else if request.method() == Method::PUT {
             let crc32c = crc32c_of(request.body().clone()).await;
-            let hash = text(format!("crc32c={}", crc32c.base64()));
+            let hash = header_value(format!("crc32c={}", crc32c.base64()));
             request.headers_mut().insert(HASH, hash);
         }
     }
@@ -164,7 +164,7 @@ impl Call {
         *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = answered;
     }
 
-    /// Reads what `object_store` would not tell, and of a listing what it would refuse to.
+    /// Reads what `object_store` does not return, and the whole of a listing, which `object_store` may refuse.
     async fn read(&self, step: Step, response: hyper::Response<Bounded>) -> Result<HttpResponse, HttpError> {
         let (mut parts, body) = response.into_parts();
         let body = HttpResponseBody::new(body.map_err(|error| HttpError::new_boxed(HttpErrorKind::Interrupted, error)));
@@ -175,7 +175,7 @@ impl Call {
             generation: parts.headers.get("x-goog-generation").and_then(header),
             ..Answered::default()
         };
-        // What is known, in case that the body breaks: of a 404, only the body tells what is missing.
+        // In case that the body breaks. Not for 404: only its body says whether the key or the bucket is missing.
         if parts.status != StatusCode::NOT_FOUND {
             self.record(answered.clone());
         }
@@ -199,12 +199,12 @@ impl Call {
     }
 }
 
-/// Once: [`path`](super::path) has encoded a name before `object_store` did.
+/// Undoes one of two encodings: `object_store` encodes what [`path`](super::path) has encoded.
 fn decoded(encoded: &str) -> String {
     encoded.replace("%25", "%")
 }
 
-/// The body is in memory, and a clone of it shares that.
+/// Takes a clone of the body, which shares its memory.
 async fn crc32c_of(mut body: HttpRequestBody) -> Crc32c {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
     while let Some(Ok(frame)) = body.frame().await {
@@ -215,7 +215,7 @@ async fn crc32c_of(mut body: HttpRequestBody) -> Crc32c {
     Crc32c(digest.finalize() as u32)
 }
 
-/// From `crc32c=...,md5=...`, or from two headers.
+/// From one header, `crc32c=...,md5=...`, or from two.
 fn crc32c_in(headers: &HeaderMap) -> Option<Crc32c> {
     let values = headers.get_all(HASH).iter().filter_map(|value| value.to_str().ok());
     let mut hashes = values.flat_map(|value| value.split(','));

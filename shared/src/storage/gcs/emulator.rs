@@ -10,7 +10,7 @@ use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 
 const SIGNED_HOST: &str = "\nhost:storage.googleapis.com\n";
 
-/// Ring's, but that the host in a canonical request is the emulator's.
+/// Signs with ring, and puts the emulator's host into the canonical request.
 #[derive(Debug)]
 pub struct Crypto {
     host: String,
@@ -24,7 +24,7 @@ impl Crypto {
     }
 }
 
-/// As clients send it: without the port of the scheme.
+/// As in the `Host` header: without the default port of the scheme.
 fn host(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
     match (url.scheme_str()?, url.port_u16()) {

@@ -1,4 +1,4 @@
-//! Where errors of `object_store` meet the closed set.
+//! From errors of `object_store` to kinds of errors.
 
 use super::{connector::Answered, step::Step};
 use crate::storage::{Error, Kind, error::causes};
@@ -8,7 +8,7 @@ use object_store::{
     client::{HttpError, HttpErrorKind},
 };
 
-/// By what the store has answered, never by the text of an error: names of objects stand in that.
+/// Judges by the answer of the store, never by the text of an error, which names objects.
 pub fn failure(error: Store, answered: &Answered) -> Error {
     let kind = match (&error, answered) {
         (Store::AlreadyExists { .. }, _) => Kind::AlreadyExists,
@@ -18,7 +18,7 @@ pub fn failure(error: Store, answered: &Answered) -> Error {
                 status: Some(status), ..
             },
         ) if !status.is_success() => refused(*status, answered),
-        // No metadata server, because this is not Google Cloud.
+        // No metadata server answers: this is not Google Cloud.
         (_, Answered { step: Step::Token, .. }) => Kind::Unauthenticated,
         _ => broken(&error),
     };
@@ -32,7 +32,7 @@ fn refused(status: StatusCode, answered: &Answered) -> Kind {
         (408, _) => Kind::Timeout,
         (429, _) => Kind::Throttled,
         (500..600, _) => Kind::Unreachable,
-        // A revoked key.
+        // Such as a revoked key.
         _ if answered.step == Step::Token => Kind::Unauthenticated,
         (_, Some("NoSuchBucket")) => Kind::BucketNotFound,
         (_, Some("BadDigest" | "InvalidDigest")) => Kind::Corrupt,
@@ -45,7 +45,7 @@ fn refused(status: StatusCode, answered: &Answered) -> Kind {
     }
 }
 
-/// There was no answer, or it was not to be understood.
+/// There was no answer, or it could not be parsed.
 fn broken(error: &Store) -> Kind {
     let mut causes = causes(error).filter_map(|error| error.downcast_ref::<HttpError>());
     match causes.next().map(HttpError::kind) {

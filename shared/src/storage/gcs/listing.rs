@@ -1,4 +1,5 @@
-//! XML of GCS. `object_store` refuses a listing for one name that it would not give, such as `a//b`, and shortens others.
+//! XML of GCS, parsed here because `object_store` refuses a listing with a name such as `a//b`, and shortens other
+//! names.
 
 use crate::storage::{Error, Key, Kind, Object, Page};
 use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};

@@ -3,7 +3,7 @@
 use super::{
     Bucket,
     connector::{HASH, call},
-    metadata, text,
+    header_value, metadata,
 };
 use crate::storage::{Attributes, Error, Key, Kind, ObjectId, Presigned, SignPut};
 use hyper::{Method, header::HeaderValue};
@@ -17,7 +17,7 @@ use std::time::Duration;
 const NO_SIGNER: &str = "a signed URL needs a service account: a key file in GOOGLE_APPLICATION_CREDENTIALS, or a metadata \
                          server whose account may iam.serviceAccounts.signBlob";
 
-/// What a path segment is not encoded for (RFC 3986).
+/// All characters but the unreserved ones of RFC 3986.
 const UNRESERVED: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl Bucket {
@@ -33,13 +33,16 @@ impl Bucket {
         self.sign(Method::GET, object.key, lifetime, options).await
     }
 
-    /// The length and the CRC32C are held by GCS; the SHA-256 is kept with the object, and held at every read.
+    /// GCS enforces the length and the CRC32C. The SHA-256 is stored with the object, and every read verifies it.
     pub async fn sign_put(&self, key: &Key, put: &SignPut, attributes: &Attributes) -> Result<Presigned, Error> {
         let mut headers = metadata(attributes);
         let length = put.length.to_string();
-        headers.insert("x-goog-content-length-range", text(format!("{length},{length}")));
+        headers.insert(
+            "x-goog-content-length-range",
+            header_value(format!("{length},{length}")),
+        );
         if let Some(crc32c) = put.crc32c {
-            headers.insert(HASH, text(format!("crc32c={}", crc32c.base64())));
+            headers.insert(HASH, header_value(format!("crc32c={}", crc32c.base64())));
         }
         if !put.overwrite {
             headers.insert("x-goog-if-generation-match", HeaderValue::from_static("0"));
@@ -56,9 +59,9 @@ impl Bucket {
         lifetime: Duration,
         options: SignedUrlOptions,
     ) -> Result<Presigned, Error> {
-        // A URL is normalised by whoever opens it: `a/../b` would be another object.
+        // Clients normalise URLs: `a/../b` would be another object.
         key.as_str().parse::<Key>()?;
-        // As it will stand in the URL: a `?` in a key is not a query.
+        // Encoded as in the URL, so that a `?` in a key does not begin a query.
         let encoded: Vec<String> = key
             .as_str()
             .split('/')
@@ -67,8 +70,8 @@ impl Bucket {
         let path = Path::parse(encoded.join("/")).map_err(|error| Error::new(Kind::Other, error))?;
         let signed = self.0.signed_url_opts(method.clone(), &path, lifetime, &options);
         let url = call(signed).await.map_err(|error| {
-            let nobody = matches!(error.kind, Kind::Other | Kind::NotFound);
-            let kind = if nobody { Kind::Unauthenticated } else { error.kind };
+            let no_signer = matches!(error.kind, Kind::Other | Kind::NotFound);
+            let kind = if no_signer { Kind::Unauthenticated } else { error.kind };
             Error::new(kind, format!("{NO_SIGNER}: {}", error.chain()))
         })?;
         let headers = options.signed_headers.iter();

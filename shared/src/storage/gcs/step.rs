@@ -1,4 +1,4 @@
-//! What the requests below `object_store` are for.
+//! What a request of `object_store` is for.
 
 use hyper::{Method, Uri};
 use object_store::client::HttpRequest;
@@ -8,9 +8,9 @@ const IAM: &str = "iamcredentials.googleapis.com";
 /// What a request is for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Step {
-    /// A token, of the metadata server or of OAuth.
+    /// A token from the metadata server or from OAuth.
     Token,
-    /// A signature, of IAM.
+    /// A signature from IAM.
     Sign,
     /// A page of names.
     List,
@@ -20,7 +20,7 @@ pub enum Step {
 }
 
 impl Step {
-    pub fn of(request: &HttpRequest) -> Self {
+    pub fn new(request: &HttpRequest) -> Self {
         let (uri, query) = (request.uri(), request.uri().query().unwrap_or_default());
         if uri.host() == Some(IAM) {
             Self::Sign
@@ -34,8 +34,8 @@ impl Step {
     }
 }
 
-/// A POST that is no upload in parts, or a GET of the metadata server or of OAuth's `tokeninfo`. Names of buckets have no
-/// capital letter, and those of objects are below them.
+/// A POST that is not part of a multipart upload, or a GET at the metadata server or at OAuth's `tokeninfo`. No object
+/// has the path of the metadata server: a path begins with the name of the bucket, which has no capital letter.
 fn is_token(method: &Method, uri: &Uri) -> bool {
     let is_upload = uri.query().is_some_and(|query| query.starts_with("upload"));
     let is_metadata = uri.path().starts_with("/computeMetadata/");

@@ -1,4 +1,4 @@
-//! Where errors of the SDK meet the closed set.
+//! From errors of the SDK to kinds of errors.
 
 use crate::storage::{Error, Kind, error::causes};
 use aws_credential_types::provider::error::CredentialsError;
@@ -17,7 +17,6 @@ where
     }
 }
 
-/// The one place where errors of the SDK meet the closed set.
 /// Codes: <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>.
 pub fn failure<E>(error: SdkError<E, HttpResponse>) -> Error
 where
@@ -44,7 +43,7 @@ where
             "SlowDown" | "Throttling" | "ThrottlingException" | "TooManyRequests" | "RequestLimitExceeded" => {
                 Kind::Throttled
             }
-            // Another put is at this key just now.
+            // Another put of this key is under way.
             "ConditionalRequestConflict" | "OperationAborted" => Kind::Throttled,
             "RequestTimeout" => Kind::Timeout,
             "NotImplemented" | "MethodNotAllowed" | "InvalidRequest" | "ObjectLockConfigurationNotFoundError" => {
@@ -63,7 +62,7 @@ where
         },
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Kind::Timeout,
         SdkError::DispatchFailure(failure) if failure.is_io() => Kind::Unreachable,
-        // The request never left: the credential chain came to its end, or there is no URL to send it to.
+        // The request was not sent: no credentials were found, or the URL is invalid.
         SdkError::DispatchFailure(_) if causes(&error).any(|cause| cause.is::<CredentialsError>()) => {
             Kind::Unauthenticated
         }

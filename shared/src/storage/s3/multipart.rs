@@ -1,4 +1,4 @@
-//! Objects in parts: those that come as a stream, and those that S3 copies from another object.
+//! Multipart uploads: of a stream, and of parts that S3 copies from another object.
 
 use super::{Bucket, already_exists, failure, metadata};
 use crate::storage::{Attributes, Crc32c, Error, Key, Object, retry::retry};
@@ -10,13 +10,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt, stream};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What one request copies. S3 takes 5 GiB at most, in the time of a request.
+/// Bytes that one request copies. S3 takes up to 5 GiB, but not within the deadline of a request.
 const COPIED_AT_ONCE: u64 = 256 << 20;
 const COPIES_IN_FLIGHT: usize = 4;
 
 impl Bucket {
-    /// As a multipart upload whose parts S3 takes from the source: of any size, and create-only where every server that
-    /// knows create-only at all takes it, which is not so for `CopyObject`. Each of its requests has a deadline of its own.
+    /// A multipart upload whose parts S3 copies from the source. It takes any size, and every server that supports
+    /// create-only puts supports it here; `CopyObject` has neither. Each request has its own deadline.
     pub async fn copy(
         &self,
         (from, version): (&Object, Option<&str>),
@@ -46,7 +46,7 @@ impl Bucket {
         copied
     }
 
-    /// Of the content that `from` has, whatever its key is given meanwhile.
+    /// Copies the content of `from`; fails if the key has other content by now.
     async fn copy_parts(
         &self,
         (from, version): (&Object, Option<&str>),
@@ -99,7 +99,7 @@ impl Bucket {
         Ok(created.upload_id().unwrap_or_default().to_owned())
     }
 
-    /// The part's ETag and CRC32C, which S3 wants to see again at the end.
+    /// Returns the part's ETag and CRC32C, which the request that completes the upload repeats.
     pub async fn part(&self, key: &Key, upload: &str, number: usize, content: Bytes) -> Result<String, Error> {
         let crc32c = Crc32c::of(&content).base64();
         let put = self
@@ -158,7 +158,7 @@ impl Bucket {
     }
 }
 
-/// S3 counts from 1, to 10,000.
+/// S3 counts parts from 1 to 10,000.
 fn part_number(number: usize) -> i32 {
     i32::try_from(number + 1).unwrap_or(i32::MAX)
 }

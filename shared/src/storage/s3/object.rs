@@ -1,4 +1,4 @@
-//! Objects as headers describe them.
+//! Objects as the headers of S3 describe them.
 
 use crate::storage::{Attributes, Key, Object, SHA256, UPLOAD};
 use aws_sdk_s3::primitives::DateTime;
@@ -12,7 +12,7 @@ pub fn metadata(attributes: &Attributes) -> HashMap<String, String> {
         .collect()
 }
 
-/// What an answer says of an object.
+/// What the headers of an answer say about an object.
 pub struct ObjectHeaders<'a> {
     pub version: Option<&'a str>,
     pub size: Option<i64>,
@@ -39,7 +39,7 @@ impl ObjectHeaders<'_> {
     }
 }
 
-/// The size of the whole, from `bytes 0-0/123`.
+/// The size of the whole object, from `bytes 0-0/123`.
 pub fn whole(content_range: &str) -> Option<i64> {
     content_range.rsplit('/').next()?.parse().ok()
 }

@@ -1,16 +1,17 @@
-//! Where a store is: URLs and regions, as the SDKs take them.
+//! URLs, hosts and regions, in the form that the SDKs accept.
 
 use crate::config::{Env, Unusable, misconfigured};
 use hyper::Uri;
 
-/// `http://` or `https://` before a host, and maybe a port and a path; nothing for the SDKs to stumble over later.
+/// `http://` or `https://`, a host, and maybe a port and a path. The SDKs would fail later, and less clearly, on
+/// others.
 pub fn url(key: &'static str, value: Option<String>) -> Result<Option<String>, Unusable> {
     checked(key, value, "http:// or https:// and a host", |text| {
         is_url(text).then(|| text.trim_end_matches('/').to_owned())
     })
 }
 
-/// As other SDKs take it: with a scheme, or as a host and a port.
+/// A URL, or a host and a port: other SDKs take both.
 pub fn emulator(env: &Env) -> Result<Option<String>, Unusable> {
     let host = env.text("STORAGE_EMULATOR_HOST").filter(|host| !host.trim().is_empty());
     let with_scheme = |host: String| match host.contains("://") {
@@ -35,7 +36,7 @@ pub fn region(key: &'static str, value: Option<String>) -> Result<Option<String>
     })
 }
 
-/// A value of blanks is an empty one.
+/// A blank value counts as unset.
 fn checked(
     key: &'static str,
     value: Option<String>,
@@ -113,7 +114,7 @@ mod tests {
             let settings = Settings::from_env(&Env::new(move |key| match key {
                 "GCS_BUCKET" => Some("evidence".to_owned()),
                 "STORAGE_EMULATOR_HOST" => Some(value.to_owned()),
-                // Nothing to this bucket.
+                // Not used by this bucket.
                 "AWS_REGION" => Some("\"eu-west-1\"".to_owned()),
                 _ => None,
             }));

@@ -14,8 +14,8 @@ pub struct Stored {
     pub size: u64,
     /// Of the content.
     pub sha256: Sha256,
-    /// Names this content whatever the key is given later: read it by [`Key::at`](crate::storage::Key::at). `None` in an
-    /// S3 bucket without versions.
+    /// Identifies this content even after the key has other content: read it by [`Key::at`](crate::storage::Key::at).
+    /// `None` in an S3 bucket without versions.
     pub version: Option<String>,
 }
 
@@ -69,7 +69,7 @@ where
         part
     }
 
-    /// What has passed, which must be what was expected.
+    /// Size and checksums of the content, which must have the SHA-256 that the caller expects.
     pub fn finish(self, expected: Option<Sha256>) -> Result<(Stored, Crc32c), Error> {
         let (sha256, crc32c) = self.digest.finish();
         if expected.is_some_and(|expected| expected != sha256) {

@@ -1,9 +1,9 @@
-//! An upload on its way: a multipart upload under a key of our own, which goes when its handle goes.
+//! An unfinished upload: a multipart upload under a reserved key, removed when its handle is dropped.
 
 use crate::storage::{Error, Key, Kind, backend::Backend, retry::retry};
 use std::{sync::Arc, time::Duration};
 
-/// What an upload leaves in the bucket until it is removed, which dropping it begins.
+/// The handle: dropping it begins to remove what the upload has left in the bucket.
 pub struct Staged(pub Option<Staging>);
 
 #[derive(Clone)]
@@ -36,7 +36,7 @@ impl Staging {
             }
         };
         if !matches!(self.progress, Progress::Parts) {
-            // Its version too, or a bucket that keeps versions keeps every upload twice.
+            // By version: otherwise a bucket with versions would keep every upload twice.
             let object = self.key.at(version);
             self.removed(retry(self.deadline, || self.backend.delete(object)).await);
         }
@@ -56,7 +56,7 @@ impl Staging {
 
 impl Staged {
     pub fn get(&mut self) -> &mut Staging {
-        self.0.as_mut().expect("it is taken at its end")
+        self.0.as_mut().expect("taken only when it is removed")
     }
 
     pub async fn remove(mut self) {
