@@ -10,6 +10,7 @@
 //! `private_postgres` (feature `private-postgres`) runs a Postgres of our own, for development and for tests;
 //! `testing` (feature `testing`) starts the real binaries under a fake Lambda Runtime API.
 
+mod closed_set;
 pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
@@ -18,6 +19,7 @@ pub mod lifetime;
 #[cfg(feature = "private-postgres")]
 pub mod private_postgres;
 pub mod problem;
+pub mod random;
 pub mod runtime;
 pub mod sse;
 #[cfg(feature = "storage")]
