@@ -169,7 +169,7 @@ struct Folder(PathBuf);
 #[cfg(target_os = "linux")]
 impl Folder {
     fn new() -> io::Result<Self> {
-        let name = format!("\0pilotlight-{}-{:032x}", std::process::id(), fastrand::u128(..));
+        let name = format!("\0pilotlight-{}-{:032x}", std::process::id(), crate::random::u128());
         Ok(Self(name.into()))
     }
 }
@@ -178,7 +178,7 @@ impl Folder {
 impl Folder {
     fn new() -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        let folder = std::env::temp_dir().join(format!("pl-{:016x}", fastrand::u64(..)));
+        let folder = std::env::temp_dir().join(format!("pl-{:016x}", crate::random::u64()));
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
         Ok(Self(folder))
     }

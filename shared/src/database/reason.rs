@@ -2,55 +2,35 @@
 //! poolers.
 
 use super::proxy::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
-use serde::Serialize;
+use crate::closed_set;
 use std::io;
 
-/// Why Postgres, or its schema, cannot be used: the closed set of `/health/db`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = DatabaseFault))]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// `DATABASE_URL` is not set.
-    NotConfigured,
-    /// A setting cannot work, or names a database that does not exist or cannot be read.
-    Misconfigured,
-    /// Nothing answers at the address, or the server is starting up or shutting down.
-    Unreachable,
-    /// No answer within the deadline.
-    Timeout,
-    /// The server rejects the user or the password, or `pg_hba.conf` does.
-    AuthFailed,
-    /// The TLS handshake failed.
-    TlsFailed,
-    /// The server or the pooler has no connection left.
-    TooManyConnections,
-    /// Migrations of this build are not applied.
-    SchemaBehind,
-    /// A migration failed halfway.
-    SchemaDirty,
-    /// What is applied is not what this build has under the same version.
-    SchemaDrift,
-    /// Anything else; the log has the cause.
-    Error,
-}
-
-impl Reason {
-    /// The word in the report.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotConfigured => "not_configured",
-            Self::Misconfigured => "misconfigured",
-            Self::Unreachable => "unreachable",
-            Self::Timeout => "timeout",
-            Self::AuthFailed => "auth_failed",
-            Self::TlsFailed => "tls_failed",
-            Self::TooManyConnections => "too_many_connections",
-            Self::SchemaBehind => "schema_behind",
-            Self::SchemaDirty => "schema_dirty",
-            Self::SchemaDrift => "schema_drift",
-            Self::Error => "error",
-        }
+closed_set! {
+    /// Why Postgres, or its schema, cannot be used: the closed set of `/health/db`.
+    #[cfg_attr(feature = "openapi", schema(as = DatabaseFault))]
+    pub enum Reason {
+        /// `DATABASE_URL` is not set.
+        NotConfigured = "not_configured",
+        /// A setting cannot work, or names a database that does not exist or cannot be read.
+        Misconfigured = "misconfigured",
+        /// Nothing answers at the address, or the server is starting up or shutting down.
+        Unreachable = "unreachable",
+        /// No answer within the deadline.
+        Timeout = "timeout",
+        /// The server rejects the user or the password, or `pg_hba.conf` does.
+        AuthFailed = "auth_failed",
+        /// The TLS handshake failed.
+        TlsFailed = "tls_failed",
+        /// The server or the pooler has no connection left.
+        TooManyConnections = "too_many_connections",
+        /// Migrations of this build are not applied.
+        SchemaBehind = "schema_behind",
+        /// A migration failed halfway.
+        SchemaDirty = "schema_dirty",
+        /// What is applied is not what this build has under the same version.
+        SchemaDrift = "schema_drift",
+        /// Anything else; the log has the cause.
+        Error = "error",
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     session::Session,
     table::Table,
 };
+use crate::random;
 use sqlx::{
     AssertSqlSafe, PgConnection,
     migrate::Migration,
@@ -86,7 +87,7 @@ impl Applier<'_> {
             tracing::warn!(file = name(file), attempts, cause, "rolled back; trying again");
             // The others have about as long to work as the file has waited for them.
             limit
-                .during(sleep(settings.lock_timeout.mul_f64(0.5 + fastrand::f64())))
+                .during(sleep(settings.lock_timeout.mul_f64(0.5 + random::fraction())))
                 .await?;
         }
     }

@@ -1,12 +1,13 @@
 //! One migrator at a time: an advisory lock, and the check that `DATABASE_URL` leads to sessions that can hold it.
 
 use super::{Database, MigrateError, in_transaction::execute, session};
+use crate::random;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Waits for the lock by polling. A session that waited for it in the server would hold a snapshot, and `CREATE INDEX
-/// CONCURRENTLY`, which the other migrator may run, waits for the end of all snapshots.
+/// Waits for the lock by polling. A session that waited for it in the server would hold a snapshot, and the other
+/// migrator's `CREATE INDEX CONCURRENTLY` would wait for that.
 pub(super) async fn acquire(connection: &mut PgConnection, limit: Duration) -> Result<(), MigrateError> {
     let start = Instant::now();
     let id = lock_id(connection).await?;
@@ -19,7 +20,7 @@ pub(super) async fn acquire(connection: &mut PgConnection, limit: Duration) -> R
             tracing::info!("another migrator is at work; waiting for it");
             waiting = true;
         }
-        sleep(Duration::from_millis(fastrand::u64(50..150))).await;
+        sleep(Duration::from_secs_f64(0.05 + 0.1 * random::fraction())).await;
     }
     Ok(())
 }

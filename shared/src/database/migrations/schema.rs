@@ -1,6 +1,7 @@
 //! The schema: how the migrations that this process expects compare with those that are applied.
 
 use super::{Reason, files::Files, table::Applied};
+use crate::closed_set;
 use serde::Serialize;
 
 /// How the schema in the database relates to the one of this build.
@@ -34,32 +35,19 @@ pub struct Migration {
     pub state: MigrationState,
 }
 
-/// Where a migration stands.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MigrationState {
-    /// In the database as in this build.
-    Applied,
-    /// Not in the database yet.
-    Pending,
-    /// Failed halfway.
-    Dirty,
-    /// Applied from another file than this build has.
-    Drifted,
-    /// Applied by a newer release.
-    Ahead,
-}
-
-impl MigrationState {
-    /// The word in the report.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Pending => "pending",
-            Self::Dirty => "dirty",
-            Self::Drifted => "drifted",
-            Self::Ahead => "ahead",
-        }
+closed_set! {
+    /// Where a migration stands.
+    pub enum MigrationState {
+        /// In the database as in this build.
+        Applied = "applied",
+        /// Not in the database yet.
+        Pending = "pending",
+        /// Failed halfway.
+        Dirty = "dirty",
+        /// Applied from another file than this build has.
+        Drifted = "drifted",
+        /// Applied by a newer release.
+        Ahead = "ahead",
     }
 }
 

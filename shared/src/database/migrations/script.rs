@@ -67,8 +67,8 @@ struct Statement<'a> {
     first: Vec<Token<'a>>,
     last: Option<Token<'a>>,
     parentheses: usize,
-    /// The depth of `BEGIN ATOMIC ... END`, the body of a function in SQL, which has semicolons, and of each `CASE ...
-    /// END` in it.
+    /// The depth in `BEGIN ATOMIC ... END`, the body of a function in SQL, whose semicolons end no statement of the
+    /// file. Each `CASE ... END` in it counts, too.
     body: usize,
     copies: bool,
 }

@@ -18,7 +18,7 @@ pub(super) struct Session {
     timeouts: String,
     /// Has a file run in it?
     is_used: bool,
-    /// Is a second session not to be had?
+    /// Does the role, the server or the pooler allow no second session?
     is_only: bool,
 }
 
@@ -78,7 +78,7 @@ impl Session {
         Ok(())
     }
 
-    /// Cleans the only session that is to be had: `DISCARD ALL` without releasing the lock.
+    /// Cleans the session where no second one is allowed: `DISCARD ALL` without releasing the lock.
     async fn discard(&mut self) -> Result<(), MigrateError> {
         const ALL: &str = "CLOSE ALL; DEALLOCATE ALL; UNLISTEN *; DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP";
         execute(ALL, &mut self.connection).await?;

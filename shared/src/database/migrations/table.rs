@@ -144,7 +144,7 @@ impl Table {
         Ok(named(&found)?.map(Self))
     }
 
-    /// The table, after it was there once.
+    /// The table, which the run has found or created before.
     ///
     /// # Errors
     /// As [`Table::find`]; [`TableError::Gone`] if it is missing.

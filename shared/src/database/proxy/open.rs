@@ -5,7 +5,10 @@ use super::{
     dialer::{Dialer, Encryption, Place, Route, Stream, places},
     messages::greeting,
 };
-use crate::database::settings::{Host, SslMode};
+use crate::{
+    database::settings::{Host, SslMode},
+    random,
+};
 use tokio::{io::AsyncWriteExt, sync::watch, time::timeout};
 
 /// A session to open.
@@ -35,7 +38,7 @@ impl Opening<'_> {
         let dsn = &self.dialer.dsn;
         let mut hosts: Vec<&Host> = dsn.hosts.iter().collect();
         if dsn.shuffle {
-            fastrand::shuffle(&mut hosts);
+            hosts.sort_by_cached_key(|_| random::u64());
         }
         let mut fault = ProxyError::Unreachable("the host name has no address".to_owned());
         for host in hosts {
