@@ -2,6 +2,7 @@
 
 mod doctor;
 mod openapi;
+mod serve;
 
 use futures_util::future::LocalBoxFuture;
 use shared::{
@@ -17,7 +18,7 @@ pub fn run(env: &Env) -> LocalBoxFuture<'static, ExitCode> {
     let arguments = runtime::arguments();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        [] => return Box::pin(crate::serve(env)),
+        [] => return Box::pin(serve::run(env)),
         ["doctor"] => doctor::run(env, Path::new(".")),
         ["doctor", folder] => doctor::run(env, Path::new(folder)),
         ["openapi"] => openapi::run(),

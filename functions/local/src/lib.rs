@@ -1,94 +1,9 @@
-//! Every route of the bundle in one process, with a private Postgres, a bucket in a folder, and a status page at `/`.
+//! The command line of the bundle: serves every function in one process, and looks at how they are deployed.
 
+mod bundle;
 mod commands;
-mod dependencies;
 pub mod deployment;
 pub mod functions;
 pub mod openapi;
 
-use axum::{
-    Router,
-    http::{HeaderValue, header},
-    response::{Html, IntoResponse},
-    routing::get,
-};
 pub use commands::run;
-use dependencies::Dependencies;
-use functions::{FUNCTIONS, Function};
-use shared::{
-    config::Env,
-    runtime::{self, App, Service},
-};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    process::ExitCode,
-};
-use tokio_util::sync::CancellationToken;
-
-/// Starts what the routes need, serves them on `127.0.0.1:$PORT` (9000) until SIGTERM or SIGINT, and stops it all.
-/// What cannot work ends it with one sentence and exit code 1.
-fn serve(env: &Env) -> impl Future<Output = ExitCode> + use<> {
-    let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
-    let cors = runtime::Cors::from_env(env);
-    let mut dependencies = Dependencies::from_env(env);
-    // Names every bad setting of a function before Postgres starts.
-    functions::service(env);
-    async move {
-        let stop = CancellationToken::new();
-        tokio::spawn(runtime::stop_on_signal(stop.clone()));
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = match runtime::bind(address) {
-            Ok(listener) => listener,
-            Err(error) => {
-                return refuse(&format!(
-                    "cannot listen on http://{address}: {error}; PORT takes another port"
-                ));
-            }
-        };
-        let started = tokio::select! {
-            started = dependencies.start() => started,
-            () = stop.cancelled() => return refuse("stopped by a signal before it was up"),
-        };
-        let service = match started {
-            Ok(env) => functions::service(env).merge(Service::new(pages())),
-            Err(sentence) => return refuse(&sentence),
-        };
-        announce(listener.local_addr().unwrap_or(address), &dependencies);
-        let responses = service.responses();
-        runtime::serve_until(stop, listener, App::new(service.router(), &cors), responses).await;
-        ExitCode::SUCCESS
-    }
-}
-
-fn pages() -> Router {
-    Router::new()
-        .route("/", get(async || page(include_str!("page.html"))))
-        .route("/docs", get(async || page(include_str!("docs.html"))))
-        .route("/openapi.json", get(openapi::openapi_json))
-}
-
-fn refuse(sentence: &str) -> ExitCode {
-    eprintln!("local: {sentence}");
-    ExitCode::FAILURE
-}
-
-fn announce(address: SocketAddr, dependencies: &Dependencies) {
-    println!("Pilotlight is lit: http://{address}");
-    for path in FUNCTIONS.iter().flat_map(Function::paths) {
-        println!("  http://{address}{path}");
-    }
-    println!("  database: {}", dependencies.database_is());
-    println!("  storage:  {}", dependencies.storage_is());
-    println!("Ctrl-C stops it all.");
-}
-
-/// One file that loads nothing from outside, and says so to the browser.
-fn page(html: &'static str) -> impl IntoResponse {
-    const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
-                          script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (headers, Html(html))
-}

@@ -1,6 +1,6 @@
 //! The API document: what every function says of its own routes, in one OpenAPI 3.1 document, and a page that shows it.
 
-use crate::functions::FUNCTIONS;
+use crate::{bundle, functions::FUNCTIONS};
 use axum::{
     http::{HeaderValue, header},
     response::IntoResponse,
@@ -10,7 +10,6 @@ use utoipa::OpenApi;
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "Pilotlight",
         description = "Health of the process, of its database and of its bucket, and an event stream.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
@@ -24,11 +23,12 @@ struct Bundle;
 
 /// The document, as the committed file has it.
 pub fn document() -> String {
-    let mut bundle = Bundle::openapi();
+    let mut document = Bundle::openapi();
+    document.info.title = bundle::title();
     for function in FUNCTIONS {
-        bundle.merge((function.api)());
+        document.merge((function.api)());
     }
-    let document = bundle.to_pretty_json().expect("the document has string keys");
+    let document = document.to_pretty_json().expect("the document has string keys");
     document + "\n"
 }
 
