@@ -91,7 +91,7 @@ pub enum MigrateError {
     /// A migration has no .down.sql file.
     #[error("version {0} has no .down.sql file")]
     Irreversible(i64),
-    /// Other sessions kept a lock that a file needs.
+    /// Other sessions held a lock that a file needs.
     #[error("{file} did not get the locks it needs in {attempts} attempts of MIGRATE_LOCK_TIMEOUT: {cause}")]
     Locked {
         /// The file's name.

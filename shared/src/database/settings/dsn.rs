@@ -103,7 +103,7 @@ const VARIABLES: [(&str, &str); 27] = [
     ("user", "PGUSER"),
 ];
 
-/// What says the same as `sslmode`, so that its variable is not for a URL which has one of them.
+/// Parameters that stand for `sslmode`. `PGSSLMODE` does not apply to a connection string with one of them.
 const MODES: [&str; 3] = ["ssl", "sslaccept", "requiressl"];
 
 /// The folder that `.pgpass` is in.
