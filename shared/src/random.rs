@@ -1,5 +1,5 @@
-//! Random numbers, from the keys that the standard library takes from the operating system: each number is the hash
-//! (SipHash) of nothing under new keys. Good for names, ids and jitter; not for secrets.
+//! Random numbers, from the keys that the standard library takes from the operating system: each number is the hash (SipHash)
+//! of nothing under new keys. Good for names, ids and jitter; not for secrets.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -1,7 +1,7 @@
 //! Spans of requests, sent to a collector by OTLP over HTTP: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>.
 //!
-//! A batch leaves when this process says so: before Lambda freezes it, every few seconds as a server, and at its end. The
-//! SDK's own batches leave on a thread with a timer, neither of which runs while a process is frozen.
+//! This module decides when a batch is sent: before Lambda freezes the process, every few seconds in a server, and at the end.
+//! The SDK's batches are sent by a thread with a timer, and neither runs while a process is frozen.
 
 use super::{Context, Trace};
 use crate::{config::Env, https, random};
@@ -23,11 +23,11 @@ use std::{
 };
 use tokio::time::{sleep, timeout};
 
-/// How long a collector may take over a batch, which is lost then: on Lambda, this is billed.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a server sends what has ended.
+/// How long a collector may take to accept a batch, which is lost otherwise. On Lambda, this time is billed.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a server sends the spans that have ended.
 const PERIOD: Duration = Duration::from_secs(5);
-/// How many spans wait at most. Later ones are lost: memory comes first.
+/// How many spans may wait to be sent. More are dropped, so that memory stays bounded.
 const MAX_WAITING: usize = 2048;
 /// The longest answer of a collector, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -39,8 +39,8 @@ struct Exporter {
     ended: Mutex<Vec<SpanData>>,
 }
 
-/// Exports if `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. Everything else that the specification calls by a variable
-/// (`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_HEADERS`) is read by the exporter itself.
+/// Exports spans if `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. The exporter reads the specification's other variables
+/// (`OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_HEADERS`).
 pub fn init(env: &Env) {
     if env.text("OTEL_EXPORTER_OTLP_ENDPOINT").is_none() {
         return;
@@ -61,7 +61,7 @@ pub fn init(env: &Env) {
     }
 }
 
-/// Named as the platform names the function, unless a variable of the specification names it.
+/// The service's name is `OTEL_SERVICE_NAME`, else the platform's name of the function, else that of the binary.
 fn resource(env: &Env) -> Resource {
     let by_platform = env.text("AWS_LAMBDA_FUNCTION_NAME").or_else(|| env.text("K_SERVICE"));
     let named = by_platform.or_else(|| {
@@ -75,42 +75,42 @@ fn resource(env: &Env) -> Resource {
     }
 }
 
-/// The span of a request that is not over.
+/// The span of a request that has not ended.
 pub struct Span {
-    own: Trace,
+    span: Trace,
     parent: Option<Trace>,
     start: SystemTime,
 }
 
-/// Begins a span below the caller's, and lets the log name it. None where nothing is exported, or the caller does not
-/// record its trace.
+/// Starts a span below the caller's and puts it into the context, so that log records name it. `None` if nothing is
+/// exported, or if the caller does not record its trace.
 pub fn begin(context: Context) -> (Context, Option<Span>) {
     let parent = context.trace;
     if EXPORTER.get().is_none() || parent.is_some_and(|parent| !parent.sampled) {
         return (context, None);
     }
-    let own = Trace {
+    let span = Trace {
         id: parent.map_or_else(|| random::u128().max(1), |parent| parent.id),
         span: random::u64().max(1),
         sampled: true,
     };
     let start = SystemTime::now();
-    let trace = Some(own);
-    (Context { trace, ..context }, Some(Span { own, parent, start }))
+    let trace = Some(span);
+    (Context { trace, ..context }, Some(Span { span, parent, start }))
 }
 
 impl Span {
-    /// Ends the span with the request's answer, or without one where the client left before it.
+    /// Ends the span. `status` is `None` if the client left before its answer.
     pub fn end(self, method: &Method, uri: &Uri, status: Option<StatusCode>) {
         let Some(exporter) = EXPORTER.get() else { return };
         let mut ended = exporter.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.len() < MAX_WAITING {
-            ended.push(self.written(method, uri, status));
+            ended.push(self.data(method, uri, status));
         }
     }
 
-    /// In the names of the semantic conventions: <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
-    fn written(&self, method: &Method, uri: &Uri, status: Option<StatusCode>) -> SpanData {
+    /// The span in the terms of the semantic conventions: <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
+    fn data(&self, method: &Method, uri: &Uri, status: Option<StatusCode>) -> SpanData {
         let (method, path) = (method.as_str(), uri.path());
         let mut attributes = vec![
             KeyValue::new("http.request.method", method.to_owned()),
@@ -119,8 +119,8 @@ impl Span {
         attributes.extend(status.map(|code| KeyValue::new("http.response.status_code", i64::from(code.as_u16()))));
         SpanData {
             span_context: SpanContext::new(
-                self.own.id.into(),
-                self.own.span.into(),
+                self.span.id.into(),
+                self.span.span.into(),
                 TraceFlags::SAMPLED,
                 false,
                 TraceState::NONE,
@@ -128,7 +128,7 @@ impl Span {
             parent_span_id: self.parent.map_or(0, |parent| parent.span).into(),
             parent_span_is_remote: self.parent.is_some(),
             span_kind: SpanKind::Server,
-            // A path that no route has could be anything, and names no group of spans.
+            // An unknown path could be anything, so it is not a good name for a group of spans.
             name: match status {
                 Some(StatusCode::NOT_FOUND) => method.to_owned().into(),
                 _ => format!("{method} {path}").into(),
@@ -149,7 +149,7 @@ impl Span {
     }
 }
 
-/// Sends every few seconds what has ended, for as long as it is polled.
+/// Calls [`flush`] every few seconds, forever.
 pub async fn flush_periodically() {
     loop {
         sleep(PERIOD).await;
@@ -157,7 +157,7 @@ pub async fn flush_periodically() {
     }
 }
 
-/// Sends what has ended. A collector that does not take it within a second costs these spans, and a line in the log.
+/// Sends the spans that have ended. If the collector does not accept them within a second, they are lost and that is logged.
 pub async fn flush() {
     let Some(exporter) = EXPORTER.get() else { return };
     let collector = exporter.collector.lock().await;
@@ -166,7 +166,7 @@ pub async fn flush() {
     if spans == 0 {
         return;
     }
-    match timeout(PATIENCE, collector.export(batch)).await {
+    match timeout(SEND_TIMEOUT, collector.export(batch)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, spans, "the collector took no spans"),
         Err(_) => tracing::warn!(spans, "the collector did not answer in time"),
