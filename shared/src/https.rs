@@ -86,3 +86,50 @@ fn connector(tcp_timeout: Option<Duration>) -> HttpsConnector<HttpConnector> {
         .enable_http1()
         .wrap_connector(tcp)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    /// Answers each connection once, with 5 bytes.
+    async fn server() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let _ = client.read(&mut [0; 1024]).await;
+                let _ = client
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+                    .await;
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_fetched_whole_and_a_longer_one_than_its_limit_is_an_error() {
+        let (client, url) = (Client::default(), server().await);
+        let request = || Request::get(&url).body(Bytes::new()).unwrap();
+        let answer = client.fetch(request(), 5).await.unwrap();
+        assert_eq!(&answer.body()[..], b"hello");
+        assert!(client.fetch(request(), 4).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_url_of_another_scheme_and_a_closed_port_are_errors() {
+        for url in [
+            "ftp://127.0.0.1",
+            "nonsense",
+            "http://127.0.0.1:1",
+            "https://127.0.0.1:1",
+        ] {
+            assert!(connect(&url.parse().unwrap()).await.is_err(), "{url}");
+            let request = Request::get(url).body(Bytes::new()).unwrap();
+            assert!(Client::default().fetch(request, 1).await.is_err(), "{url}");
+        }
+    }
+}
