@@ -45,6 +45,9 @@ pub use upload::Stored;
 /// credentials may list the bucket; without that right, GCS and S3 answer "forbidden" for a missing key.
 pub const SENTINEL_KEY: &str = ".pilotlight/sentinel";
 
+/// Unfinished uploads are below this prefix. A lifecycle rule may delete those that were abandoned.
+pub const UPLOADS_PREFIX: &str = ".pilotlight/uploads/";
+
 /// A bucket, which the first request connects to. Clones share their connections.
 #[derive(Clone)]
 pub struct Storage(Arc<Inner>);

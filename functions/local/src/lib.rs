@@ -1,6 +1,6 @@
 //! The command line of the bundle: serves every function in one process, and looks at how they are deployed.
 
-mod bundle;
+pub mod bundle;
 mod commands;
 pub mod deployment;
 pub mod functions;

@@ -1,5 +1,6 @@
 //! Names of objects: what every backend accepts, and nothing that one of them would interpret.
 
+use super::UPLOADS_PREFIX;
 use std::{fmt, str::FromStr};
 use uuid::Uuid;
 
@@ -54,9 +55,9 @@ impl Key {
         Self(format!("cases/{case}/files/{file}"))
     }
 
-    /// A key below `.pilotlight`.
-    pub(super) fn reserved(name: &str) -> Self {
-        Self(format!("{RESERVED}/{name}"))
+    /// The key of an unfinished upload.
+    pub(super) fn unfinished(upload: &str) -> Self {
+        Self(format!("{UPLOADS_PREFIX}{upload}"))
     }
 
     /// A name from a listing, which need not be a valid key: other programs put objects too.
@@ -111,6 +112,7 @@ impl fmt::Display for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::SENTINEL_KEY;
 
     #[test]
     fn text_that_a_backend_could_misread_is_not_a_key() {
@@ -128,7 +130,8 @@ mod tests {
             ("a\0b", InvalidKey::Control),
             ("a\r\nb", InvalidKey::Control),
             ("a\u{85}b", InvalidKey::Control),
-            (".pilotlight/sentinel", InvalidKey::Reserved),
+            (SENTINEL_KEY, InvalidKey::Reserved),
+            (&format!("{UPLOADS_PREFIX}1"), InvalidKey::Reserved),
         ] {
             assert_eq!(text.parse::<Key>(), Err(expected), "{text:?}");
         }

@@ -54,7 +54,7 @@ impl Storage {
                 Err(_) => {}
             }
         }
-        let staging = Key::reserved(&format!("uploads/{}", attributes.upload));
+        let staging = Key::unfinished(&attributes.upload);
         let deadline = self.timeout();
         let id = retry(deadline, || backend.begin(&staging)).await?;
         let mut staged = Staged(Some(Staging {

@@ -1,8 +1,11 @@
 //! Each function is deployed everywhere, and as its binary declares.
 
-use crate::checkout::{checkout, functions_with, routes, text, that_call};
+use crate::checkout::{checkout, deployment, functions_with, routes, text, that_call};
 use axum::{body::Body, http::Request};
-use local::functions::{FUNCTIONS, JOBS};
+use local::{
+    deployment::Function,
+    functions::{FUNCTIONS, JOBS},
+};
 use shared::{
     config::Env,
     runtime::{Responses, Service},
@@ -32,12 +35,10 @@ fn camel_case(function: &str) -> String {
 }
 
 /// The block of a function in `template.yaml`.
-fn block(function: &str) -> String {
-    let name = camel_case(function);
-    let template = text("template.yaml");
-    let from = template.split(&format!("\n  {name}:\n")).nth(1);
-    let from = from.unwrap_or_else(|| panic!("template.yaml has no block {name} for functions/{function}"));
-    from.split("\n\n").next().unwrap().to_owned()
+fn block(function: &str) -> Function {
+    let place = format!("template.yaml, {}", camel_case(function));
+    let block = deployment().functions.into_iter().find(|block| block.place == place);
+    block.unwrap_or_else(|| panic!("{place} is missing for functions/{function}"))
 }
 
 #[test]
@@ -50,42 +51,28 @@ fn every_function_with_a_route_and_every_job_is_deployed() {
 #[test]
 fn every_function_has_a_block_in_the_template_that_builds_its_own_binary() {
     for function in deployed() {
-        let block = block(&function);
-        for line in [
-            format!("Binary: {function} "),
-            format!("CodeUri: functions/{function}\n"),
-        ] {
-            assert!(
-                block.contains(&line),
-                "the block of {function} has no {line:?}:\n{block}"
-            );
-        }
+        assert_eq!(block(&function).binaries, [function]);
     }
+    // Such as `CodeUri` of another package.
+    assert_eq!(deployment().unclear, [""; 0]);
 }
 
 /// `.github/deploy/lambda` asks for them.
 #[test]
 fn the_template_has_the_outputs_that_a_deployment_reads() {
-    let template = text("template.yaml");
-    let outputs = template.split("\nOutputs:\n").nth(1).unwrap();
+    let outputs = deployment().outputs;
     let urls = FUNCTIONS.iter().map(|function| camel_case(&function.name()) + "Url");
     let jobs = JOBS.iter().map(|(job, _)| camel_case(job) + "Function");
     for output in urls.chain(jobs).chain(["CallersPolicy".to_owned()]) {
-        assert!(
-            outputs.contains(&format!("  {output}: ")),
-            "template.yaml has no output {output}"
-        );
+        assert!(outputs.contains(&output), "template.yaml has no output {output}");
     }
 }
 
 #[test]
 fn every_function_url_streams_exactly_if_its_binary_does() {
     for (function, service) in services() {
-        let mode = match service.responses() {
-            Responses::Buffered => "InvokeMode: BUFFERED",
-            Responses::Streamed { .. } => "InvokeMode: RESPONSE_STREAM",
-        };
-        assert!(block(&function).contains(mode), "{function} wants {mode}");
+        let streams = service.responses() != Responses::Buffered;
+        assert_eq!(block(&function).streams, Some(streams), "{function}");
     }
 }
 

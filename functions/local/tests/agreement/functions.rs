@@ -1,9 +1,9 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
-use crate::checkout::{checkout, functions, routes, text, that_call};
+use crate::checkout::{bundle, checkout, deployment, functions, routes, text, that_call};
 use axum::{body::Body, http::Request};
 use local::functions::{FUNCTIONS, JOBS};
-use shared::config::Env;
+use shared::{config::Env, storage::SENTINEL_KEY};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -114,6 +114,51 @@ fn any_migration() -> PathBuf {
     let mut files = fs::read_dir(checkout().join("migrations")).unwrap().flatten();
     let file = files.find(|file| file.path().extension().is_some_and(|extension| extension == "sql"));
     Path::new("migrations").join(file.unwrap().file_name())
+}
+
+/// Every file below these paths that is not documentation, a dependency, or a test of another function.
+fn files(paths: &[&str]) -> Vec<String> {
+    let mut open: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+    let mut files = Vec::new();
+    while let Some(path) = open.pop() {
+        let is_skipped = ["/tests", "/.venv", "/node_modules", "/__pycache__", ".md", ".png"]
+            .iter()
+            .any(|end| path.ends_with(end) && path != "functions/local/tests");
+        if is_skipped {
+            continue;
+        }
+        match fs::read_dir(checkout().join(&path)) {
+            Ok(entries) => open.extend(entries.flatten().map(|entry| {
+                let name = entry.file_name().into_string().unwrap();
+                format!("{path}/{name}")
+            })),
+            Err(_) => files.push(path),
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn the_name_of_the_bundle_stands_where_a_format_cannot_derive_it_and_nowhere_else() {
+    let name = bundle();
+    // The storage has a folder of its own in every bucket, which keeps its name.
+    let (reserved, _) = SENTINEL_KEY.split_once('/').unwrap();
+    let files = files(&[
+        ".ci",
+        ".github",
+        "Cargo.toml",
+        "Dockerfile",
+        "functions",
+        "template.yaml",
+    ]);
+    let named: Vec<String> = files
+        .into_iter()
+        .filter(|file| text(file).to_lowercase().replace(reserved, "").contains(&name))
+        .collect();
+    assert_eq!(named, ["Cargo.toml", "functions/local/openapi.json", "template.yaml"]);
+    let secret = deployment().parameters["DatabaseUrlSecret"].clone();
+    assert_eq!(secret, Some(format!("{name}/database-url")));
 }
 
 /// A migration as git checks it out on a machine that is set to CRLF, by the rules of `attributes`.

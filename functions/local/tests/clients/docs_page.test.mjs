@@ -13,9 +13,10 @@ test('the reference page shows every operation, its members and its answers, and
   const browser = await launch()
   try {
     const { page, complaints } = await open(browser, `${local.url}/docs`)
-    await page.locator('article').nth(3).waitFor()
+    const { paths } = await (await fetch(`${local.url}/openapi.json`)).json()
+    await page.locator('article').nth(Object.keys(paths).length - 1).waitFor()
     const routes = await page.locator('.path').allTextContents()
-    assert.deepEqual(routes, ['/health', '/health/db', '/health/storage', '/sse/heartbeat'])
+    assert.deepEqual(routes, Object.keys(paths))
     const database = page.locator('article', { hasText: '/health/db' })
     await database.locator('summary').first().click()
     await database.locator('td', { hasText: 'schema_behind' }).first().waitFor()

@@ -36,7 +36,7 @@ async fn statuses(server: &Process) -> Vec<u16> {
 async fn a_disk_that_fills_up_takes_no_route_down() {
     let mut server = on_disk(120).start("Ctrl-C stops it all.");
     let log = server.log();
-    let url = log.lines().find_map(|line| line.strip_prefix("Pilotlight is lit: "));
+    let url = log.lines().find_map(|line| Some(line.split_once(" is lit: ")?.1));
     server.url = url.unwrap().to_owned();
     assert_eq!(statuses(&server).await, [200; 3]);
     let filler = PathBuf::from(format!("/proc/{}/root/mnt/filler", server.pid()));

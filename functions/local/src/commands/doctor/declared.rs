@@ -62,7 +62,7 @@ impl Declared {
 }
 
 /// Builds with an empty environment. Returns what was built, and the variables it asked for.
-fn watched<T>(build: impl FnOnce(&Env) -> T) -> (T, BTreeSet<String>) {
+pub fn watched<T>(build: impl FnOnce(&Env) -> T) -> (T, BTreeSet<String>) {
     let asked = Rc::new(RefCell::new(BTreeSet::new()));
     let env = Env::new({
         let asked = Rc::clone(&asked);

@@ -9,6 +9,7 @@ use shared::{
     config::{Env, parse_duration},
     database::Database,
     sse,
+    storage::UPLOADS_PREFIX,
 };
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub const STAR: &str = "with * in CORS, any page that a user visits reads answer
 /// Every rule.
 pub const RULES: [Rule; 11] = [
     Rule {
-        why: "a bucket whose lifecycle deletes more than .pilotlight/uploads/ deletes evidence, and nobody is asked",
+        why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
         broken: deletes_evidence,
     },
     Rule {
@@ -77,7 +78,7 @@ pub const RULES: [Rule; 11] = [
 ];
 
 fn deletes_evidence(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
-    let ours = |prefix: &String| prefix.starts_with(".pilotlight/uploads/");
+    let ours = |prefix: &String| prefix.starts_with(UPLOADS_PREFIX);
     let mut places = Vec::new();
     for lifecycle in &deployment.lifecycles {
         let prefixes = lifecycle.deletes.iter().filter(|prefix| !ours(prefix));

@@ -1,6 +1,8 @@
 //! What a function declares, and files that give it something else.
 
 use super::*;
+use crate::commands::doctor::{agreement, declared::watched};
+use shared::{database::Database, storage::Storage};
 
 /// A bundle of one function.
 fn bundle(streams: bool, reads: &[&str]) -> [Declared; 1] {
@@ -187,6 +189,15 @@ fn a_block_that_builds_another_binary_than_that_of_its_code_is_named() {
         &findings(&[("template.yaml", &text)]),
         "F: another binary than that of CodeUri is not understood",
     );
+}
+
+#[test]
+fn the_variables_that_name_a_dependency_are_those_that_its_settings_read() {
+    let (_, database) = watched(Database::from_env);
+    let (_, bucket) = watched(Storage::from_env);
+    for (names, read) in [(agreement::DATABASE, database), (agreement::BUCKET, bucket)] {
+        assert!(names.iter().all(|name| read.contains(*name)), "{names:?}");
+    }
 }
 
 #[test]
