@@ -51,12 +51,13 @@ pub(super) async fn is_held_or_awaited_by(
     ask(&condition, connection).await
 }
 
-/// Releases the lock. If a file has released it before, another migrator may have taken it since.
+/// Releases the lock, and what else of this kind a file has locked: the server ends the session some time after it was
+/// closed, and the next file runs before. If a file has released the lock before, another migrator may have taken it since.
 pub(super) async fn release(id: i64, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     if !ask(&format!("pg_advisory_unlock({id})"), connection).await? {
         tracing::warn!("a file has released the lock of the migrators");
     }
-    Ok(())
+    execute("SELECT pg_catalog.pg_advisory_unlock_all()", connection).await
 }
 
 /// Evaluates a condition that begins with a name of `pg_catalog`.
