@@ -46,11 +46,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     start(|env| {
         signals::catch();
-        let service = build(env);
+        let (mut router, responses, check) = build(env).into_parts();
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         let lambda = lambda::Settings::from_env(env);
-        let responses = service.responses();
-        let (mut router, check) = service.into_parts();
         if lambda.is_some() && responses == Responses::Buffered {
             router = lambda::in_one_piece(router);
         }
