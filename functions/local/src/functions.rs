@@ -29,8 +29,11 @@ macro_rules! functions {
 /// Every function with routes.
 pub const FUNCTIONS: &[Function] = functions![health, health_db, health_storage, sse];
 
-/// Every function without a route.
-pub const JOBS: &[(&str, fn(&Env) -> Job)] = &[("migrate", migrate::job)];
+/// Every function without a route: its name, and what it runs with these settings.
+pub const JOBS: &[(&str, BuildJob)] = &[("migrate", migrate::job)];
+
+/// From settings to a job.
+pub type BuildJob = fn(&Env) -> Job;
 
 impl Function {
     /// The name of its folder, package and binary.

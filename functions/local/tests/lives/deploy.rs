@@ -3,10 +3,9 @@
 
 use crate::checkout::{bundle, checkout, functions_with, routes};
 use crate::cloud::{Cloud, DEAD, STACK, Script};
-use crate::newcomer::{Checkout, started};
+use crate::newcomer::{Checkout, paths, started};
 use axum::{Router, http::header, routing::get};
-use local::functions::{FUNCTIONS, Function};
-use shared::{config::Env, runtime::Responses};
+use shared::runtime::Responses;
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
@@ -267,14 +266,8 @@ fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
 #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
 async fn a_smoke_test_names_a_proxy_that_buffers_and_a_report_that_is_not_healthy() {
     const BEAT: &str = "event: heartbeat\ndata: ping\n\n";
-    let env = Env::new(|_| None);
-    let (report, stream): (Vec<&Function>, Vec<&Function>) = FUNCTIONS
-        .iter()
-        .partition(|function| (function.service)(&env).responses() == Responses::Buffered);
-    let [reports, streams] = [report, stream].map(|functions| {
-        let paths = functions.into_iter().flat_map(Function::paths);
-        paths.collect::<Vec<String>>()
-    });
+    let reports = paths(|responses| responses == Responses::Buffered);
+    let streams = paths(|responses| responses != Responses::Buffered);
     let last = reports.last().unwrap().as_str();
     for (status, told) in [("healthy", "something buffers"), ("unhealthy", last)] {
         let mut app = Router::new();

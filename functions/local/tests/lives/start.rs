@@ -1,8 +1,7 @@
 //! `local` as a newcomer starts it: nothing configured, a folder of its own, the real binary.
 
-use crate::newcomer::{Checkout, started};
-use local::functions::{FUNCTIONS, Function};
-use shared::{config::Env, runtime::Responses};
+use crate::newcomer::{Checkout, paths, started};
+use shared::runtime::Responses;
 use std::{
     net::TcpListener,
     path::Path,
@@ -10,21 +9,13 @@ use std::{
 };
 use testing::{Binary, Client, Postgres, Process};
 
-/// The paths whose functions stream, or those whose functions do not.
-fn paths(streamed: bool) -> Vec<String> {
-    let env = Env::new(|_| None);
-    let streams = |function: &Function| (function.service)(&env).responses() != Responses::Buffered;
-    let functions = FUNCTIONS.iter().filter(|function| streams(function) == streamed);
-    functions.flat_map(Function::paths).collect()
-}
-
 async fn assert_healthy(server: &Process) {
-    for path in paths(false) {
+    for path in paths(|responses| responses == Responses::Buffered) {
         let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         assert_eq!(answer.json()["status"], "healthy");
     }
-    for path in paths(true) {
+    for path in paths(|responses| responses != Responses::Buffered) {
         let url = format!("{}{path}", server.url);
         assert_eq!(Client::http1().open(hyper::Method::GET, &url, &[]).await.status(), 200);
     }
@@ -186,7 +177,7 @@ fn a_setting_it_cannot_live_with_ends_it_with_78() {
 async fn a_bad_setting_of_the_bucket_is_reported_by_its_health_and_keeps_nothing_from_starting() {
     let checkout = Checkout::new("bucket");
     let server = started(&checkout.local().with("STORAGE_TIMEOUT", "abc"));
-    for path in paths(false) {
+    for path in paths(|responses| responses == Responses::Buffered) {
         let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
         let (status, report) = (answer.status.as_u16(), answer.json());
         match report.get("storage") {
