@@ -5,13 +5,14 @@ mod database;
 mod storage;
 
 pub use database::{Database, Dsn, Host, Keepalive, Migrate, SslMode, Tls};
-use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, time::Duration};
+use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
 pub use storage::{Location, S3, Storage};
 
 /// Where settings come from, and what was wrong with those read so far.
 #[derive(Clone)]
 pub struct Env {
-    get: Rc<Source>,
+    // Leaked, so that an overlay can share it: a process has one, and `local` a few.
+    get: &'static Source,
     invalid: RefCell<Vec<Invalid>>,
 }
 
@@ -41,14 +42,14 @@ impl Env {
     /// Settings from any source. An empty value counts as unset.
     pub fn new(get: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self {
-            get: Rc::new(get),
+            get: Box::leak(Box::new(get)),
             invalid: RefCell::default(),
         }
     }
 
     /// The same settings, but for the variables that `replaced` has a value for; an empty one hides the variable.
     pub fn overlay(&self, replaced: impl Fn(&str) -> Option<String> + 'static) -> Self {
-        let get = Rc::clone(&self.get);
+        let get = self.get;
         Self::new(move |key| replaced(key).or_else(|| get(key)))
     }
 
