@@ -1,12 +1,13 @@
 //! The environment: settings are read from an injected `get(key)`, and every bad variable is reported at once. The
 //! settings of a thing stand beside it, with a `from_env`.
 
-use std::{borrow::Cow, cell::RefCell, fmt, rc::Rc, time::Duration};
+use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
 
 /// Where settings come from, and what was wrong with those read so far.
 #[derive(Clone)]
 pub struct Env {
-    get: Rc<Source>,
+    // Leaked, so that an overlay can share it: a process has one, and `local` a few.
+    get: &'static Source,
     invalid: RefCell<Vec<Invalid>>,
 }
 
@@ -36,14 +37,14 @@ impl Env {
     /// Settings from any source. An empty value counts as unset.
     pub fn new(get: impl Fn(&str) -> Option<String> + 'static) -> Self {
         Self {
-            get: Rc::new(get),
+            get: Box::leak(Box::new(get)),
             invalid: RefCell::default(),
         }
     }
 
     /// The same settings, but for the variables that `replaced` has a value for; an empty one hides the variable.
     pub fn overlay(&self, replaced: impl Fn(&str) -> Option<String> + 'static) -> Self {
-        let get = Rc::clone(&self.get);
+        let get = self.get;
         Self::new(move |key| replaced(key).or_else(|| get(key)))
     }
 

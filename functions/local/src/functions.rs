@@ -29,11 +29,11 @@ macro_rules! functions {
 /// Every function with routes.
 pub const FUNCTIONS: &[Function] = functions![health, health_db, health_storage, sse];
 
-/// Every function without a route: its name, and what it runs with these settings.
-pub const JOBS: &[(&str, BuildJob)] = &[("migrate", migrate::job)];
+/// The name of a function without a route, and what it runs with these settings.
+pub type NamedJob = (&'static str, fn(&Env) -> Job);
 
-/// From settings to a job.
-pub type BuildJob = fn(&Env) -> Job;
+/// Every function without a route.
+pub const JOBS: &[NamedJob] = &[("migrate", migrate::job)];
 
 impl Function {
     /// The name of its folder, package and binary.
