@@ -53,7 +53,7 @@ impl Env {
         (self.get)(key).filter(|value| !value.is_empty())
     }
 
-    /// The parsed value of `key`, or `default`. A value that `parse` refuses is kept for [`Env::invalid`].
+    /// The parsed value of `key`, or `default`. A value that `parse` refuses is kept for [`Env::take_invalid`].
     pub fn parse<T>(
         &self,
         key: &'static str,
@@ -65,10 +65,17 @@ impl Env {
             return default;
         };
         parse(text.trim()).unwrap_or_else(|| {
-            let expected = expected.into();
-            self.invalid.borrow_mut().push(Invalid { key, expected });
+            self.refuse(key, expected);
             default
         })
+    }
+
+    /// Outside of [`Env::parse`], whose code is copied for each type.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, key: &'static str, expected: &'static str) {
+        let expected = expected.into();
+        self.invalid.borrow_mut().push(Invalid { key, expected });
     }
 
     /// A duration above zero such as `15s`, `500ms` or `5m`, at most a day.
@@ -76,9 +83,9 @@ impl Env {
         self.parse(key, default, DURATION, parse_duration)
     }
 
-    /// Every variable that was refused so far, in the order of reading.
-    pub fn invalid(&self) -> Vec<Invalid> {
-        self.invalid.borrow().clone()
+    /// Every variable that was refused since the last call, in the order of reading.
+    pub fn take_invalid(&self) -> Vec<Invalid> {
+        self.invalid.take()
     }
 }
 
@@ -124,7 +131,7 @@ pub(crate) mod tests {
         ]);
         health::Settings::from_env(&env);
         sse::Settings::from_env(&env);
-        let message: Vec<String> = env.invalid().iter().map(Invalid::to_string).collect();
+        let message: Vec<String> = env.take_invalid().iter().map(Invalid::to_string).collect();
         let message = message.join("; ");
         for key in ["HEALTH_TIMEOUT", "HEALTH_CACHE", "SSE_MAX_AGE"] {
             assert!(message.contains(key), "{message}");
@@ -138,7 +145,7 @@ pub(crate) mod tests {
         assert_eq!(health::Settings::from_env(&env).timeout, Duration::from_millis(500));
         assert_eq!(health::Settings::from_env(&env).cache, Duration::from_secs(1));
         assert_eq!(sse::Settings::from_env(&env).max_age, Duration::from_secs(300));
-        assert_eq!(env.invalid(), []);
+        assert_eq!(env.take_invalid(), []);
     }
 
     #[test]

@@ -111,7 +111,7 @@ where
 }
 
 async fn unless_invalid(env: &Env, life: impl Future<Output = ExitCode>) -> ExitCode {
-    let invalid: Vec<String> = env.invalid().iter().map(ToString::to_string).collect();
+    let invalid: Vec<String> = env.take_invalid().iter().map(ToString::to_string).collect();
     if invalid.is_empty() {
         return life.await;
     }

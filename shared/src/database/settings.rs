@@ -81,6 +81,6 @@ mod tests {
     fn a_connection_string_that_cannot_work_is_reported_by_the_health_check_and_does_not_end_the_process() {
         let env = env(&[("DATABASE_URL", "mysql://root@db/app")]);
         assert!(matches!(Settings::from_env(&env).dsn, Err(Unusable::Misconfigured(_))));
-        assert_eq!(env.invalid(), []);
+        assert_eq!(env.take_invalid(), []);
     }
 }

@@ -60,7 +60,7 @@ mod tests {
         ] {
             let env = Env::new(move |_| Some(text.to_owned()));
             assert_eq!(Cors::from_env(&env), Cors::default(), "{text}");
-            assert_eq!(env.invalid()[0].key, "CORS_ORIGINS", "{text}");
+            assert_eq!(env.take_invalid()[0].key, "CORS_ORIGINS", "{text}");
         }
     }
 

@@ -97,15 +97,15 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
     let is_empty = async {
         while let Some(frame) = body.frame().await {
             if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(|data| data.is_empty())) {
-                return Err(Problem::UnexpectedBody);
+                return false;
             }
         }
-        Ok(())
+        true
     };
     let deadline = deadline.earlier(Instant::now() + BODY_TIMEOUT);
-    deadline
-        .cut_off(is_empty)
-        .await
-        .unwrap_or(Err(Problem::RequestTimeout))?;
-    Ok(Request::from_parts(parts, Body::empty()))
+    match deadline.cut_off(is_empty).await {
+        Some(true) => Ok(Request::from_parts(parts, Body::empty())),
+        Some(false) => Err(Problem::UnexpectedBody),
+        None => Err(Problem::RequestTimeout),
+    }
 }

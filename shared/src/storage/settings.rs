@@ -180,7 +180,7 @@ mod tests {
             Settings::from_env(&env).location,
             Err(Unusable::Misconfigured(_))
         ));
-        assert_eq!(env.invalid(), []);
+        assert_eq!(env.take_invalid(), []);
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
             let Err(Unusable::Misconfigured(invalid)) = Settings::from_env(&env).location else {
                 panic!("{timeout} is accepted");
             };
-            assert_eq!((invalid.key, env.invalid()), ("STORAGE_TIMEOUT", vec![]));
+            assert_eq!((invalid.key, env.take_invalid()), ("STORAGE_TIMEOUT", vec![]));
         }
     }
 }

@@ -100,7 +100,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
         let _ = Database::from_env(&env).pool();
-        for invalid in env.invalid() {
+        for invalid in env.take_invalid() {
             let said = invalid.to_string();
             prop_assert!(values.contains_key(invalid.key), "{}", said);
         }

@@ -25,7 +25,7 @@ pub fn storage(settings: &[(&str, &str)]) -> Storage {
         .collect();
     let env = Env::new(move |key| settings.get(key).cloned());
     let storage = Storage::from_env(&env);
-    assert_eq!(env.invalid(), []);
+    assert_eq!(env.take_invalid(), []);
     storage
 }
 
