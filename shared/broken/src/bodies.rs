@@ -11,7 +11,7 @@ use axum::{
 use futures_util::{Stream, StreamExt, stream};
 use shared::{
     deadline::Deadline,
-    problem::Problem,
+    problem::{self, Problem},
     sse::{self, Event},
     storage::Storage,
 };
@@ -100,7 +100,7 @@ async fn stored(State(storage): State<Storage>) -> Response {
     let key = "file".parse().expect("a key");
     match storage.get(&key, None).await {
         Ok((_, content)) => Body::from_stream(content).into_response(),
-        Err(_) => Problem::Internal.into_response(),
+        Err(_) => Problem::new(&problem::INTERNAL).into_response(),
     }
 }
 

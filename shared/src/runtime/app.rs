@@ -4,7 +4,7 @@
 use super::{access_log::AccessLog, cors, middleware::CatchPanic};
 use crate::{
     deadline::Deadline,
-    problem::Problem,
+    problem::{self, Problem},
     random,
     telemetry::{self, Context, Trace},
 };
@@ -16,6 +16,7 @@ use axum::{
 };
 use std::{
     convert::Infallible,
+    future::ready,
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -55,8 +56,8 @@ impl App {
     pub fn new(router: Router, cors: &cors::Cors) -> Self {
         let routes = CatchPanic(
             router
-                .fallback(async || Problem::NotFound)
-                .method_not_allowed_fallback(async || Problem::MethodNotAllowed),
+                .fallback(async || Problem::new(&problem::NOT_FOUND))
+                .method_not_allowed_fallback(async || Problem::new(&problem::METHOD_NOT_ALLOWED)),
         );
         Self(if cors.origins.is_empty() {
             Either::Right(routes)
@@ -67,7 +68,7 @@ impl App {
 
     /// Answers every request with `problem`.
     pub fn refusing(problem: Problem) -> Self {
-        let routes = Router::new().fallback(async move || problem);
+        let routes = Router::new().fallback(move || ready(problem.clone()));
         Self(Either::Right(CatchPanic(routes)))
     }
 

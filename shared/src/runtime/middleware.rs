@@ -1,6 +1,9 @@
 //! The innermost middleware: refuses request bodies, answers OPTIONS, and turns a panic of a handler into an answer.
 
-use crate::{deadline::Deadline, problem::Problem};
+use crate::{
+    deadline::Deadline,
+    problem::{self, Problem},
+};
 use axum::{
     Router,
     body::Body,
@@ -22,7 +25,7 @@ use tower::Service;
 /// How long a client may take to end an empty body; the deadline's grace of 1 s comes on top.
 const BODY_TIMEOUT: Duration = Duration::from_secs(9);
 
-/// The routes. A panic of a handler is answered with [`Problem::Internal`].
+/// The routes. A panic of a handler is answered with [`problem::INTERNAL`].
 #[derive(Clone)]
 pub struct CatchPanic(pub Router);
 
@@ -60,7 +63,7 @@ async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, 
     let mut response = response.await.unwrap_or_else(|_panic| {
         // The panic hook has logged the message and the place; this record has the request id.
         tracing::error!("a handler panicked");
-        Ok(Problem::Internal.into_response())
+        Ok(Problem::new(&problem::INTERNAL).into_response())
     })?;
     if response.status() == StatusCode::METHOD_NOT_ALLOWED
         && let Some(allow) = with_options(response.headers().get(header::ALLOW))
@@ -91,7 +94,7 @@ fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
 async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
     let (parts, mut body) = request.into_parts();
     if body.size_hint().lower() > 0 {
-        return Err(Problem::UnexpectedBody);
+        return Err(Problem::new(&problem::UNEXPECTED_BODY));
     }
     let deadline: Deadline = parts.extensions.get().cloned().unwrap_or_default();
     let is_empty = async {
@@ -105,7 +108,7 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
     let deadline = deadline.earlier(Instant::now() + BODY_TIMEOUT);
     match deadline.cut_off(is_empty).await {
         Some(true) => Ok(Request::from_parts(parts, Body::empty())),
-        Some(false) => Err(Problem::UnexpectedBody),
-        None => Err(Problem::RequestTimeout),
+        Some(false) => Err(Problem::new(&problem::UNEXPECTED_BODY)),
+        None => Err(Problem::new(&problem::REQUEST_TIMEOUT)),
     }
 }

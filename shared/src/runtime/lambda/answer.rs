@@ -6,7 +6,7 @@ use super::{
     runtime_api::{Answer, Failure, error_trailers},
 };
 use crate::{
-    problem::Problem,
+    problem::{self, Problem},
     runtime::on_end::{content_length, has_no_content},
 };
 use axum::{
@@ -41,7 +41,7 @@ pub fn in_one_piece(router: Router) -> Router {
             Err(error) => error.into_inner(),
         };
         tracing::error!(%error, "the body of a response failed");
-        Problem::Internal.into_response()
+        Problem::new(&problem::INTERNAL).into_response()
     }))
 }
 

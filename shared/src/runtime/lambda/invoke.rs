@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::Env,
     deadline::Deadline,
-    problem::Problem,
+    problem::{self, Problem},
     runtime::{App, Format, Job, Responses, signals},
     telemetry::{self, XRAY},
 };
@@ -139,7 +139,7 @@ async fn answer(app: App, event: Event, invocation: &Invocation) -> Response {
     }
     let app = match read {
         Some(()) => app,
-        None => App::refusing(Problem::Malformed),
+        None => App::refusing(Problem::new(&problem::MALFORMED)),
     };
     app.answer(request, invocation.id(), invocation.deadline()).await
 }

@@ -1,0 +1,46 @@
+//! The problems that the runtime itself answers.
+
+use super::ProblemType;
+use axum::http::StatusCode;
+
+macro_rules! problem_types {
+    ($($name:ident = $status:ident, $slug:literal, $title:literal, $detail:literal;)*) => {
+        $(
+            #[doc = concat!("`", $slug, "`: ", $detail)]
+            pub const $name: ProblemType = ProblemType {
+                slug: $slug,
+                status: StatusCode::$status,
+                title: $title,
+                detail: $detail,
+            };
+        )*
+
+        /// All of them, for the API document.
+        pub const RUNTIME: &[ProblemType] = &[$($name),*];
+    };
+}
+
+problem_types! {
+    NOT_FOUND = NOT_FOUND, "not-found", "Not Found",
+        "No function answers on this path.";
+    METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "Method Not Allowed",
+        "This path does not take this method; Allow names those it takes.";
+    MALFORMED = BAD_REQUEST, "malformed", "Bad Request",
+        "The method, the path, the query, a header or the body is not one that HTTP has.";
+    UNEXPECTED_BODY = BAD_REQUEST, "unexpected-body", "Unexpected Body",
+        "This path takes no request body.";
+    MALFORMED_JSON = BAD_REQUEST, "malformed-json", "Malformed JSON",
+        "The body is not JSON.";
+    REQUEST_TIMEOUT = REQUEST_TIMEOUT, "request-timeout", "Request Timeout",
+        "The request did not end in time.";
+    BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "Body Too Large",
+        "The body is larger than this path takes.";
+    UNSUPPORTED_BODY = UNSUPPORTED_MEDIA_TYPE, "unsupported-body", "Unsupported Body",
+        "This path does not take a body of this type or coding.";
+    INVALID_BODY = UNPROCESSABLE_ENTITY, "invalid-body", "Invalid Body",
+        "A value of the body does not fit; errors says which.";
+    INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal Server Error",
+        "The function failed; its log has the cause under this request's x-request-id.";
+    OVERLOADED = SERVICE_UNAVAILABLE, "overloaded", "Overloaded",
+        "Too much is being sent at once. Try again after Retry-After.";
+}
