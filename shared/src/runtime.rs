@@ -3,11 +3,13 @@
 mod access_log;
 mod app;
 mod cors;
+mod errors;
 mod http;
 mod job;
 mod lambda;
 mod middleware;
 mod on_end;
+mod routes;
 mod service;
 mod signals;
 
@@ -26,6 +28,7 @@ pub use app::App;
 pub use cors::Cors;
 pub use http::{bind, serve_until};
 pub use job::{Format, Job, Outcome, run_job};
+pub use routes::{Declared, Route};
 pub use service::{Responses, Service};
 pub use signals::stop_on_signal;
 
@@ -46,13 +49,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     start(|env| {
         signals::catch();
-        let (mut router, responses, check) = build(env).into_parts();
+        let (mut routes, responses, check) = build(env).into_parts();
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         let lambda = lambda::Settings::from_env(env);
         if lambda.is_some() && responses == Responses::Buffered {
-            router = lambda::in_one_piece(router);
+            routes.router = lambda::in_one_piece(routes.router);
         }
-        let app = App::new(router, &Cors::from_env(env));
+        let app = App::with_routes(routes, &Cors::from_env(env));
         let arguments = arguments();
         let known = arguments.iter().all(|argument| argument == "check");
         let is_job = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();

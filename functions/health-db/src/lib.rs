@@ -1,12 +1,12 @@
 //! `GET /health/db`: does Postgres answer, and is its schema the one this build expects?
 
-use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use shared::{
     config::Env,
     database::{self, Database, Schema},
     health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds},
-    runtime::Service,
+    runtime::{Route, Service},
 };
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub fn service(env: &Env) -> Service {
         async move { database.schema(settings.timeout).await }
     };
     let report = move |found, latency| report(found, latency, settings.timeout);
-    Service::probe(PATH, get(health_db), Check::new(settings, probe, report))
+    Service::probe(Route::get(PATH, health_db), Check::new(settings, probe, report))
 }
 
 /// Postgres answers, and its schema is the one this build expects.

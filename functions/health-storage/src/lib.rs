@@ -1,11 +1,11 @@
 //! `GET /health/storage`: can the evidence bucket be read with these credentials?
 
-use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;
 use shared::{
     config::Env,
     health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds},
-    runtime::Service,
+    runtime::{Route, Service},
     storage::{Reason, Storage},
 };
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub fn service(env: &Env) -> Service {
     };
     let report = move |found, latency| report(found, latency, bucket.as_deref());
     let check = Check::new(health::Settings::from_env(env), probe, report);
-    Service::probe(PATH, get(health_storage), check)
+    Service::probe(Route::get(PATH, health_storage), check)
 }
 
 /// The evidence bucket can be read with these credentials.

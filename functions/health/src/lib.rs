@@ -1,11 +1,10 @@
 //! `GET /health`: is the process alive? Touches nothing, depends on no setting.
 
-use axum::Router;
 use shared::{config::Env, runtime::Service};
 
 /// The function as every life runs it: every function has this route.
 pub fn service(_: &Env) -> Service {
-    Service::new(Router::new())
+    Service::new([])
 }
 
 /// What the API document says of this function.

@@ -2,11 +2,11 @@
 
 mod check;
 
-use axum::{Router, extract::State, response::Response, routing::get};
+use axum::{extract::State, response::Response};
 use shared::{
     config::Env,
     deadline::Deadline,
-    runtime::Service,
+    runtime::{Route, Service},
     sse::{self, Event, Settings},
 };
 use std::time::SystemTime;
@@ -16,9 +16,9 @@ const PATH: &str = "/sse/heartbeat";
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
     let settings = Settings::from_env(env);
-    let routes = Router::new().route(PATH, get(heartbeat)).with_state(settings);
-    let check = check::run(routes.clone(), settings.heartbeat, env.text("CHECK_URL"));
-    Service::new(routes).streamed(settings.heartbeat).check(check)
+    let service = || Service::new([Route::get(PATH, heartbeat).with_state(settings)]);
+    let check = check::run(service().router(), settings.heartbeat, env.text("CHECK_URL"));
+    service().streamed(settings.heartbeat).check(check)
 }
 
 /// A stream that beats.

@@ -1,17 +1,16 @@
 //! Answers whose bodies break in every way that a body can, and those that only look like it.
 
 use axum::{
-    Router,
     body::{Body, Bytes},
     extract::State,
     http::{HeaderName, StatusCode, header::CONTENT_LENGTH},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use futures_util::{Stream, StreamExt, stream};
 use shared::{
     deadline::Deadline,
     problem::{self, Problem},
+    runtime::Route,
     sse::{self, Event},
     storage::Storage,
 };
@@ -20,55 +19,47 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub fn router(settings: sse::Settings, storage: Storage) -> Router {
-    Router::new()
-        .route("/stored", get(stored))
-        .with_state(storage)
-        .route("/events", get(events))
-        .with_state(settings)
-        .merge(broken())
-        .merge(whole())
+pub fn routes(settings: sse::Settings, storage: Storage) -> Vec<Route> {
+    let with_state = [
+        Route::get("/stored", stored).with_state(storage),
+        Route::get("/events", events).with_state(settings),
+    ];
+    with_state.into_iter().chain(broken()).chain(whole()).collect()
 }
 
-fn broken() -> Router {
-    Router::new()
-        .route("/broken", get(async || frames([Ok("first"), error()])))
-        .route("/broken-at-once", get(async || frames([error()])))
-        .route(
-            "/panics",
-            get(async || Body::from_stream(stream::iter([0, 1]).map(panic_at_1))),
-        )
-        .route("/too-short", get(async || promising(10, frames([Ok("first")]))))
-        .route("/empty-not", get(async || promising(10, Body::empty())))
-        .route("/in-one-piece-not", get(async || promising(10, Body::from("first"))))
-        .route("/too-long", get(async || promising(5, frames([Ok("first"), Ok("x")]))))
-        .route(
-            "/broken-after-all",
-            get(async || promising(5, frames([Ok("first"), error()]))),
-        )
+fn broken() -> [Route; 8] {
+    [
+        Route::get("/broken", async || frames([Ok("first"), error()])),
+        Route::get("/broken-at-once", async || frames([error()])),
+        Route::get("/panics", async || {
+            Body::from_stream(stream::iter([0, 1]).map(panic_at_1))
+        }),
+        Route::get("/too-short", async || promising(10, frames([Ok("first")]))),
+        Route::get("/empty-not", async || promising(10, Body::empty())),
+        Route::get("/in-one-piece-not", async || promising(10, Body::from("first"))),
+        Route::get("/too-long", async || promising(5, frames([Ok("first"), Ok("x")]))),
+        Route::get("/broken-after-all", async || {
+            promising(5, frames([Ok("first"), error()]))
+        }),
+    ]
 }
 
-fn whole() -> Router {
-    Router::new()
-        .route(
-            "/whole",
-            get(async || promising(10, frames([Ok("first"), Ok(""), Ok("later")]))),
-        )
-        .route(
-            "/no-content",
-            get(async || (StatusCode::NO_CONTENT, frames([Ok("first")]))),
-        )
-        .route(
-            "/not-modified",
-            get(async || (StatusCode::NOT_MODIFIED, promising(10, frames([Ok("first")])))),
-        )
-        .route(
-            "/empty",
-            get(async || Body::from_stream(stream::empty::<io::Result<Bytes>>())),
-        )
-        .route("/binary", get(async || Body::from(&b"\xff\x00\xfe"[..])))
-        .route("/large", get(async || vec![b'x'; 64 << 20]))
-        .route("/endless", get(async || Body::from_stream(endless())))
+fn whole() -> [Route; 7] {
+    [
+        Route::get("/whole", async || {
+            promising(10, frames([Ok("first"), Ok(""), Ok("later")]))
+        }),
+        Route::get("/no-content", async || (StatusCode::NO_CONTENT, frames([Ok("first")]))),
+        Route::get("/not-modified", async || {
+            (StatusCode::NOT_MODIFIED, promising(10, frames([Ok("first")])))
+        }),
+        Route::get("/empty", async || {
+            Body::from_stream(stream::empty::<io::Result<Bytes>>())
+        }),
+        Route::get("/binary", async || Body::from(&b"\xff\x00\xfe"[..])),
+        Route::get("/large", async || vec![b'x'; 64 << 20]),
+        Route::get("/endless", async || Body::from_stream(endless())),
+    ]
 }
 
 fn frames<const N: usize>(frames: [io::Result<&'static str>; N]) -> Body {

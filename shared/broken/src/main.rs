@@ -2,11 +2,12 @@
 //! that streams; `BROKEN_START` has it panic before it starts.
 
 mod bodies;
+mod uploads;
 
-use axum::{Router, body::Body, routing::get};
+use axum::body::Body;
 use shared::{
     config::Env,
-    runtime::{self, Outcome, Service},
+    runtime::{self, Outcome, Route, Service},
     sse,
     storage::Storage,
 };
@@ -27,11 +28,15 @@ const HOSTILE: &str = "one\n2026-01-01T00:00:00Z ERROR forged: two\r\u{1b}[2J\u{
 fn service(env: &Env) -> Service {
     let stream = sse::Settings::from_env(env);
     let storage = Storage::from_env(env);
-    let routes = Router::new()
-        .route("/handler", get(async || -> Body { panic!("{HOSTILE}") }))
-        .route("/log", get(log))
-        .route("/burst", get(burst))
-        .merge(bodies::router(stream, storage));
+    let routes = [
+        Route::get("/handler", async || -> Body { panic!("{HOSTILE}") }),
+        Route::get("/log", log),
+        Route::get("/burst", burst),
+    ];
+    let routes = routes
+        .into_iter()
+        .chain(bodies::routes(stream, storage))
+        .chain(uploads::routes());
     let service = Service::new(routes).check(async {
         println!("the check has begun");
         pending::<Outcome>().await

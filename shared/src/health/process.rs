@@ -1,11 +1,7 @@
 //! The health of the process itself, which every function has: probes of a platform ask for nothing more.
 
 use super::{Measurement, Report, Status, Timestamp};
-use axum::{
-    http::HeaderMap,
-    response::Response,
-    routing::{MethodRouter, get},
-};
+use axum::{http::HeaderMap, response::Response};
 use serde::Serialize;
 use std::{sync::LazyLock, time::Instant};
 
@@ -14,10 +10,9 @@ pub const PATH: &str = "/health";
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Answers [`PATH`] for as long as the process can answer at all.
-pub fn alive() -> MethodRouter {
+/// Starts the clock of the uptime.
+pub fn started() {
     LazyLock::force(&STARTED);
-    get(health)
 }
 
 /// The process is alive.

@@ -1,22 +1,20 @@
 //! The routes of a function, and what surrounds every request in every life: its ids, its deadline, CORS, security headers
 //! and a line in the access log.
 
-use super::{access_log::AccessLog, cors, middleware::CatchPanic};
+use super::{Service as Function, access_log::AccessLog, cors, middleware::CatchPanic, routes::Routes};
 use crate::{
     deadline::Deadline,
-    problem::{self, Problem},
+    problem::Problem,
     random,
     telemetry::{self, Context, Trace},
 };
 use axum::{
-    Router,
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header},
     response::Response,
 };
 use std::{
     convert::Infallible,
-    future::ready,
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -52,13 +50,13 @@ const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 pub struct App(Either<Box<Cors<CatchPanic>>, CatchPanic>);
 
 impl App {
-    /// Unknown paths and wrong methods are answered with a [`Problem`]; pages of the configured origins get access.
-    pub fn new(router: Router, cors: &cors::Cors) -> Self {
-        let routes = CatchPanic(
-            router
-                .fallback(async || Problem::new(&problem::NOT_FOUND))
-                .method_not_allowed_fallback(async || Problem::new(&problem::METHOD_NOT_ALLOWED)),
-        );
+    /// The routes of a function; pages of the configured origins get access.
+    pub fn new(function: Function, cors: &cors::Cors) -> Self {
+        Self::with_routes(function.into_parts().0, cors)
+    }
+
+    pub(super) fn with_routes(routes: Routes, cors: &cors::Cors) -> Self {
+        let routes = CatchPanic(routes);
         Self(if cors.origins.is_empty() {
             Either::Right(routes)
         } else {
@@ -68,8 +66,7 @@ impl App {
 
     /// Answers every request with `problem`.
     pub fn refusing(problem: Problem) -> Self {
-        let routes = Router::new().fallback(move || ready(problem.clone()));
-        Self(Either::Right(CatchPanic(routes)))
+        Self(Either::Right(CatchPanic(Routes::refusing(problem))))
     }
 
     /// Answers one request. `invocation` is the platform's id of it; it becomes the request id unless the client sent one.

@@ -3,6 +3,7 @@
 mod chunked;
 mod connection;
 mod http2;
+mod request_body;
 mod server;
 
 pub use server::{bind, serve_until};

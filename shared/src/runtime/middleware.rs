@@ -1,6 +1,8 @@
 //! The innermost middleware: refuses request bodies, answers OPTIONS, and turns a panic of a handler into an answer.
 
+use super::{errors, routes::Routes};
 use crate::{
+    body::Content,
     deadline::Deadline,
     problem::{self, Problem},
 };
@@ -27,7 +29,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// The routes. A panic of a handler is answered with [`problem::INTERNAL`].
 #[derive(Clone)]
-pub struct CatchPanic(pub Router);
+pub struct CatchPanic(pub Routes);
 
 impl Service<Request<Body>> for CatchPanic {
     type Response = Response;
@@ -39,18 +41,34 @@ impl Service<Request<Body>> for CatchPanic {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let router = self.0.clone();
-        Box::pin(async {
-            let mut request = request;
-            if !request.body().is_end_stream() {
-                // Boxed, because few requests have a body.
-                request = match Box::pin(refuse_content(request)).await {
-                    Ok(request) => request,
-                    Err(problem) => return Ok(problem.into_response()),
-                };
-            }
-            answer(router, request).await
-        })
+        let router = self.0.router.clone();
+        if request.body().is_end_stream() {
+            return Box::pin(answer(router, request));
+        }
+        let route = self.0.find(request.method(), request.uri().path());
+        match route.and_then(|route| route.content) {
+            Some(content) => Box::pin(take_content(router, request, content)),
+            None => Box::pin(async {
+                match refuse_content(request).await {
+                    Ok(request) => answer(router, request).await,
+                    Err(problem) => Ok(problem.into_response()),
+                }
+            }),
+        }
+    }
+}
+
+/// Once the body has failed, the error is its: the handler may have taken it for one of its own, or for a bug.
+async fn take_content(router: Router, request: Request<Body>, content: Content) -> Result<Response, Infallible> {
+    let (request, failure) = match content.admit(request) {
+        Ok(admitted) => admitted,
+        Err(problem) => return Ok(problem.into_response()),
+    };
+    let response = answer(router, request).await?;
+    let status = response.status();
+    match failure.get() {
+        Some(error) if status.is_client_error() || status.is_server_error() => Ok(Problem::from(error).into_response()),
+        _ => Ok(response),
     }
 }
 
@@ -73,7 +91,7 @@ async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, 
         }
         response.headers_mut().insert(header::ALLOW, allow);
     }
-    Ok(response)
+    Ok(errors::as_problem(response))
 }
 
 /// The answer to OPTIONS on a path that has no handler for it (RFC 9110, section 9.3.7).
@@ -89,7 +107,7 @@ fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{methods},OPTIONS")).ok()
 }
 
-/// No route takes a body, so none is buffered, and memory stays flat whatever a client sends. A body of unknown length may
+/// A route that takes no body buffers none, and memory stays flat whatever a client sends. A body of unknown length may
 /// still be empty (only a last chunk, an empty DATA frame or trailers), so it is read up to its first byte.
 async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
     let (parts, mut body) = request.into_parts();

@@ -1,14 +1,17 @@
 //! What a function declares: its routes, how its answers leave, and its check.
 
-use super::Outcome;
+use super::{
+    Outcome, Route,
+    routes::{Declared, Routes},
+};
 use crate::health::{Check, process};
-use axum::{Router, routing::MethodRouter};
+use axum::Router;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 /// A function, as every life runs it.
 pub struct Service {
-    routes: Router,
+    routes: Vec<Route>,
     responses: Responses,
     /// `None`: that the process runs.
     check: Option<BoxFuture<'static, Outcome>>,
@@ -30,21 +33,21 @@ pub enum Responses {
 }
 
 impl Service {
-    /// A function with these routes, each under its full public path. Unless it says otherwise, its answers leave in one
+    /// A function with these routes. Unless it says otherwise, its answers leave in one
     /// piece, and its check is that the process runs. The runtime adds `GET /health`, for the probes of a platform.
-    pub fn new(routes: Router) -> Self {
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
         Self {
-            routes,
+            routes: routes.into_iter().collect(),
             responses: Responses::Buffered,
             check: None,
         }
     }
 
-    /// A function with one route, which reports on a dependency: `handler` answers with the report of `check`, and its job
+    /// A function with one route, which reports on a dependency: its handler answers with the report of `check`, and its job
     /// prints the same report.
-    pub fn probe(path: &str, handler: MethodRouter<Check>, check: Check) -> Self {
-        let routes = Router::new().route(path, handler).with_state(check.clone());
-        Self::new(routes).check(async move { check.report().await })
+    pub fn probe(route: Route<Check>, check: Check) -> Self {
+        let route = route.with_state(check.clone());
+        Self::new([route]).check(async move { check.report().await })
     }
 
     /// Its answers leave chunk by chunk, with a chunk every `heartbeat` at least.
@@ -71,7 +74,7 @@ impl Service {
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         Self {
-            routes: self.routes.merge(other.routes),
+            routes: self.routes.into_iter().chain(other.routes).collect(),
             responses: self.responses.max(other.responses),
             check: self.check,
         }
@@ -82,20 +85,26 @@ impl Service {
         self.responses
     }
 
-    /// Every route, `GET /health` included.
+    /// What its routes say of themselves, without `GET /health`.
+    pub fn routes(&self) -> impl Iterator<Item = &Declared> {
+        self.routes.iter().map(Route::declared)
+    }
+
+    /// Every route, `GET /health` included, without what surrounds a request: for tests and checks.
     pub fn router(self) -> Router {
-        self.into_parts().0
+        self.into_parts().0.router
     }
 
     /// Every route, `GET /health` included, how answers leave, and the check.
-    pub(super) fn into_parts(self) -> (Router, Responses, BoxFuture<'static, Outcome>) {
+    pub(super) fn into_parts(self) -> (Routes, Responses, BoxFuture<'static, Outcome>) {
         let Self {
-            routes,
+            mut routes,
             responses,
             check,
         } = self;
-        let routes = routes.route(process::PATH, process::alive());
+        process::started();
+        routes.push(Route::get(process::PATH, process::health));
         let check = check.unwrap_or_else(|| Box::pin(async { process::report().into() }));
-        (routes, responses, check)
+        (Routes::new(routes), responses, check)
     }
 }

@@ -9,15 +9,13 @@ use crate::{
     openapi,
 };
 use axum::{
-    Router,
     http::{HeaderValue, header},
     response::{Html, IntoResponse},
-    routing::get,
 };
 use dependencies::Dependencies;
 use shared::{
     config::Env,
-    runtime::{self, App, Service},
+    runtime::{self, App, Route, Service},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -50,21 +48,22 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             () = stop.cancelled() => return refuse("stopped by a signal before it was up"),
         };
         let service = match started {
-            Ok(env) => functions::service(env).merge(Service::new(pages())),
+            Ok(env) => functions::service(env).merge(pages()),
             Err(sentence) => return refuse(&sentence),
         };
         announce(listener.local_addr().unwrap_or(address), &dependencies);
         let responses = service.responses();
-        runtime::serve_until(stop, listener, App::new(service.router(), &cors), responses).await;
+        runtime::serve_until(stop, listener, App::new(service, &cors), responses).await;
         ExitCode::SUCCESS
     }
 }
 
-fn pages() -> Router {
-    Router::new()
-        .route("/", get(async || page(include_str!("serve/page.html"))))
-        .route("/docs", get(async || page(include_str!("serve/docs.html"))))
-        .route("/openapi.json", get(openapi::openapi_json))
+fn pages() -> Service {
+    Service::new([
+        Route::get("/", async || page(include_str!("serve/page.html"))),
+        Route::get("/docs", async || page(include_str!("serve/docs.html"))),
+        Route::get("/openapi.json", openapi::openapi_json),
+    ])
 }
 
 fn refuse(sentence: &str) -> ExitCode {

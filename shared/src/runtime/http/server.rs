@@ -1,12 +1,11 @@
 //! The HTTP server: HTTP/1.1 and h2c, with limits on request heads, idle connections, dead peers and the drain.
 
-use super::{connection::Connection, http2};
+use super::{connection::Connection, http2, request_body};
 use crate::{
     deadline::Deadline,
     runtime::{App, Responses},
 };
 use axum::{
-    body::Body,
     http::{HeaderValue, Method, Request, StatusCode, Version, header},
     response::Response,
 };
@@ -187,8 +186,9 @@ impl Server {
         let is_head = request.method() == Method::HEAD;
         let open = connection.open_request(version);
         let deadline = Deadline::new(None, self.drain.clone());
-        let mut response = self.app.clone().answer(request.map(Body::new), None, deadline).await;
-        if version < Version::HTTP_2 && is_early(response.status()) {
+        let (request, reading) = request_body::watch(request);
+        let mut response = self.app.clone().answer(request, None, deadline).await;
+        if version < Version::HTTP_2 && reading.is_abandoned() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
@@ -213,11 +213,6 @@ fn poll_silence(mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>, since: Instant
         ready!(timer.as_mut().poll(cx));
     }
     Poll::Ready(())
-}
-
-/// Whether the request may have been answered before the end of its body, so that the connection must be closed.
-fn is_early(status: StatusCode) -> bool {
-    [StatusCode::BAD_REQUEST, StatusCode::REQUEST_TIMEOUT].contains(&status)
 }
 
 /// Whether the answer has a [`Deadline`] and no length.

@@ -1,0 +1,221 @@
+//! JSON, in requests and in answers.
+
+use super::{BodyError, MediaType};
+use crate::problem::{self, FieldError, Problem};
+use axum::{
+    extract::{FromRequest, Request},
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use http_body_util::BodyExt;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// How many bytes of JSON may be in memory at once, over all requests of the process.
+const MEMORY: usize = 32 << 20;
+/// When a client that found it full may try again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A value as JSON: an argument of handlers whose route takes [`super::json`], and an answer.
+///
+/// A body of another type is answered 415, one that is not JSON 400, and one whose values do not fit `T` 422, with a JSON
+/// pointer to the first of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let body = Box::pin(Buffered::read(request)).await?;
+        parse(&body.bytes).map(Self)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        let media_type = HeaderValue::from_static("application/json");
+        match serde_json::to_vec(&self.0) {
+            Ok(json) => ([(header::CONTENT_TYPE, media_type)], json).into_response(),
+            Err(error) => Problem::internal(error).into_response(),
+        }
+    }
+}
+
+/// A body in memory.
+#[derive(Default)]
+struct Buffered {
+    bytes: Vec<u8>,
+    /// How much of [`BUFFERED`] it is.
+    counted: usize,
+}
+
+/// The memory that all bodies have, in bytes.
+static BUFFERED: AtomicUsize = AtomicUsize::new(0);
+
+impl Buffered {
+    async fn read(request: Request) -> Result<Self, Problem> {
+        MediaType::Json.check(request.headers())?;
+        let (mut body, mut read) = (request.into_body(), Self::default());
+        while let Some(frame) = body.frame().await {
+            // Copied: a small frame would keep the read buffer of its connection alive.
+            if let Ok(data) = frame?.into_data() {
+                read.push(&data)?;
+            }
+        }
+        Ok(read)
+    }
+
+    fn push(&mut self, data: &[u8]) -> Result<(), BodyError> {
+        self.bytes.extend_from_slice(data);
+        let grown = self.bytes.capacity() - self.counted;
+        self.counted += grown;
+        let before = BUFFERED.fetch_add(grown, Ordering::Relaxed);
+        if before + grown > MEMORY {
+            return Err(BodyError::Overloaded);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        BUFFERED.fetch_sub(self.counted, Ordering::Relaxed);
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| refusal(error.path(), error.inner()))?;
+    parser.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn refusal(path: &Path, error: &serde_json::Error) -> Problem {
+    if error.classify() != Category::Data {
+        return malformed(error);
+    }
+    let message = error.to_string();
+    let detail = message.rsplit_once(" at line ").map_or(&*message, |(detail, _)| detail);
+    Problem::invalid_body(&[FieldError {
+        detail: detail.to_owned(),
+        pointer: pointer(path),
+    }])
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(&problem::MALFORMED_JSON).detail(format!("The body is not JSON: {error}."))
+}
+
+/// What is encoded in a fragment. More would be allowed (RFC 3986, section 3.5).
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'$')
+    .remove(b'@');
+
+fn pointer(path: &Path) -> String {
+    let mut pointer = "#".to_owned();
+    for segment in path {
+        let name = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            // Not a place in the JSON.
+            Segment::Enum { .. } | Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.extend(utf8_percent_encode(&name, ENCODED));
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Order {
+        items: Vec<Item>,
+        #[serde(default, rename = "a/b~ c")]
+        odd: Option<u8>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Item {
+        price: u32,
+    }
+
+    async fn refused(json: &str) -> Value {
+        let answer = parse::<Order>(json.as_bytes()).unwrap_err().into_response();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_value_that_does_not_fit_is_pointed_at() {
+        for (json, pointer, detail) in [
+            (
+                r#"{"items": [{"price": 1}, {"price": -1}]}"#,
+                "#/items/1/price",
+                "invalid value: integer `-1`, expected u32",
+            ),
+            (r#"{"items": [{}]}"#, "#/items/0", "missing field `price`"),
+            (
+                r#"{"items": [], "a/b~ c": 256}"#,
+                "#/a~1b~0%20c",
+                "invalid value: integer `256`, expected u8",
+            ),
+            ("[1]", "#/0", "invalid type: integer `1`, expected a sequence"),
+            ("7", "#", "invalid type: integer `7`, expected struct Order"),
+        ] {
+            let problem = refused(json).await;
+            assert_eq!(problem["status"], 422, "{json}");
+            assert_eq!(problem["type"], "/problems/invalid-body");
+            let error = json!([{"detail": detail, "pointer": pointer}]);
+            assert_eq!(problem["errors"], error, "{json}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_json_is_not_a_value_that_does_not_fit() {
+        for json in [
+            "",
+            "{",
+            "nul",
+            "{\"items\": []} x",
+            "{'items': []}",
+            "\u{feff}{\"items\": []}",
+            "{\"items\": [}",
+        ] {
+            let problem = refused(json).await;
+            assert_eq!(problem["status"], 400, "{json:.20}: {problem}");
+            assert_eq!(problem["type"], "/problems/malformed-json");
+        }
+        assert_eq!(parse::<String>(b"\"\xff\"").unwrap_err().status(), 400);
+        let deep = "[".repeat(200_000);
+        assert_eq!(parse::<Value>(deep.as_bytes()).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn bodies_in_memory_are_counted_and_too_many_are_refused() {
+        let before = BUFFERED.load(Ordering::Relaxed);
+        let mut body = Buffered::default();
+        body.push(&[0; 1000]).unwrap();
+        assert!(BUFFERED.load(Ordering::Relaxed) >= before + 1000);
+        let mut large = Buffered::default();
+        assert_eq!(large.push(&vec![0; MEMORY + 1]), Err(BodyError::Overloaded));
+        drop((body, large));
+        assert_eq!(BUFFERED.load(Ordering::Relaxed), before);
+    }
+}
