@@ -70,6 +70,17 @@ impl Client {
         self.begin(method, url, headers, Body::empty()).await
     }
 
+    /// Sends a request with a body; that of the answer is still to be read.
+    pub async fn open_with_body(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Response<Incoming> {
+        self.begin(method, url, headers, body).await
+    }
+
     /// Sends a request without a body and reads its answer.
     pub async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Exchange {
         read(self.open(method, url, headers).await).await

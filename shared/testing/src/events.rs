@@ -1,5 +1,6 @@
 //! The events that AWS wraps an HTTP request into, as its documentation shows them.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +20,15 @@ pub enum EventShape {
 impl EventShape {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::FunctionUrl, Self::HttpApi, Self::RestApi, Self::LoadBalancer];
+
+    /// A request with a body, as text where it is UTF-8 and in Base64 elsewhere.
+    pub fn event_with_body(self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Value {
+        let mut event = self.event(method, target, headers);
+        let text = std::str::from_utf8(body);
+        event["isBase64Encoded"] = text.is_err().into();
+        event["body"] = text.map_or_else(|_| BASE64_STANDARD.encode(body), str::to_owned).into();
+        event
+    }
 
     /// A request without a body. `target` is a path, and a query after a `?`.
     pub fn event(self, method: &str, target: &str, headers: &[(&str, &str)]) -> Value {

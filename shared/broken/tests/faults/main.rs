@@ -7,3 +7,4 @@ mod lambda;
 mod log;
 mod signals;
 mod spans;
+mod uploads;

@@ -1,0 +1,230 @@
+//! Bodies of requests: the same answers in every life, and what hostile clients get.
+
+use hyper::Method;
+use serde_json::Value;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+use testing::{
+    Binary, Client, EventShape, FakeRuntimeApi,
+    matrix::{self, Expected},
+};
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+const LIMIT: usize = 64 << 10;
+
+fn broken() -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_broken"))
+}
+
+/// The limit as a body, and one byte more.
+fn whole() -> &'static [u8] {
+    Box::leak(vec![0xff; LIMIT].into_boxed_slice())
+}
+
+fn too_large() -> &'static [u8] {
+    Box::leak(vec![b'7'; LIMIT + 1].into_boxed_slice())
+}
+
+#[tokio::test]
+async fn a_body_is_answered_the_same_in_every_life() {
+    let text = "text/plain; charset=utf-8";
+    let rows: Vec<(Method, &str, (&str, &[u8]), u16, &str)> = vec![
+        (Method::POST, "/greetings/1", (JSON, br#"{"name": "Ada"}"#), 200, JSON),
+        (Method::POST, "/greetings/1", (JSON, br#"{"name": 7}"#), 422, PROBLEM),
+        (Method::POST, "/greetings/1", (JSON, b"{"), 400, PROBLEM),
+        (Method::POST, "/greetings/1", (JSON, b"\xff"), 400, PROBLEM),
+        (Method::POST, "/greetings/1", (JSON, b""), 400, PROBLEM),
+        (Method::POST, "/greetings/1", (JSON, too_large()), 413, PROBLEM),
+        (Method::POST, "/greetings/1", ("text/plain", b"{}"), 415, PROBLEM),
+        (
+            Method::POST,
+            "/greetings/one",
+            (JSON, br#"{"name": "Ada"}"#),
+            400,
+            PROBLEM,
+        ),
+        (
+            Method::POST,
+            "/greetings/1",
+            (JSON, br#"{"name": "nobody"}"#),
+            409,
+            PROBLEM,
+        ),
+        (
+            Method::POST,
+            "/greetings/1",
+            (JSON, br#"{"name": "Ada", "times": 10}"#),
+            429,
+            PROBLEM,
+        ),
+        (Method::GET, "/greetings/1", (JSON, b"{}"), 400, PROBLEM),
+        (Method::PUT, "/greetings/1", (JSON, b""), 405, PROBLEM),
+        (Method::PUT, "/size", ("a/b", whole()), 200, text),
+        (Method::PUT, "/size", ("a/b", too_large()), 413, PROBLEM),
+        (Method::PUT, "/picture", ("image/png", b"\x89PNG"), 200, text),
+        (Method::PUT, "/picture", ("image/jpeg", b"\x89PNG"), 415, PROBLEM),
+        (Method::PUT, "/text", ("text/plain", b"text"), 200, text),
+        (Method::PUT, "/text", ("text/plain", b"\xff"), 400, PROBLEM),
+        (Method::PUT, "/nowhere", ("text/plain", b"text"), 400, PROBLEM),
+    ];
+    let expected: Vec<Expected> = rows
+        .into_iter()
+        .map(|(method, path, body, status, content_type)| Expected::with_body(method, path, body, status, content_type))
+        .collect();
+    matrix::same_in_every_life(&broken(), &expected).await;
+}
+
+#[tokio::test]
+async fn bytes_come_back_from_every_life_as_they_were_sent() {
+    let bytes: Vec<u8> = (0..=255).collect();
+    let headers = [("content-type", "application/octet-stream")];
+    let server = broken().serve();
+    for client in [Client::http1(), Client::h2c()] {
+        let answer = client
+            .put(&format!("{}/echo", server.url), &headers, bytes.clone().into())
+            .await;
+        assert_eq!(answer.body, bytes);
+    }
+    for lambda in [broken(), broken().with("STREAMED", "1")] {
+        let api = FakeRuntimeApi::start().await;
+        let _lambda = lambda.on_lambda(&api);
+        for shape in EventShape::ALL {
+            let event = shape.event_with_body("PUT", "/echo", &headers, &bytes);
+            assert_eq!(api.exchange(&event).await.body, bytes, "{shape:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_functions_errors_have_their_types_members_and_headers() {
+    let server = broken().serve();
+    let url = format!("{}/greetings/1", server.url);
+    let post = async |body: &'static str| {
+        let headers = [("content-type", JSON)];
+        let client = Client::http1();
+        let response = client.open_with_body(Method::POST, &url, &headers, body.into()).await;
+        let (parts, body) = response.into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        (parts.headers, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let (_, problem) = post(r#"{"name": "nobody"}"#).await;
+    assert_eq!(
+        (&problem["type"], &problem["name"]),
+        (&"/problems/forbidden-name".into(), &"nobody".into())
+    );
+    let (headers, problem) = post(r#"{"name": "Ada", "times": 10}"#).await;
+    assert_eq!(
+        (&headers["retry-after"], &problem["status"]),
+        (&"7".parse().unwrap(), &429.into())
+    );
+    let (_, problem) = post(r#"{"name": "Ada", "times": 256}"#).await;
+    assert_eq!(problem["errors"][0]["pointer"], "#/times");
+}
+
+/// What a client of HTTP/1.1 reads until the server closes or is silent for 12 s, and how long that took.
+fn raw(server: &str, request: &[u8]) -> (String, Duration) {
+    let mut stream = TcpStream::connect(server.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
+    let start = Instant::now();
+    // The server may close while the client still sends.
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    (String::from_utf8(answer).unwrap(), start.elapsed())
+}
+
+fn head(path: &str, more: &str) -> String {
+    format!("PUT {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n\r\n")
+}
+
+#[test]
+fn only_a_body_that_will_be_taken_is_continued() {
+    const CONTINUE: &str = "HTTP/1.1 100";
+    let server = broken().serve();
+    for (path, more, status) in [
+        ("/size", "content-length: 65537\r\nexpect: 100-continue", "413"),
+        (
+            "/picture",
+            "content-length: 3\r\ncontent-type: text/plain\r\nexpect: 100-continue",
+            "415",
+        ),
+        ("/health", "content-length: 3\r\nexpect: 100-continue", "400"),
+        ("/nowhere", "content-length: 3\r\nexpect: 100-continue", "400"),
+    ] {
+        let (answer, time) = raw(&server.url, head(path, more).as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        assert!(
+            !answer.contains(CONTINUE) && answer.contains("connection: close"),
+            "{path}: {answer}"
+        );
+        assert!(time < Duration::from_secs(3), "{path}: {time:?}");
+    }
+    let request = head(
+        "/size",
+        "content-length: 3\r\nexpect: 100-continue\r\nconnection: close",
+    ) + "abc";
+    let (answer, _) = raw(&server.url, request.as_bytes());
+    assert!(
+        answer.starts_with(CONTINUE) && answer.contains("HTTP/1.1 200"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_body_without_a_length_gets_413_while_it_arrives() {
+    let server = broken().serve();
+    let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
+    let chunks = head("/size", "transfer-encoding: chunked") + &chunk + &chunk + "1\r\nx\r\n";
+    let (answer, time) = raw(&server.url, chunks.as_bytes());
+    assert!(
+        answer.starts_with("HTTP/1.1 413") && answer.contains("\"limit\":65536"),
+        "{answer}"
+    );
+    assert!(answer.contains("connection: close"), "{answer}");
+    assert!(time < Duration::from_secs(3), "{time:?}");
+}
+
+#[test]
+fn a_connection_goes_on_after_an_answer_unless_a_part_of_the_body_is_unread() {
+    let server = broken().serve();
+    let last = "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let chunked = "transfer-encoding: chunked\r\ncontent-type: text/plain";
+    for (path, more, body, answers) in [
+        ("/size", "content-length: 3", "abc", 2),
+        ("/size", "transfer-encoding: chunked", "3\r\nabc\r\n0\r\n\r\n", 2),
+        ("/text", chunked, "3\r\nabc\r\n0\r\n\r\n", 2),
+        ("/echo", "content-length: 3", "abc", 2),
+        ("/size?not-read", "content-length: 0", "", 2),
+        ("/picture", "content-length: 3", "abc", 1),
+        ("/health", "content-length: 3", "abc", 1),
+    ] {
+        let (answer, _) = raw(&server.url, (head(path, more) + body + last).as_bytes());
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), answers, "{path} {more}: {answer}");
+    }
+    let refused = "POST /greetings/one HTTP/1.1\r\nhost: x\r\n\r\n";
+    let (answer, _) = raw(&server.url, format!("{refused}{last}").as_bytes());
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 2, "a 400 without a body: {answer}");
+}
+
+#[test]
+fn a_client_that_falls_silent_gets_408_whatever_the_handler_makes_of_it() {
+    let server = broken().serve();
+    std::thread::scope(|threads| {
+        for (path, media_type) in [("/size", "a/b"), ("/text", "text/plain")] {
+            let server = &server.url;
+            threads.spawn(move || {
+                let more = format!("content-length: 100\r\ncontent-type: {media_type}");
+                let (answer, time) = raw(server, (head(path, &more) + "x").as_bytes());
+                assert!(
+                    answer.starts_with("HTTP/1.1 408") && answer.contains(PROBLEM),
+                    "{path}: {answer}"
+                );
+                assert!((9..12).contains(&time.as_secs()), "{path}: {time:?}");
+            });
+        }
+    });
+}
