@@ -81,6 +81,11 @@ impl Client {
         self.begin(method, url, headers, body).await
     }
 
+    /// Sends a request with a body and reads its answer.
+    pub async fn exchange(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Body) -> Exchange {
+        read(self.begin(method, url, headers, body).await).await
+    }
+
     /// Sends a request without a body and reads its answer.
     pub async fn send(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Exchange {
         read(self.open(method, url, headers).await).await

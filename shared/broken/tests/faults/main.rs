@@ -5,6 +5,7 @@
 mod answers;
 mod lambda;
 mod log;
+mod refusals;
 mod signals;
 mod spans;
 mod uploads;

@@ -1,14 +1,13 @@
 //! Bodies of requests: the same answers in every life, and what hostile clients get.
 
 use hyper::Method;
-use serde_json::Value;
 use std::{
     io::{Read, Write},
     net::TcpStream,
     time::{Duration, Instant},
 };
 use testing::{
-    Binary, Client, EventShape, FakeRuntimeApi,
+    Binary, Client, EventShape, FakeRuntimeApi, Process,
     matrix::{self, Expected},
 };
 
@@ -106,10 +105,8 @@ async fn a_functions_errors_have_their_types_members_and_headers() {
     let post = async |body: &'static str| {
         let headers = [("content-type", JSON)];
         let client = Client::http1();
-        let response = client.open_with_body(Method::POST, &url, &headers, body.into()).await;
-        let (parts, body) = response.into_parts();
-        let body = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
-        (parts.headers, serde_json::from_slice::<Value>(&body).unwrap())
+        let answer = client.exchange(Method::POST, &url, &headers, body.into()).await;
+        (answer.headers.clone(), answer.json())
     };
     let (_, problem) = post(r#"{"name": "nobody"}"#).await;
     assert_eq!(
@@ -227,4 +224,64 @@ fn a_client_that_falls_silent_gets_408_whatever_the_handler_makes_of_it() {
             });
         }
     });
+}
+
+/// Opens slow uploads of JSON and of bytes, each with a little of its body.
+fn slow_uploads(server: &Process, count: usize, sent: usize) -> Vec<TcpStream> {
+    let content = "x".repeat(sent);
+    let more = "content-length: 60000\r\ncontent-type: application/json";
+    let json = head("/greetings/1", more).replace("PUT", "POST") + "{\"" + &content;
+    let stream = head("/size", more) + &content;
+    let requests = [json, stream];
+    let open = |index: usize| {
+        let mut upload = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+        upload.write_all(requests[index % 2].as_bytes()).unwrap();
+        upload
+    };
+    (0..count).map(open).collect()
+}
+
+#[tokio::test]
+async fn ten_thousand_slow_uploads_leave_memory_flat_and_probes_fast() {
+    const UPLOADS: usize = 10_000;
+    let server = broken().under(&["prlimit", "--nofile=20000"]).serve();
+    let url = format!("{}/health", server.url);
+    Client::http1().get(&url).await;
+    let (idle, mut peaks) = (server.resident_kib(), Vec::new());
+    for _ in 0..2 {
+        let client = Client::http1();
+        let mut uploads = slow_uploads(&server, UPLOADS, 1000);
+        // The first probe waits behind the connections that are still to be accepted.
+        client.get(&url).await;
+        assert!(server.sockets() > UPLOADS);
+        let mut slowest = Duration::ZERO;
+        for _ in 0..100 {
+            let start = Instant::now();
+            assert_eq!(client.get(&url).await.status, 200);
+            slowest = slowest.max(start.elapsed());
+        }
+        peaks.push((server.resident_kib() - idle) / UPLOADS as u64);
+        println!("{peaks:?} KiB an upload, slowest probe {slowest:?}");
+        assert!(slowest < Duration::from_millis(100), "a probe took {slowest:?}");
+        for upload in uploads.iter_mut().step_by(999) {
+            let mut answer = [0; 12];
+            upload.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 408");
+        }
+        let start = Instant::now();
+        while server.sockets() > 100 {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "{} sockets are left",
+                server.sockets()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    // Most of it is what any open connection costs.
+    assert!(peaks[0] <= 24, "{peaks:?} KiB an upload");
+    assert!(
+        peaks[1] <= peaks[0] + 1,
+        "the second round costs more: {peaks:?} KiB an upload"
+    );
 }
