@@ -248,7 +248,7 @@ async fn ten_thousand_slow_uploads_leave_memory_flat_and_probes_fast() {
     let url = format!("{}/health", server.url);
     Client::http1().get(&url).await;
     let (idle, mut peaks) = (server.resident_kib(), Vec::new());
-    for _ in 0..2 {
+    for _ in 0..4 {
         let client = Client::http1();
         let mut uploads = slow_uploads(&server, UPLOADS, 1000);
         // The first probe waits behind the connections that are still to be accepted.
