@@ -122,6 +122,15 @@ async fn a_functions_errors_have_their_types_members_and_headers() {
     assert_eq!(problem["errors"][0]["pointer"], "#/times");
 }
 
+#[tokio::test]
+async fn an_answer_that_lambda_would_not_take_in_one_piece_is_a_problem() {
+    let api = FakeRuntimeApi::start().await;
+    let mut lambda = broken().on_lambda(&api);
+    let answer = api.exchange(&EventShape::FunctionUrl.event("GET", "/large", &[])).await;
+    assert_eq!(answer.json()["type"], "/problems/internal");
+    lambda.wait_for_line("larger than Lambda takes");
+}
+
 /// What a client of HTTP/1.1 reads until the server closes or is silent for 12 s, and how long that took.
 fn raw(server: &str, request: &[u8]) -> (String, Duration) {
     let mut stream = TcpStream::connect(server.trim_start_matches("http://")).unwrap();

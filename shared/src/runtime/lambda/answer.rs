@@ -27,6 +27,9 @@ const BROKEN_BODY: Failure = Failure::new(
     "the body of the response failed; the function's log has the cause",
 );
 
+/// The largest body in the JSON of a response. The JSON may have 6 MB (6,291,556 bytes, says the platform's own error).
+const MAX_BODY: usize = 6_000_000;
+
 /// Buffers every response, so that a body that fails is answered with an error and not cut short.
 pub fn in_one_piece(router: Router) -> Router {
     router.layer(from_fn(async |request: Request, next: Next| {
@@ -34,15 +37,26 @@ pub fn in_one_piece(router: Router) -> Router {
         let (parts, body) = next.run(request).await.into_parts();
         let length = content_length(&parts.headers).filter(|_| !has_no_content(&method, parts.status));
         let error = match body.collect().await.map(Collected::to_bytes) {
-            Ok(body) if length.is_none_or(|length| length == body.len() as u64) => {
-                return Response::from_parts(parts, body.into());
+            Ok(body) if length.is_some_and(|length| length != body.len() as u64) => {
+                "not as long as its Content-Length".into()
             }
-            Ok(_) => "not as long as its Content-Length".into(),
+            Ok(body) if fits(&body) => return Response::from_parts(parts, body.into()),
+            Ok(_) => "larger than Lambda takes in one piece: 6 MB, in Base64 where it is not UTF-8".into(),
             Err(error) => error.into_inner(),
         };
         tracing::error!(%error, "the body of a response failed");
         Problem::new(&problem::INTERNAL).into_response()
     }))
+}
+
+/// Whether the platform takes a body: what it does not take, it answers with an error of its own.
+fn fits(body: &[u8]) -> bool {
+    match std::str::from_utf8(body) {
+        // An escape has up to six bytes for one.
+        Ok(_) if body.len() < MAX_BODY / 6 => true,
+        Ok(text) => serde_json::to_vec(text).is_ok_and(|json| json.len() <= MAX_BODY),
+        Err(_) => body.len().div_ceil(3) * 4 <= MAX_BODY,
+    }
 }
 
 /// The whole response in the JSON of its origin.
