@@ -1,15 +1,28 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
 use crate::checkout::{bundle, checkout, deployment, functions, routes, text, that_call};
-use axum::{body::Body, http::Request};
+use axum::{
+    body::Body,
+    http::{Method, Request, Uri},
+};
 use local::functions::{FUNCTIONS, JOBS};
-use shared::{config::Env, storage::SENTINEL_KEY};
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
+use shared::{
+    config::Env,
+    deadline::Deadline,
+    runtime::{App, Cors},
+    storage::SENTINEL_KEY,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
+use testing::hostile;
 use tower::ServiceExt;
 
 #[test]
@@ -57,6 +70,61 @@ async fn every_path_of_the_route_table_is_mounted_by_its_function() {
         let request = Request::get(&path).body(Body::empty()).unwrap();
         let answer = (function.service)(&env).router().oneshot(request).await.unwrap();
         assert_ne!(answer.status(), 404, "functions/{name} does not mount {path}");
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_table_is_declared_by_its_function() {
+    let env = Env::new(|_| None);
+    for function in FUNCTIONS {
+        let service = (function.service)(&env);
+        let declared: BTreeSet<&str> = service.routes().map(|route| route.path).collect();
+        let routed = routes().into_iter().filter(|(_, name)| *name == function.name());
+        let routed: BTreeSet<String> = routed.map(|(path, _)| path).filter(|path| path != "/health").collect();
+        assert_eq!(
+            declared,
+            routed.iter().map(String::as_str).collect(),
+            "{}",
+            function.name()
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_route_answers_an_error_that_is_neither_a_problem_nor_a_report() {
+    let service = local::functions::service(&Env::new(|_| None));
+    let paths: Vec<String> = service
+        .routes()
+        .map(|route| route.path.replace(['{', '}', '*'], ""))
+        .collect();
+    let app = App::new(service, &Cors::default());
+    let mut runner = TestRunner::default();
+    for path in paths.iter().map(String::as_str).chain(["/health", "/nowhere"]) {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            for media_type in ["application/json", "text/plain", ""] {
+                let hostile = hostile().new_tree(&mut runner).unwrap().current();
+                let query: String = hostile.chars().filter(char::is_ascii_graphic).collect();
+                let uri: Result<Uri, _> = format!("{path}?{query}").parse();
+                let request = Request::builder().method(&method).uri(uri.unwrap_or_default());
+                let request = request.header("content-type", media_type).body(hostile.clone().into());
+                let answer = app.clone().answer(request.unwrap(), None, Deadline::default()).await;
+                let allowed: &[&str] = match answer.status().as_u16() {
+                    400..500 => &["application/problem+json"],
+                    500.. => &[
+                        "application/problem+json",
+                        "application/json",
+                        "application/health+json",
+                    ],
+                    _ => continue,
+                };
+                let sent = answer.headers()["content-type"].to_str().unwrap();
+                assert!(
+                    allowed.contains(&sent),
+                    "{method} {path}: {} {sent} to {hostile:?}",
+                    answer.status()
+                );
+            }
+        }
     }
 }
 

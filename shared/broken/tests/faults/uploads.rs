@@ -28,10 +28,13 @@ fn too_large() -> &'static [u8] {
     Box::leak(vec![b'7'; LIMIT + 1].into_boxed_slice())
 }
 
+/// A method and a path, the media type of a body and the body, and the status and media type of the answer.
+type Row = (Method, &'static str, (&'static str, &'static [u8]), u16, &'static str);
+
 #[tokio::test]
 async fn a_body_is_answered_the_same_in_every_life() {
     let text = "text/plain; charset=utf-8";
-    let rows: Vec<(Method, &str, (&str, &[u8]), u16, &str)> = vec![
+    let rows: Vec<Row> = vec![
         (Method::POST, "/greetings/1", (JSON, br#"{"name": "Ada"}"#), 200, JSON),
         (Method::POST, "/greetings/1", (JSON, br#"{"name": 7}"#), 422, PROBLEM),
         (Method::POST, "/greetings/1", (JSON, b"{"), 400, PROBLEM),

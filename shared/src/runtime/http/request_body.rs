@@ -26,7 +26,7 @@ pub fn watch(request: Request<Incoming>) -> (Request<Body>, Reading) {
 
 impl Reading {
     /// Whether the body was dropped before its end: what is left of it stands before the next request of the connection.
-    pub fn is_abandoned(self) -> bool {
+    pub fn abandoned(self) -> bool {
         // Still held: whoever holds it may read on while the answer is written.
         let ended = self.0.and_then(Arc::into_inner);
         ended.is_some_and(|ended| !ended.into_inner())

@@ -188,7 +188,7 @@ impl Server {
         let deadline = Deadline::new(None, self.drain.clone());
         let (request, reading) = request_body::watch(request);
         let mut response = self.app.clone().answer(request, None, deadline).await;
-        if version < Version::HTTP_2 && reading.is_abandoned() {
+        if version < Version::HTTP_2 && reading.abandoned() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }

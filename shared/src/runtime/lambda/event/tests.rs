@@ -158,3 +158,18 @@ fn a_refused_request_has_the_parts_before_the_invalid_one() {
     assert!(event.read_into(&mut request).is_none());
     assert_eq!(request.headers()["x-request-id"], "mine");
 }
+
+#[tokio::test]
+async fn every_origin_hands_over_text_and_bytes() {
+    for shape in EventShape::ALL {
+        for body in [&b"text"[..], b"\xff\x00", b""] {
+            let event = shape.event_with_body("POST", "/", &[], body);
+            let request = request_of(event, json!({})).unwrap();
+            assert_eq!(
+                request.into_body().collect().await.unwrap().to_bytes(),
+                body,
+                "{shape:?}"
+            );
+        }
+    }
+}
