@@ -18,6 +18,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::task::JoinHandle;
 use tracing::{
     Event, Level, Metadata, Subscriber,
     span::{Attributes, Id, Record},
@@ -60,16 +61,19 @@ pub fn in_context<T>(context: Arc<Context>, work: impl FnOnce() -> T) -> T {
     CONTEXT.sync_scope(context, work)
 }
 
-/// Adds the context of the current request to the records of `work`, which will run on another task.
-pub fn inherit_context<F: Future>(work: F) -> impl Future<Output = F::Output> {
+/// As [`tokio::spawn`], for a task that a handler starts: its records have the context of the request.
+pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
     // Looked up now: the other task has no context.
     let context = context();
-    async move {
+    tokio::spawn(async move {
         match context {
             Some(context) => with_context(context, work).await,
             None => work.await,
         }
-    }
+    })
 }
 
 fn context() -> Option<Arc<Context>> {
@@ -178,4 +182,25 @@ impl Subscriber for Log {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_of_a_handler_has_the_context_of_its_request() {
+        let request = Arc::new(Context {
+            request_id: HeaderValue::from_static("mine"),
+            invocation: None,
+            trace: None,
+        });
+        let id_in_a_task = async || {
+            spawn(async { context().map(|context| context.request_id.clone()) })
+                .await
+                .unwrap()
+        };
+        assert_eq!(with_context(request, id_in_a_task()).await.unwrap(), "mine");
+        assert_eq!(id_in_a_task().await, None);
+    }
 }

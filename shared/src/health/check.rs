@@ -98,7 +98,7 @@ impl Check {
         }
         let (landing, flight) = watch::channel(None);
         *state = State::Running(flight.clone());
-        tokio::spawn(telemetry::inherit_context(self.clone().fly(landing)));
+        telemetry::spawn(self.clone().fly(landing));
         Err(flight)
     }
 
