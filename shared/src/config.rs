@@ -74,8 +74,12 @@ impl Env {
     #[cold]
     #[inline(never)]
     fn refuse(&self, key: &'static str, expected: &'static str) {
-        let expected = expected.into();
-        self.invalid.borrow_mut().push(Invalid { key, expected });
+        let mut invalid = self.invalid.borrow_mut();
+        // Several functions of a process may read it.
+        if !invalid.iter().any(|known| known.key == key) {
+            let expected = expected.into();
+            invalid.push(Invalid { key, expected });
+        }
     }
 
     /// A duration above zero such as `15s`, `500ms` or `5m`, at most a day.

@@ -8,16 +8,20 @@ mod users;
 use binaries::Binaries;
 pub use error::Error;
 use home::Home;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::{
     fs::OpenOptions,
     io::Read,
-    os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 use users::{Member, Users};
+
+/// Every byte of a path that may mean something else in a URL.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
 /// A running server. It stops with its last user: when that user drops this, or when its process ends in any way.
 #[derive(Debug)]
@@ -98,10 +102,8 @@ impl PrivatePostgres {
 
     /// The server's URL for a superuser of the database `name`, through its Unix socket.
     pub fn url(&self, name: &str) -> String {
-        format!(
-            "postgresql://{SUPERUSER}@localhost/{name}?host={}",
-            self.socket.display()
-        )
+        let socket = percent_encode(self.socket.as_os_str().as_bytes(), ENCODED);
+        format!("postgresql://{SUPERUSER}@localhost/{name}?host={socket}")
     }
 
     /// The process id of the server, while it runs.
@@ -161,6 +163,10 @@ impl PrivatePostgres {
         }
         for setting in &options.settings {
             command.arg(format!("-c{setting}"));
+        }
+        // Variables such as PGPORT are meant for another server.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG")) {
+            command.env_remove(name);
         }
         self.home.run_as_owner(binaries.environment(&mut command));
         command

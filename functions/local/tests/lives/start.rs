@@ -54,6 +54,45 @@ async fn with_nothing_configured_every_route_is_healthy_and_no_signal_leaves_a_p
     }
 }
 
+#[tokio::test]
+async fn variables_and_passwords_of_another_server_do_not_reach_the_private_one() {
+    let (checkout, home) = (Checkout::new("libpq"), tempfile::tempdir().unwrap());
+    // A file that never ends to be read.
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(home.path().join(".pgpass"))
+        .status();
+    assert!(fifo.unwrap().success());
+    let local = checkout.local();
+    let local = local
+        .with("PGPORT", "1")
+        .with("PGHOST", "192.0.2.1")
+        .with("PGOPTIONS", "-c no_such=setting");
+    let server = started(&local.with("HOME", home.path().to_str().unwrap()));
+    assert_healthy(&server).await;
+    drop(server);
+    assert_nothing_left(&checkout);
+}
+
+#[test]
+fn a_bad_setting_that_several_functions_read_is_named_once() {
+    let checkout = Checkout::new("twice");
+    let refused = checkout.local().with("HEALTH_TIMEOUT", "soon").run(&[]);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(78), "{message}");
+    assert_eq!(message.matches("HEALTH_TIMEOUT").count(), 1, "{message}");
+    assert!(!checkout.0.join(".local").exists());
+}
+
+#[tokio::test]
+async fn a_checkout_may_lie_in_a_folder_of_any_name() {
+    let checkout = Checkout::new("a b%20#c?d&e=ä");
+    let server = checkout.start();
+    assert_healthy(&server).await;
+    assert!(checkout.0.join(".local/storage").is_dir());
+    drop(server);
+    assert_nothing_left(&checkout);
+}
+
 #[test]
 fn a_signal_while_it_starts_ends_it_with_a_sentence_and_leaves_no_process_behind() {
     let checkout = Checkout::new("starting");

@@ -194,6 +194,9 @@ impl Function {
 
     /// The largest number of connections of one instance.
     fn pool(&self) -> u64 {
-        Database::from_env(&self.env()).max_connections().into()
+        let set = self
+            .setting("DATABASE_MAX_CONNECTIONS")
+            .and_then(|text| text.trim().parse().ok());
+        set.unwrap_or_else(|| Database::from_env(&self.env()).max_connections().into())
     }
 }

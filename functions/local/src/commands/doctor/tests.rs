@@ -148,6 +148,8 @@ fn pools_that_can_exceed_the_servers_connections_are_named_with_their_sum() {
         "pools of 100 connections, and the server has 97",
     );
     assert_eq!(findings(&[("service.yaml", &pool(9))]), [""; 0]);
+    // More than a function accepts.
+    names(&findings(&[("service.yaml", &pool(5000))]), "pools of 50000");
     let (one, other) = (service("", 10, DATABASE), service("", 10, DATABASE));
     names(
         &findings(&[("a/service.yaml", &one), ("b/service.yaml", &other)]),

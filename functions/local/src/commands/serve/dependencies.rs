@@ -74,8 +74,8 @@ impl Dependencies {
         let url = postgres.url("postgres");
         self.env = self.env.overlay(move |key| match key {
             "DATABASE_URL" => Some(url.clone()),
-            // libpq's variables are meant for another server.
-            _ => key.starts_with("PG").then(String::new),
+            // libpq's variables, and the password file in the home folder, are meant for another server.
+            _ => (key == "HOME" || key.starts_with("PG")).then(String::new),
         });
         self.postgres = Some(postgres);
         Ok(())
