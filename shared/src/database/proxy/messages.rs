@@ -138,3 +138,17 @@ pub(super) fn cancel_request(key: &[u8]) -> Vec<u8> {
     let length = (8 + key.len()) as u32;
     [&length.to_be_bytes(), &CODE.to_be_bytes(), key].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_client_give_way_to_those_of_the_connection_string() {
+        let sent = b"\0\0\0\0\0\x03\0\0user\0u\0options\0-c a=1\0\0";
+        let message = with_parameters(sent, [("options", "-c b=2")].into_iter());
+        assert_eq!(&message[4..], b"\0\x03\0\0user\0u\0options\0-c b=2\0\0");
+        assert_eq!(message[..4], (message.len() as u32).to_be_bytes());
+        assert_eq!(with_parameters(sent, [].into_iter())[4..], *b"\0\x03\0\0user\0u\0\0");
+    }
+}
