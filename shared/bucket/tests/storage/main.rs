@@ -4,8 +4,8 @@
 
 mod bounds;
 mod conformance;
+mod folder;
 mod gcs;
-mod local;
 mod moto;
 mod s3;
 mod world;
