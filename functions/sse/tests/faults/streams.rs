@@ -1,4 +1,4 @@
-//! The life of many streams on the real binary: ages, drains, peers that vanish, peers that do not read.
+//! The life of many streams on the real binary: ages, drains, clients that vanish, clients that do not read.
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
