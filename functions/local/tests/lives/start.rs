@@ -167,7 +167,7 @@ fn a_database_that_refuses_is_one_clear_sentence_without_its_password() {
 }
 
 #[test]
-fn a_setting_it_cannot_live_with_ends_it_with_78() {
+fn an_invalid_setting_exits_with_78() {
     let checkout = Checkout::new("settings");
     let refused = checkout
         .local()

@@ -176,15 +176,15 @@ mod tests {
             spread: Duration::ZERO,
         };
         assert_eq!(
-            keep(pace, stream_of(&[(1, 0), (2, 1000), (3, 2000), (4, 3000)])).await,
+            holds_pace(pace, stream_of(&[(1, 0), (2, 1000), (3, 2000), (4, 3000)])).await,
             Ok(())
         );
-        assert_eq!(keep(pace, stream_of(&[(1, 0), (2, 3000)])).await, Err("buffered"));
+        assert_eq!(holds_pace(pace, stream_of(&[(1, 0), (2, 3000)])).await, Err("buffered"));
         assert_eq!(
-            keep(pace, stream_of(&[(1, 0), (2, 0), (3, 0), (4, 0)])).await,
+            holds_pace(pace, stream_of(&[(1, 0), (2, 0), (3, 0), (4, 0)])).await,
             Err("buffered")
         );
-        assert_eq!(keep(pace, stream_of(&[])).await, Err("buffered"));
-        assert_eq!(keep(pace, Body::empty()).await, Err("ended"));
+        assert_eq!(holds_pace(pace, stream_of(&[])).await, Err("buffered"));
+        assert_eq!(holds_pace(pace, Body::empty()).await, Err("ended"));
     }
 }

@@ -171,7 +171,7 @@ async fn a_folder_of_something_else_or_of_an_older_layout_is_not_read_as_an_empt
 }
 
 #[test]
-fn the_binary_says_by_its_exit_code_whether_it_did_what_it_was_told() {
+fn the_exit_code_says_whether_the_command_succeeded() {
     let (folder, _) = in_folder();
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bucket"));

@@ -1,4 +1,4 @@
-//! The storage client over every backend: one suite for all of them, and what is special to each.
+//! The storage client over every backend: one suite for all of them, and tests of each.
 
 #![allow(clippy::unwrap_used)]
 
