@@ -1,4 +1,4 @@
-//! What the buckets' rules delete by themselves: uploads that were killed, in every version, and no evidence.
+//! The lifecycle rules of buckets delete uploads that were killed, in every version, and nothing else.
 
 #![allow(clippy::unwrap_used)]
 

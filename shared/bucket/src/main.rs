@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
         Ok(Some(line)) => {
-            // A reader that has gone is the shell's to tell.
+            // A closed standard output is not this program's error: the shell reports it.
             let mut out = stdout();
             let _ = out.write_all(line.as_bytes()).await;
             let _ = out.flush().await;
@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What is printed at the end; `None` where the arguments are no command.
+/// What is printed at the end; `None` where the arguments are not a valid command.
 async fn run(storage: &Storage, arguments: &[&str]) -> Result<Option<String>, Error> {
     Ok(Some(match *arguments {
         ["put", name] => {

@@ -1,4 +1,5 @@
-//! A private Postgres server, for development and for tests: found or fetched, on a Unix socket, stopped with its last user.
+//! A private Postgres server, for development and for tests: found or fetched, on a Unix socket, and stopped when its last
+//! user ends.
 
 mod binaries;
 mod error;
@@ -45,7 +46,7 @@ pub struct Options {
     pub store: PathBuf,
     /// Does its data survive a crash of the machine?
     pub durable: bool,
-    /// Listens on this port of 127.0.0.1 too, where roles need their passwords.
+    /// A port of 127.0.0.1 to listen on as well; roles need their passwords there.
     pub tcp_port: Option<u16>,
     /// Further settings of the server, as `name=value`.
     pub settings: Vec<String>,
@@ -111,7 +112,7 @@ impl PrivatePostgres {
         self.status_line(0)?.trim().parse().ok()
     }
 
-    /// Starts it again after it was killed.
+    /// Starts the server again after it was killed.
     ///
     /// # Errors
     /// As [`PrivatePostgres::start`].
@@ -220,9 +221,9 @@ impl PrivatePostgres {
     }
 
     fn wait_for_previous(&self) {
-        const PATIENCE: Duration = Duration::from_secs(15);
+        const STOP_TIMEOUT: Duration = Duration::from_secs(15);
         let start = Instant::now();
-        while self.is_alive() && start.elapsed() < PATIENCE {
+        while self.is_alive() && start.elapsed() < STOP_TIMEOUT {
             sleep(Duration::from_millis(10));
         }
     }

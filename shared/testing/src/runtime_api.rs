@@ -106,7 +106,7 @@ impl FakeRuntimeApi {
         }
     }
 
-    /// For `AWS_LAMBDA_RUNTIME_API`.
+    /// The value for `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -160,7 +160,7 @@ impl Posted {
         }
     }
 
-    /// The error that ended a streamed response, as its client is told of it: type and message.
+    /// The error that ended a streamed response: its type and message.
     pub fn stream_error(&self) -> Option<Value> {
         let body = self.trailers.as_ref()?.get("lambda-runtime-function-error-body")?;
         let body = BASE64_STANDARD.decode(body).expect("an error body is Base64");
@@ -196,7 +196,7 @@ impl Posted {
         }
     }
 
-    /// The whole answer, as the client of the function's front door sees it.
+    /// The whole answer, as a client of the Function URL, the API or the load balancer sees it.
     pub async fn exchange(mut self) -> Exchange {
         let body = self.rest().await;
         assert!(!self.error, "an invocation error: {}", String::from_utf8_lossy(&body));
@@ -271,7 +271,7 @@ async fn next(State(api): State<ApiState>) -> Response {
     (headers, queued.event).into_response()
 }
 
-/// As X-Ray hands it on.
+/// The header as X-Ray passes it on.
 const TRACE_ID: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:1";
 
 async fn posted(

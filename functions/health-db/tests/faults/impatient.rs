@@ -1,4 +1,4 @@
-//! `health-db` with a deadline of half a second, and those that keep it waiting.
+//! `health-db` with a deadline of half a second, and servers that keep it waiting.
 
 use shared::{config::Env, database::Database};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};

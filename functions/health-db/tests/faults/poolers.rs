@@ -60,7 +60,7 @@ async fn the_first_queries_of_a_function_may_come_at_the_same_time() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
     let pooler = PgBouncer::start(&postgres, &["pool_mode = session"]);
-    // Nothing but this has it try again: `prefer` would, without encryption.
+    // `prefer` would try again without encryption; with `disable`, only the rejected timeout causes another attempt.
     let application = database(&format!("{}?sslmode=disable", pooler.url(&url)));
     let pool = application.pool().unwrap();
     let queries = (0..5).map(|_| sqlx::raw_sql("SELECT pg_sleep(0.2)").execute(pool));
@@ -71,7 +71,7 @@ async fn the_first_queries_of_a_function_may_come_at_the_same_time() {
 
 #[tokio::test]
 #[ignore = "needs pgbouncer, which .ci/run installs"]
-async fn what_a_pooler_says_is_told_by_its_reason() {
+async fn what_a_pooler_says_becomes_a_reason() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
     let full = PgBouncer::start(&postgres, &["max_client_conn = 1"]);

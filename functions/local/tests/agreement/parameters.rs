@@ -1,4 +1,4 @@
-//! A parameter that changes, or a secret that is rotated, changes what a stack serves: by SAM's own translator.
+//! A changed parameter and a rotated secret change what a stack serves, according to SAM's translator.
 
 use crate::checkout::{deployment, text};
 use local::deployment::{Function, Platform};

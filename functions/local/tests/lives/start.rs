@@ -154,7 +154,7 @@ async fn a_database_and_a_bucket_that_are_named_are_used() {
     assert!(!checkout.0.join(".local").exists());
 }
 
-fn refusal(function: &Binary) -> String {
+fn sentence_of(function: &Binary) -> String {
     let refused = function.run(&[]);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{message}");
@@ -168,7 +168,7 @@ fn a_port_in_use_is_one_clear_sentence() {
     let checkout = Checkout::new("port");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let sentence = refusal(&checkout.local().with("PORT", &port));
+    let sentence = sentence_of(&checkout.local().with("PORT", &port));
     assert!(sentence.contains(&port) && sentence.contains("in use"), "{sentence}");
     assert_nothing_left(&checkout);
 }
@@ -188,7 +188,7 @@ fn a_database_that_refuses_is_one_clear_sentence_without_its_password() {
         ),
         ("mysql://nobody:hostile-secret@127.0.0.1/x".to_owned(), "misconfigured"),
     ] {
-        let sentence = refusal(&checkout.local().with("DATABASE_URL", url));
+        let sentence = sentence_of(&checkout.local().with("DATABASE_URL", url));
         assert!(
             sentence.contains(reason) && !sentence.contains("hostile-secret"),
             "{sentence}"
@@ -197,7 +197,7 @@ fn a_database_that_refuses_is_one_clear_sentence_without_its_password() {
 }
 
 #[test]
-fn a_setting_it_cannot_live_with_ends_it_with_78() {
+fn an_invalid_setting_exits_with_78() {
     let checkout = Checkout::new("settings");
     let refused = checkout
         .local()

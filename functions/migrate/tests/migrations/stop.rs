@@ -1,5 +1,5 @@
-//! The end of a run before its work is done: by a signal, or by the deadline of Lambda. The statement is cancelled in the
-//! server, and what is left is said.
+//! A run that ends early: by a signal, or by the deadline of Lambda. The statement is cancelled in the server, and the report
+//! says what is left.
 
 use crate::folder::{Folder, INDEX, TABLE, database, role};
 use serde_json::{Value, json};
@@ -183,7 +183,7 @@ async fn a_signal_ends_what_waits_for_another_for_a_lock_and_for_an_answer() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("\"stopped\""));
 }
 
-/// Invokes `up` with little time, and returns what was logged of it. The answer is there before the time is over.
+/// Invokes `up` with little time, and returns its log. The answer must arrive before the deadline.
 async fn out_of_time(folder: &Folder, url: &str, settings: &[(&str, &str)]) -> String {
     const TIME: Duration = Duration::from_secs(3);
     let api = FakeRuntimeApi::start().await;

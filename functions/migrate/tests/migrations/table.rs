@@ -1,4 +1,4 @@
-//! What the migrator and the health check read: one table of migrations wherever it lies, and whether somebody is at work.
+//! What the migrator and the health check read: the table of migrations in any schema, and whether a migrator is at work.
 
 use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, refused, role, tables};
 use serde_json::Value;
@@ -105,7 +105,7 @@ async fn a_role_without_rights_on_the_schema_or_the_table_is_misconfigured() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
     let weak = role(&url, "without_usage", "").await;
     execute(&url, "REVOKE ALL ON SCHEMA public FROM public").await;
-    // There is nothing to be kept from yet.
+    // There is no table yet that the role could not read.
     assert_eq!(folder.health(&weak).await, Ok(Some(Reason::SchemaBehind)));
     folder.ok(&url, "up");
     refused(

@@ -1,4 +1,4 @@
-//! Many migrators at once, and migrators that are killed: one works, the others wait, and what is left can be told.
+//! Many migrators at once, and migrators that are killed: one works, the others wait, and the next run knows what is left.
 
 use crate::folder::{COLUMN, Folder, INDEX, TABLE};
 use sqlx::Connection;
@@ -79,7 +79,7 @@ async fn with_sqlx_between_two_files(folder: &Folder, other: &Folder, url: &str)
 }
 
 #[tokio::test]
-async fn sqlx_itself_may_have_its_turn_between_two_files() {
+async fn sqlx_may_run_its_migrator_between_two_files() {
     let folder = Folder::with(&[
         ("0001_slow.up.sql", "CREATE TABLE slow (); SELECT pg_sleep(0.5)"),
         ("0002_next.up.sql", "CREATE TABLE next ()"),
@@ -178,7 +178,7 @@ fn four_files() -> Folder {
     ])
 }
 
-/// Was it still at work?
+/// Kills a migrator. Returns whether it was still at work.
 fn kill(mut migrator: Child) -> bool {
     let is_running = migrator.try_wait().unwrap().is_none();
     migrator.kill().unwrap();
@@ -186,7 +186,7 @@ fn kill(mut migrator: Child) -> bool {
     is_running
 }
 
-/// The next run is clean, or names the dirty file and the way out, which leads there. Was it dirty?
+/// Runs `up` again: it succeeds, or it names the dirty file and a way out that works. Returns whether a file was dirty.
 async fn mend(folder: &Folder, url: &str) -> bool {
     let (code, report) = folder.run(url, "up");
     let is_dirty = code != Some(0);
@@ -253,7 +253,7 @@ async fn killed_in_a_transaction_the_next_run_is_clean_and_outside_of_one_it_is_
     assert!(mend(&folder, &url).await);
 }
 
-/// The record is a statement like those of the file, and what the file has locked waits with it.
+/// The record is a statement like those of the file: while it waits, so does everything that the file has locked.
 #[tokio::test]
 async fn a_record_that_has_to_wait_does_not_hold_up_the_queries_behind_its_file() {
     let folder = Folder::with(&[TABLE, COLUMN].concat());

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_a_changed_and_an_unknown_old_migration_have_faults_of_their_own() {
+    fn a_failed_a_changed_and_an_unknown_old_migration_have_different_faults() {
         let failed = Applied {
             success: false,
             ..row(1)

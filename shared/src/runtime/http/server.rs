@@ -1,4 +1,4 @@
-//! The HTTP server: HTTP/1.1 and h2c, with limits on request heads, idle connections, dead peers and the drain.
+//! The HTTP server: HTTP/1.1 and h2c, with limits on request heads, idle connections, dead clients and the drain.
 
 use super::{connection::Connection, http2};
 use crate::{

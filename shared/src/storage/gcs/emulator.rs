@@ -1,5 +1,6 @@
 //! Signatures for an emulator: `object_store` signs for `storage.googleapis.com`, whatever host a URL names.
 
+use axum::BoxError;
 use hyper::Uri;
 use object_store::{
     Error, Result,
@@ -89,7 +90,7 @@ impl Signer for Rsa {
     }
 }
 
-fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn failed(error: impl Into<BoxError>) -> Error {
     Error::Generic {
         store: "GCS",
         source: error.into(),

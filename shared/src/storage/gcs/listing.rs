@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_as_they_are_whatever_they_are() {
+    fn names_are_listed_unchanged_whatever_they_contain() {
         let names = [
             "a",
             "b//c",

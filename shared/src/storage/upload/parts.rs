@@ -1,6 +1,7 @@
 //! A stream, cut into parts, with its checksums.
 
 use crate::storage::{Crc32c, Digest, Error, Kind, Sha256};
+use axum::BoxError;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
@@ -30,7 +31,7 @@ pub struct Parts<S> {
 impl<S, E> Parts<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Into<BoxError>,
 {
     pub fn new(content: S) -> Self {
         Self {

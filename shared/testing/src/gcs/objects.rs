@@ -224,19 +224,19 @@ impl Object {
 
 /// The content type and the metadata of a request.
 pub fn described(headers: &HeaderMap) -> HeaderMap {
-    let kept = |name: &HeaderName| *name == header::CONTENT_TYPE || name.as_str().starts_with("x-goog-meta-");
-    let kept = headers.iter().filter(|(name, _)| kept(name));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let describes = |name: &HeaderName| *name == header::CONTENT_TYPE || name.as_str().starts_with("x-goog-meta-");
+    let described = headers.iter().filter(|(name, _)| describes(name));
+    described.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Held to what the request says of its content.
+/// Checks the content of a put against the checksum and the length range in the headers.
 pub fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), XmlError> {
-    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let value_of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let hash = format!("crc32c={}", BASE64_STANDARD.encode(crc32c(content).to_be_bytes()));
-    if said("x-goog-hash").is_some_and(|said| said != hash) {
+    if value_of("x-goog-hash").is_some_and(|value| value != hash) {
         return Err(xml_error(StatusCode::BAD_REQUEST, "BadDigest"));
     }
-    let range = said("x-goog-content-length-range").and_then(|range| range.split_once(','));
+    let range = value_of("x-goog-content-length-range").and_then(|range| range.split_once(','));
     if range.is_some_and(|(least, most)| {
         let bound = |text: &str| text.parse::<usize>().ok();
         !(bound(least)..=bound(most)).contains(&Some(content.len()))
@@ -246,7 +246,7 @@ pub fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), XmlErro
     Ok(())
 }
 
-/// From `bytes=0-9`: the first and the last byte, of those that there are.
+/// Parses `bytes=0-9`: the first and the last byte, within the content.
 fn within(range: &HeaderValue, length: usize) -> Option<(usize, usize)> {
     let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     let first: usize = first.parse().ok()?;

@@ -195,7 +195,7 @@ fn what_a_manifest_takes_from_the_environment_is_examined_too() {
 }
 
 #[test]
-fn a_file_that_is_not_what_its_name_says_is_told() {
+fn a_file_that_is_not_what_its_name_says_is_named() {
     let mut deployment = Deployment::default();
     for (file, text) in [
         ("template.yaml", "a: ["),

@@ -1,4 +1,4 @@
-//! What the routes need: what the environment names, and private stand-ins for the rest.
+//! The database and the bucket of `local`: those that the environment names, or private ones.
 
 use postgres::{Options, PrivatePostgres};
 use shared::{
@@ -49,7 +49,7 @@ impl Dependencies {
         }
         let database = Database::from_env(&self.env);
         let migrator = database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
-        migrator.up(None).await.map_err(|refusal| refused(&refusal))?;
+        migrator.up(None).await.map_err(|error| explained(&error))?;
         Ok(&self.env)
     }
 
@@ -66,7 +66,7 @@ impl Dependencies {
             settings: Vec::new(),
         };
         let start = move || PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
-        // On another thread, because a signal must be able to end this process meanwhile, and what it has started.
+        // On another thread, so that a signal can end this process, and the server it has started, in the meantime.
         let started = tokio::task::spawn_blocking(start).await;
         let postgres = started
             .map_err(|panic| panic.to_string())?
@@ -81,7 +81,7 @@ impl Dependencies {
         Ok(())
     }
 
-    /// The database in the words of the terminal.
+    /// Where the database is, for the person at the terminal.
     pub fn database_is(&self) -> String {
         match &self.postgres {
             Some(postgres) => format!("psql '{}'", postgres.url("postgres")),
@@ -89,7 +89,7 @@ impl Dependencies {
         }
     }
 
-    /// The bucket in the words of the terminal.
+    /// Where the bucket is, for the person at the terminal.
     pub fn storage_is(&self) -> String {
         match self.bucket() {
             Ok(Location::Folder(path)) => format!("the folder {path}"),
@@ -101,7 +101,7 @@ impl Dependencies {
     }
 }
 
-/// The environment, with the bucket in this folder unless it names one.
+/// The environment; where it names no bucket, it then names this folder.
 fn with_bucket(env: &Env, folder: &Path) -> Env {
     if Settings::from_env(env).location != Err(Unusable::NotConfigured) {
         return env.clone();
@@ -110,9 +110,10 @@ fn with_bucket(env: &Env, folder: &Path) -> Env {
     env.overlay(move |key| (key == "STORAGE_URL").then(|| url.clone()))
 }
 
-fn refused(refusal: &MigrateError) -> String {
-    let MigrateError::Database(reason) = refusal else {
-        return format!("cannot migrate the database: {refusal}");
+/// Why the migrations failed, for the person at the terminal.
+fn explained(error: &MigrateError) -> String {
+    let MigrateError::Database(reason) = error else {
+        return format!("cannot migrate the database: {error}");
     };
     let hint = match reason {
         Reason::Unreachable | Reason::Timeout => "nothing answers at DATABASE_URL",

@@ -1,4 +1,4 @@
-//! Who signs in, and what is signed.
+//! Sign-in, and signed URLs.
 
 use super::*;
 
@@ -150,7 +150,7 @@ async fn it_lists_to_the_last_page() {
     for name in &names {
         emulator.put(name.trim(), "x");
     }
-    // Pages of nothing but what is on its way.
+    // Pages that hold nothing but unfinished uploads.
     for number in 0..1100 {
         emulator.put(&format!(".pilotlight/uploads/{number}"), "x");
     }

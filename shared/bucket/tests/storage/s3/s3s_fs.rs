@@ -20,7 +20,7 @@ conforms!(world());
 decides_races!(world());
 
 #[tokio::test]
-async fn a_missing_bucket_a_closed_one_and_wrong_credentials_are_told_apart() {
+async fn a_missing_bucket_a_closed_one_and_wrong_credentials_have_different_kinds() {
     let server = S3Server::start("evidence").await;
     for (bucket, secret, kind) in [
         ("elsewhere", SECRET_KEY, Kind::BucketNotFound),
