@@ -3,7 +3,7 @@
 mod access;
 
 use super::{
-    Deployment, Function, Platform,
+    Deployed, Deployment, Platform,
     evaluate::{Scope, text},
     lifecycle, settings,
 };
@@ -158,7 +158,7 @@ fn function(deployment: &mut Deployment, place: String, binary: Option<String>, 
     deployment.known(&place, url, &["AuthType", "Cors", "InvokeMode"]);
     deployment.known(&place, &properties["Environment"], &["Variables"]);
     let reserved = &properties["ReservedConcurrentExecutions"];
-    let mut function = Function {
+    let mut function = Deployed {
         platform: Platform::Lambda,
         binaries: binary.into_iter().collect(),
         bucket_role: properties["Role"]
@@ -178,7 +178,7 @@ fn function(deployment: &mut Deployment, place: String, binary: Option<String>, 
             .map(Duration::from_secs),
         instances: deployment.number(&place, "ReservedConcurrentExecutions", reserved),
         place,
-        ..Function::default()
+        ..Deployed::default()
     };
     let variables = properties["Environment"]["Variables"].as_object();
     for (key, value) in variables.into_iter().flatten() {

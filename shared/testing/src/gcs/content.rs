@@ -1,4 +1,4 @@
-//! What the headers of a request say of its content, and what the content is checked against.
+//! Content and headers: what a request says about its content, and the checks of that.
 
 use super::{XmlError, xml_error};
 use base64::{Engine, prelude::BASE64_STANDARD};

@@ -21,7 +21,7 @@ pub struct Objects {
     /// Object Versioning is on: a delete without a generation, and a put, only make the live version noncurrent.
     pub versioned: bool,
     noncurrent: Vec<(String, Object)>,
-    /// Under an object hold, which keeps a version from being deleted.
+    /// The keys under an object hold, which protects a version from being deleted.
     pub held: HashSet<String>,
     pub uploads: HashMap<String, Upload>,
     pub generation: u64,

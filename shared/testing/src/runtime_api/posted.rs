@@ -17,7 +17,7 @@ pub struct Posted {
     /// An invocation error instead of a response.
     pub error: bool,
     pub(super) frames: mpsc::UnboundedReceiver<(Instant, Frame<Bytes>)>,
-    /// What came after the last chunk, once that was read: the error of a streamed response that failed.
+    /// The trailers, once the last chunk is read: the error of a streamed response that failed.
     pub trailers: Option<HeaderMap>,
 }
 
@@ -96,7 +96,7 @@ impl Posted {
     }
 }
 
-/// From a prelude or a buffered response: both have `statusCode` and headers.
+/// The answer in a prelude or a buffered response: both have `statusCode` and headers.
 fn decoded(json: &[u8], body: Vec<u8>) -> Exchange {
     let answer: Value = serde_json::from_slice(json).expect("a prelude is JSON");
     let status = answer["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok());
