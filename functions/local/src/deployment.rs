@@ -24,7 +24,7 @@ use std::{
 #[derive(Default)]
 pub struct Deployment {
     /// Functions, services and jobs.
-    pub functions: Vec<Function>,
+    pub functions: Vec<Deployed>,
     /// The lifecycle rules of buckets.
     pub lifecycles: Vec<Lifecycle>,
     /// Files, and parts of files, that the reader does not understand.
@@ -41,7 +41,7 @@ pub struct Deployment {
 
 /// A Lambda function, or a service or job of Cloud Run, as one file deploys it.
 #[derive(Default)]
-pub struct Function {
+pub struct Deployed {
     /// The file, and the name in it.
     pub place: String,
     /// Where it runs.
@@ -72,9 +72,9 @@ pub struct Function {
     pub secrets: Vec<Secret>,
 }
 
-impl Function {
-    /// Whether one of these variables is set, in the file or by a secret.
-    pub fn is_given(&self, names: &[&str]) -> bool {
+impl Deployed {
+    /// Whether the deployment sets one of these variables, in the file or by a secret.
+    pub fn sets_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.settings.contains_key(*name))
     }
 }

@@ -12,7 +12,7 @@ pub struct Function {
     krate: &'static str,
     /// Declares the function, with the settings of an environment.
     pub service: fn(&Env) -> Service,
-    /// Its part of the API document.
+    /// The function's part of the API document.
     pub api: fn() -> openapi::OpenApi,
 }
 

@@ -2,6 +2,7 @@
 //! tokens and V4 signatures. Source: <https://cloud.google.com/storage/docs/xml-api/reference-methods>.
 
 mod auth;
+mod content;
 mod objects;
 mod uploads;
 

@@ -3,7 +3,7 @@
 use crate::checkout::{checkout, deployment, functions_with, routes, text, that_call};
 use axum::{body::Body, http::Request};
 use local::{
-    deployment::Function,
+    deployment::Deployed,
     functions::{FUNCTIONS, JOBS},
 };
 use shared::{
@@ -35,7 +35,7 @@ fn camel_case(function: &str) -> String {
 }
 
 /// The block of a function in `template.yaml`.
-fn block(function: &str) -> Function {
+fn block(function: &str) -> Deployed {
     let place = format!("template.yaml, {}", camel_case(function));
     let block = deployment().functions.into_iter().find(|block| block.place == place);
     block.unwrap_or_else(|| panic!("{place} is missing for functions/{function}"))

@@ -1,7 +1,7 @@
 //! A run that ends early: by a signal, or by the deadline of Lambda. The statement is cancelled in the server, and the report
 //! says what is left.
 
-use crate::folder::{Folder, INDEX, TABLE, database, role};
+use crate::folder::{Folder, INDEX, TABLE, database, role, writing};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
@@ -112,11 +112,7 @@ async fn a_signal_during_a_concurrent_index_leaves_a_dirty_file_with_the_way_out
     let (folder, url) = (Folder::with(&[TABLE, INDEX].concat()), database().await);
     folder.ok(&url, "up --to 1");
     let mut reader = PgConnection::connect(&url).await.unwrap();
-    let mut open = reader.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
-        .execute(&mut *open)
-        .await
-        .unwrap();
+    let open = writing(&mut reader).await;
     let migrator = folder
         .migrate(&url)
         .with("CLOUD_RUN_JOB", "migrate")

@@ -1,6 +1,6 @@
 //! Many migrators at once, and migrators that are killed: one works, the others wait, and the next run knows what is left.
 
-use crate::folder::{COLUMN, Folder, INDEX, TABLE};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE, writing};
 use sqlx::Connection;
 use std::{
     path::Path,
@@ -127,11 +127,7 @@ async fn two_plain_sqlx_migrators_deadlock_on_a_concurrent_index() {
     execute(&url, TABLE[0].1).await;
     folder.ok(&url, "stamp 1");
     let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
-    let mut open = reader.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
-        .execute(&mut *open)
-        .await
-        .unwrap();
+    let open = writing(&mut reader).await;
     let run = async || {
         let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
         migrator.run_direct(None, &mut connection, false).await
@@ -234,9 +230,7 @@ async fn killed_in_a_transaction_the_next_run_is_clean_and_outside_of_one_it_is_
     let url = postgres.empty_database().await;
     folder.ok(&url, "up --to 2");
     let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
-    let mut open = reader.begin().await.unwrap();
-    let lock = sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE");
-    lock.execute(&mut *open).await.unwrap();
+    let open = writing(&mut reader).await;
     let migrator = folder.migrate(&url).start_run(&["up"]);
     until(&url, "pg_index WHERE NOT indisvalid").await;
     assert!(kill(migrator), "the fault struck");

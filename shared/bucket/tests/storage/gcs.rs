@@ -5,7 +5,7 @@ mod signing;
 
 use crate::{
     conformance::{conforms, decides_races, takes_every_key},
-    world::{LARGE, World, bound, content, key, read, storage},
+    world::{LARGE, World, bound, content, downloads, key, read, storage},
 };
 use bytes::Bytes;
 use shared::storage::{Crc32c, Kind, Put, Retention, Sha256, SignPut, Storage};

@@ -12,7 +12,7 @@ pub struct Schema {
     pub current: i64,
     /// The newest version of this build.
     pub expected: i64,
-    /// What is wrong with it, if anything.
+    /// Why the schema cannot be used, if anything is wrong.
     #[serde(skip)]
     pub fault: Option<Reason>,
 }

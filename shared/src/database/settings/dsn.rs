@@ -117,10 +117,10 @@ impl Dsn {
     pub fn parse(text: &str, env: &Env) -> Result<Self, String> {
         let mut parameters = accept(split(text)?)?;
         let has_mode = MODES.iter().any(|name| parameters.contains_key(name));
-        let is_said = |name: &str| parameters.contains_key(name) || has_mode && name == "sslmode";
+        let is_set = |name: &str| parameters.contains_key(name) || has_mode && name == "sslmode";
         let variables = VARIABLES
             .iter()
-            .filter(|(name, _)| !is_said(name))
+            .filter(|(name, _)| !is_set(name))
             .filter_map(|(name, variable)| Some(((*name).to_owned(), env.text(variable)?)));
         let variables = accept(variables.collect())?;
         parameters.extend(variables);
@@ -146,20 +146,24 @@ impl Dsn {
             startup: startup(parameters),
             statement_cache: statement_cache(parameters)?,
             connect_timeout: seconds(parameters, "connect_timeout")?,
-            keepalive: Keepalive {
-                enabled: number(parameters, "keepalives")? != Some(0),
-                idle: seconds(parameters, "keepalives_idle")?,
-                interval: seconds(parameters, "keepalives_interval")?,
-                count: number(parameters, "keepalives_count")?.filter(|count| *count > 0),
-                unacknowledged: number(parameters, "tcp_user_timeout")?
-                    .filter(|milliseconds| *milliseconds > 0)
-                    .map_or(Duration::from_secs(10), |milliseconds| {
-                        Duration::from_millis(milliseconds.into())
-                    }),
-            },
+            keepalive: keepalive(parameters)?,
             tls: Tls::from(parameters)?,
         })
     }
+}
+
+fn keepalive(parameters: &Parameters) -> Result<Keepalive, String> {
+    Ok(Keepalive {
+        enabled: number(parameters, "keepalives")? != Some(0),
+        idle: seconds(parameters, "keepalives_idle")?,
+        interval: seconds(parameters, "keepalives_interval")?,
+        count: number(parameters, "keepalives_count")?.filter(|count| *count > 0),
+        unacknowledged: number(parameters, "tcp_user_timeout")?
+            .filter(|milliseconds| *milliseconds > 0)
+            .map_or(Duration::from_secs(10), |milliseconds| {
+                Duration::from_millis(milliseconds.into())
+            }),
+    })
 }
 
 fn hosts(parameters: &Parameters) -> Result<Vec<Host>, String> {

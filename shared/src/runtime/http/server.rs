@@ -140,7 +140,7 @@ impl Server {
     /// for each request, which would cost as much as the answer: when it fires, `poll_silence` compares times.
     async fn serve(self: &Arc<Self>, connection: &Connection) -> End {
         let service = service_fn(|request| Arc::clone(self).answer(request, connection.clone()));
-        // Boxed on its own: inline, the task would hold room for it twice.
+        // Boxed separately: inline, the task would reserve room for it twice.
         let mut http = Box::pin(self.http.serve_connection(connection.clone(), service));
         let mut failure = pin!(connection.failure());
         let mut drain = pin!(self.drain.cancelled());

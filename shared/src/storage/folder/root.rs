@@ -1,4 +1,4 @@
-//! What is in the folder: objects, and unfinished uploads.
+//! The files in the folder: objects, and unfinished uploads.
 
 use super::{file, name, tree::Folder};
 use crate::{
@@ -58,7 +58,7 @@ impl Root {
         }
     }
 
-    /// For a listing, which a corrupt file must not break; `None` if the file has been deleted meanwhile.
+    /// An object of a listing, which a corrupt file must not break; `None` if the file has since been deleted.
     pub fn listed(&self, key: &Key) -> Result<Option<Object>, Error> {
         match self.find(key.into()) {
             Ok((object, _)) => Ok(Some(object)),

@@ -25,7 +25,7 @@ impl Crypto {
     }
 }
 
-/// As in the `Host` header: without the default port of the scheme.
+/// The value of the `Host` header: without the default port of the scheme.
 fn host(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
     match (url.scheme_str()?, url.port_u16()) {

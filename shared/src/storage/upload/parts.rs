@@ -13,7 +13,7 @@ pub const PART: usize = 8 << 20;
 pub struct Stored {
     /// In bytes.
     pub size: u64,
-    /// Of the content.
+    /// The checksum of the content.
     pub sha256: Sha256,
     /// Identifies this content even after the key has other content: read it by [`Key::at`](crate::storage::Key::at).
     /// `None` in an S3 bucket without versions.

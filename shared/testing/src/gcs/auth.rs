@@ -20,9 +20,9 @@ const TOKEN: &str = "token-of-the-metadata-server";
 pub enum Auth {
     /// Everybody with a token, whatever it is.
     Anybody,
-    /// Those with a token that the service account has signed itself.
+    /// Clients with a token that the service account has signed itself.
     KeyFile,
-    /// Those with a token of the metadata server.
+    /// Clients with a token of the metadata server.
     Metadata,
 }
 

@@ -13,12 +13,12 @@ const LIMITS: Limits<'_> = Limits {
     declared: &[],
 };
 
-/// With the functions of this bundle.
+/// The limits, with these functions known.
 fn with(declared: &[Declared]) -> Limits<'_> {
     Limits { declared, ..LIMITS }
 }
 
-/// Without knowing any function.
+/// The findings, with no function known.
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
     findings_with(files, LIMITS)
 }
