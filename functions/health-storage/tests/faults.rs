@@ -205,7 +205,7 @@ async fn an_answer_that_never_ends_takes_no_memory() {
             let memory = server.resident_kib();
             for _ in 0..5 {
                 match reason {
-                    // A key that is missing is no fault.
+                    // A missing key is not a fault.
                     "error" => assert_eq!(server.probe().await.status, 200, "{}", server.log()),
                     reason => server.fails(reason).await,
                 }
@@ -232,7 +232,7 @@ async fn s3_without_credentials_is_auth_failed_and_a_profile_without_a_url_misco
         ("HOME", "/nonexistent"),
     ]);
     server.fails("auth_failed").await;
-    // A profile is the SDK's to read.
+    // The SDK reads profiles, not the settings of this process.
     let mut profile = tempfile::NamedTempFile::new().unwrap();
     writeln!(profile, "[default]\nendpoint_url = 127.0.0.1:9\nregion = eu-west-1").unwrap();
     let server = probed(&[

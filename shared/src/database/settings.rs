@@ -49,7 +49,7 @@ impl Settings {
         }
     }
 
-    /// The same with another connection string, to which the variables of libpq do not apply.
+    /// The same settings with another connection string, to which the variables of libpq do not apply.
     pub fn at(&self, url: &str) -> Self {
         let dsn = parse(url, &Env::new(|_| None));
         Self { dsn, ..self.clone() }

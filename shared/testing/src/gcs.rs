@@ -229,7 +229,7 @@ fn response(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     response
 }
 
-/// Half of the body, under the length of the whole.
+/// Half of the body, with the `Content-Length` of the whole.
 fn truncated(answer: Answer) -> Answer {
     let (mut parts, body) = answer.into_parts();
     let length = hyper::body::Body::size_hint(&body).exact().unwrap_or_default();

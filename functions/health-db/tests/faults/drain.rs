@@ -25,7 +25,7 @@ fn connect(server: &Process) -> TcpStream {
 
 const SLOW: &str = "GET /health/db HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// As `nc -N` does, and HTTP/1.0 clients that mark the end of their request so.
+/// Clients such as `nc -N`, and some of HTTP/1.0, close their half to mark the end of a request.
 #[tokio::test]
 async fn a_client_that_closes_its_half_behind_its_requests_gets_every_answer() {
     let (server, _silent) = slow();

@@ -7,7 +7,7 @@ use testing::{Binary, Client, Process};
 
 pub const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// `health-db` with a short deadline and no cache to speak of.
+/// `health-db` with a short deadline, and a cache too short to matter.
 pub fn health_db(url: &str) -> Process {
     let function = Binary::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", url);
     function

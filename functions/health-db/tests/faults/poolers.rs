@@ -24,7 +24,7 @@ async fn behind_a_pooler_in_any_mode_nothing_is_left_running() {
         }
         drop(holder);
         becomes(&server, "healthy").await;
-        // The bound does not stay with a session that the next client is lent.
+        // The bound must not stay in a session that the pooler then lends to another client.
         let timeout = "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'";
         assert_eq!(scalar(&url, timeout).await, 0);
     }

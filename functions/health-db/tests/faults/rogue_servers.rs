@@ -47,7 +47,7 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind][..], &(4 + body.len() as u32).to_be_bytes(), body].concat()
 }
 
-/// Logged in, and ready for a query.
+/// The messages of a server that accepts the login and is ready for a query.
 fn welcome() -> Vec<u8> {
     [
         message(b'R', &[0; 4]),

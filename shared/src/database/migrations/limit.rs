@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The shortest `statement_timeout`: the migrator's queries in the session of a file take less.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Clones share what they know of the running statement.
+/// The limit of a run. Clones share which statement is running.
 #[derive(Clone, Default)]
 pub(super) struct Limit {
     deadline: Deadline,

@@ -17,7 +17,7 @@ use std::{
 /// Where Postgres is and how to get there. Not `Debug`, because it holds the password.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Dsn {
-    /// Tried one after the other; never empty.
+    /// The hosts, which are tried one after the other; never empty.
     pub hosts: Vec<Host>,
     /// `load_balance_hosts=random`: in any order.
     pub shuffle: bool,
@@ -35,7 +35,7 @@ pub struct Dsn {
     pub statement_cache: Option<usize>,
     /// How long connecting to one host may take; `None` for as long as the caller waits.
     pub connect_timeout: Option<Duration>,
-    /// When TCP gives a connection up.
+    /// When TCP takes a connection for dead.
     pub keepalive: Keepalive,
     /// How TCP connections are encrypted. Unix sockets are not encrypted.
     pub tls: Tls,

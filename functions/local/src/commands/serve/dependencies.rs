@@ -118,7 +118,7 @@ fn explained(error: &MigrateError) -> String {
     let hint = match reason {
         Reason::Unreachable | Reason::Timeout => "nothing answers at DATABASE_URL",
         Reason::AuthFailed => "it does not accept the user or password of DATABASE_URL",
-        Reason::Misconfigured | Reason::NotConfigured => "DATABASE_URL names something that is no usable database",
+        Reason::Misconfigured | Reason::NotConfigured => "DATABASE_URL is not a valid address of a database",
         Reason::TlsFailed => "the TLS handshake failed",
         Reason::TooManyConnections => "it has no connection left",
         _ => "see the log line above",

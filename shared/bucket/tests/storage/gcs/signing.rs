@@ -122,7 +122,7 @@ async fn a_workload_identity_signs_in_and_signs_urls_without_a_key() {
 }
 
 #[tokio::test]
-async fn a_token_that_never_ends_is_no_token() {
+async fn a_token_that_never_ends_is_refused() {
     let emulator = GcsEmulator::start("evidence").await;
     let metadata = Endless::start(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n",
