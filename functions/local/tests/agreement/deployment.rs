@@ -69,6 +69,15 @@ fn the_template_has_the_outputs_that_a_deployment_reads() {
 }
 
 #[test]
+fn the_policy_for_callers_allows_both_actions_on_every_function_with_a_route() {
+    let template = text("template.yaml");
+    for function in FUNCTIONS.iter().map(|function| camel_case(&function.name())) {
+        let allowed = template.matches(&format!("!GetAtt {function}.Arn")).count();
+        assert_eq!(allowed, 2, "Callers in template.yaml lacks {function}");
+    }
+}
+
+#[test]
 fn every_function_url_streams_exactly_if_its_binary_does() {
     for (function, service) in services() {
         let streams = service.responses() != Responses::Buffered;
