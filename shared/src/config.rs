@@ -76,8 +76,8 @@ impl Env {
     fn refuse(&self, key: &'static str, expected: &'static str) {
         let mut invalid = self.invalid.borrow_mut();
         // Several functions of a process may read it.
-        if !invalid.iter().any(|known| known.key == key) {
-            let expected = expected.into();
+        if invalid.iter().all(|known| known.key != key) {
+            let expected = Cow::Borrowed(expected);
             invalid.push(Invalid { key, expected });
         }
     }

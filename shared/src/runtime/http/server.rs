@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a client may take over a request's head, and how long a connection may idle between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest request head, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
 /// How long open requests may take after SIGTERM. Platforms kill the process after 10 s.
@@ -110,7 +110,7 @@ fn protocols() -> auto::Builder<http2::Tasks> {
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEAD as u32)
         .max_concurrent_streams(1000)
-        .keep_alive_interval(HEAD_TIMEOUT);
+        .keep_alive_interval(SILENCE_TIMEOUT);
     http
 }
 
@@ -144,7 +144,7 @@ impl Server {
         let mut http = Box::pin(self.http.serve_connection(connection.clone(), service));
         let mut failure = pin!(connection.failure());
         let mut drain = pin!(self.drain.cancelled());
-        let mut timer = pin!(sleep(HEAD_TIMEOUT));
+        let mut timer = pin!(sleep(SILENCE_TIMEOUT));
         let mut closing: Option<Instant> = None;
         poll_fn(|cx| {
             loop {
@@ -161,7 +161,7 @@ impl Server {
                     let since = silent_since.unwrap_or_else(Instant::now);
                     ready!(match closing {
                         Some(start) => poll_silence(timer.as_mut(), cx, since.max(start), LINGER),
-                        None => poll_silence(timer.as_mut(), cx, since, HEAD_TIMEOUT),
+                        None => poll_silence(timer.as_mut(), cx, since, SILENCE_TIMEOUT),
                     });
                     if closing.is_some() || !connection.has_written() {
                         return Poll::Ready(End::Silence);
