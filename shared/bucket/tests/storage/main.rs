@@ -6,6 +6,7 @@ mod bounds;
 mod conformance;
 mod folder;
 mod gcs;
+mod lifecycle;
 mod memory;
 mod moto;
 mod s3;
