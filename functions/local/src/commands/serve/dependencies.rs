@@ -96,7 +96,7 @@ impl Dependencies {
             Ok(Location::Memory) => "memory".to_owned(),
             Ok(Location::Gcs(name)) => format!("the GCS bucket {name}"),
             Ok(Location::S3(name)) => format!("the S3 bucket {name}"),
-            Err(_) => "misconfigured; /health/storage reports it".to_owned(),
+            Err(_) => "misconfigured; its health check reports it".to_owned(),
         }
     }
 }
