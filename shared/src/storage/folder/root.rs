@@ -30,8 +30,10 @@ impl Root {
     /// bucket.
     pub fn check(&self) -> Result<(), Error> {
         let root = self.open()?;
-        let is_new = root.child(OBJECTS[0]).is_err();
-        if (is_new && has_files(&root)?) || root.descend(&[UPLOADS[0], "attributes"]).is_ok() {
+        let is_new = || root.child(OBJECTS[0]).is_err();
+        // Asked again, because the first put of another process may have made `objects` in the meantime.
+        let is_foreign = is_new() && has_files(&root)? && is_new();
+        if is_foreign || root.descend(&[UPLOADS[0], "attributes"]).is_ok() {
             let expected = "the folder of a bucket has its files in `objects`: name an empty one";
             return Err(Error::new(Kind::Misconfigured, expected));
         }
