@@ -44,10 +44,11 @@ impl Dependencies {
         if self.bucket() == Ok(Location::Folder(bucket.to_string_lossy().into_owned())) {
             fs::create_dir_all(&bucket).map_err(|error| format!("cannot make {}: {error}", bucket.display()))?;
         }
-        if !Database::from_env(&self.env).is_configured() {
+        let mut database = Database::from_env(&self.env);
+        if !database.is_configured() {
             self.start_postgres().await?;
+            database = Database::from_env(&self.env);
         }
-        let database = Database::from_env(&self.env);
         let migrator = database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
         migrator.up(None).await.map_err(|error| explained(&error))?;
         Ok(&self.env)
