@@ -1,11 +1,11 @@
-//! The health of the process itself, which every function has: probes of a platform ask for nothing more.
+//! `GET /health`: the health of the process itself. Every function has this route, for the probes of a platform.
 
 use super::{Measurement, Report, Status, Timestamp};
 use axum::{http::HeaderMap, response::Response};
 use serde::Serialize;
 use std::{sync::LazyLock, time::Instant};
 
-/// For probes of a platform, in every function.
+/// The path that every function has, for the probes of a platform.
 pub const PATH: &str = "/health";
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
