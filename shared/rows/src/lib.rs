@@ -1,0 +1,1 @@
+//! Typed queries as functions write them.

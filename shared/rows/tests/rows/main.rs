@@ -1,0 +1,10 @@
+//! What a database does to transactions. The servers here have their own defaults.
+
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod conflicts;
+mod dropped;
+mod failures;
+mod poolers;
+mod template;
