@@ -8,3 +8,4 @@ mod dropped;
 mod failures;
 mod poolers;
 mod template;
+mod typed;
