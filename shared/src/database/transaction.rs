@@ -16,13 +16,15 @@ use sqlx::{
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 use std::{io, time::Duration};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How much earlier than the caller gives up the server ends a statement, so that its answer still arrives.
 const MARGIN: Duration = Duration::from_millis(20);
 /// How long the first repetition waits, at most. Each further one waits for up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+/// How long the end of a failed transaction may hold up its error.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_millis(50);
 /// How often a transaction is repeated because its session was lost. The next session may be an old one, too.
 const MAX_LOST: u32 = 2;
 
@@ -51,39 +53,35 @@ impl Database {
     pub async fn transaction<T, E: From<sqlx::Error>>(
         &self,
         deadline: &Deadline,
-        work: impl AsyncFnMut(&mut Transaction) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let end = deadline.cap(Instant::now() + QUERY_TIMEOUT);
-        match timeout_at(end, self.repeat(end, work)).await {
-            Ok(done) => done,
-            Err(_) => {
-                let error = io::Error::new(io::ErrorKind::TimedOut, "a transaction did not end before its deadline");
-                logged(&error.into());
-                Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()).into())
-            }
-        }
-    }
-
-    async fn repeat<T, E: From<sqlx::Error>>(
-        &self,
-        end: Instant,
         mut work: impl AsyncFnMut(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
+        let end = deadline.cap(Instant::now() + QUERY_TIMEOUT);
         let mut pause = FIRST_PAUSE;
         let mut lost = 0;
         loop {
-            let mut transaction = Transaction::new(Lease::acquire(self).await?);
+            let mut transaction = Transaction::new(before(end, Lease::acquire(self)).await?);
             let done = transaction.run(end, &mut work).await;
-            match transaction.failure {
+            match transaction.failure.filter(|_| Instant::now() < end) {
                 Some(Failure::Conflict) => {}
                 Some(Failure::Lost) if lost < MAX_LOST => lost += 1,
                 _ => return done,
             }
             drop(transaction);
-            sleep(pause.mul_f64(random::fraction())).await;
+            let pausing = sleep(pause.mul_f64(random::fraction()));
+            before(end, pausing.map(Ok::<_, E>)).await?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// The result of `step`, or an error, which is logged, if there is none by the end.
+async fn before<T, E: From<sqlx::Error>>(end: Instant, step: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    timeout_at(end, step).await.unwrap_or_else(|_| {
+        let late = io::Error::new(io::ErrorKind::TimedOut, "a transaction did not end before its deadline");
+        let late = sqlx::Error::Io(late);
+        logged(&late);
+        Err(late.into())
+    })
 }
 
 impl Transaction {
@@ -96,17 +94,25 @@ impl Transaction {
         end: Instant,
         work: &mut impl AsyncFnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.begin(end).await?;
-        let done = match work(self).await {
-            // The server would answer COMMIT with ROLLBACK, which is not an error of the protocol.
-            Ok(_) if self.failure.is_some() => Err(aborted().into()),
-            Ok(value) => self.commit().await.map(|()| value).map_err(E::from),
-            Err(error) => Err(error),
-        };
+        let done = before(end, self.attempt(end, work)).await;
         if done.is_err() {
             self.rollback().await;
         }
         done
+    }
+
+    async fn attempt<T, E: From<sqlx::Error>>(
+        &mut self,
+        end: Instant,
+        work: &mut impl AsyncFnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin(end).await?;
+        match work(self).await {
+            // The server would answer COMMIT with ROLLBACK, which is not an error of the protocol.
+            Ok(_) if self.failure.is_some() => Err(aborted().into()),
+            Ok(value) => self.commit().await.map(|()| value).map_err(E::from),
+            Err(error) => Err(error),
+        }
     }
 
     /// One message, because it is one round trip; `LOCAL`, because a pooler lends the session to others afterwards.
@@ -130,9 +136,11 @@ impl Transaction {
         committed.map(drop)
     }
 
+    /// Makes the session fit for the next transaction. One that does not answer at once, because it is lost or still busy
+    /// with a statement, is closed instead.
     async fn rollback(&mut self) {
-        // Its failure is not one of the transaction, and ends the session.
-        self.session.is_idle = self.session.execute("ROLLBACK").await.is_ok();
+        let rolled_back = timeout(ROLLBACK_TIMEOUT, self.session.execute("ROLLBACK")).await;
+        self.session.is_idle = matches!(rolled_back, Ok(Ok(_)));
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 pub struct Postgres {
     server: PrivatePostgres,
     options: Options,
-    template: OnceCell<String>,
+    migrated_template: OnceCell<()>,
 }
 
 impl Postgres {
@@ -41,24 +41,21 @@ impl Postgres {
         Self {
             server: server.unwrap_or_else(|error| panic!("{error}")),
             options,
-            template: OnceCell::new(),
+            migrated_template: OnceCell::new(),
         }
     }
 
     /// The URL of a new and empty database.
     pub async fn empty_database(&self) -> String {
-        self.copy("template1").await
+        self.copy("template0").await
     }
 
-    /// The URL of a new database with the schema of this build. Migrated once per server and copied from then on, so that it
-    /// costs the same whatever the number of migrations.
+    /// The URL of a new database with the schema of this build. It is a copy of `template1`, which is migrated once, so that
+    /// it costs the same whatever the number of migrations.
     pub async fn migrated_database(&self) -> String {
-        let template = self.template.get_or_init(|| async {
-            let url = self.empty_database().await;
-            migrate(&url).await;
-            database_of(&url).to_owned()
-        });
-        self.copy(template.await).await
+        let template = self.tcp(&self.server.url("template1"));
+        self.migrated_template.get_or_init(|| migrate(&template)).await;
+        self.copy("template1").await
     }
 
     /// The URL of a copy of a database that nobody is connected to.

@@ -3,11 +3,12 @@
 use crate::accounts::{Accounts, database, within};
 use futures_util::FutureExt;
 use shared::deadline::Deadline;
+use sqlx::postgres::PgPoolOptions;
 use std::{
     future::pending,
     time::{Duration, Instant},
 };
-use testing::{Postgres, execute, scalar};
+use testing::{Postgres, Proxy, execute, scalar};
 use tokio::time::{sleep, timeout};
 
 const TOTAL: &str = "SELECT sum(balance)::bigint FROM accounts";
@@ -71,6 +72,19 @@ async fn whatever_is_dropped_the_next_transaction_is_not_within_it() {
         assert_eq!(balance, 100, "after {polls} polls");
     }
     assert_eq!(scalar(&accounts.url, TOTAL).await, 200);
+}
+
+/// The control of the test above: sqlx puts a session back whose `BEGIN` was dropped halfway, and does not know of it.
+#[tokio::test]
+async fn a_plain_transaction_that_is_dropped_while_it_begins_stays_open_in_the_pool() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let proxy = Proxy::start(Postgres::shared().port()).await;
+    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let pool = pool.connect(&proxy.url(&accounts.url).await).await.unwrap();
+    proxy.delay(Duration::from_millis(100));
+    assert!(timeout(Duration::from_millis(50), pool.begin()).await.is_err());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scalar(&accounts.url, IN_TRANSACTION).await, 1);
 }
 
 /// The thread is blocked while the server waits for it, as in a frozen environment of Lambda.

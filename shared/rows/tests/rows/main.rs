@@ -6,6 +6,7 @@ mod accounts;
 mod conflicts;
 mod dropped;
 mod failures;
+mod log;
 mod poolers;
 mod template;
 mod typed;
