@@ -1,11 +1,11 @@
-# One image a function: docker build --build-arg FUNCTION=health-db -t health-db .
-# Tags, not digests, pin the base image: renew them with what they should name.
+# One image for each function: docker build --build-arg FUNCTION=health-db -t health-db .
+# Base images are pinned by tag, not by digest. Renew the tags when new versions come out.
 
 FROM rust:1.95-slim-bookworm AS sources
 WORKDIR /src
 COPY . .
 
-# The manifests alone: what is fetched stays cached until they change.
+# Only the manifests: dependencies stay cached until a manifest changes.
 FROM sources AS manifests
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock \
         ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/src/bin/*' -delete \
@@ -16,7 +16,7 @@ WORKDIR /src
 COPY --from=manifests /src .
 RUN cargo fetch --locked
 
-# Every function, in one stage that all images share. From here on, nothing comes from the network.
+# Builds every function in one stage that all images share. From here on, no step uses the network.
 FROM fetch AS build
 ENV CARGO_NET_OFFLINE=true
 COPY . .

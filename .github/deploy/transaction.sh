@@ -3,11 +3,11 @@
 # `deploy` writes into the folder $record what it is about to change, before it changes it; `roll_back` reads nothing else. So
 # `SCRIPT roll-back` also finishes what a deployment left that was killed.
 
-# What everything that is deployed is named after; the manifests take it, too.
+# The name of the bundle: everything that is deployed, and the manifests, use it.
 BUNDLE=$(cargo metadata --no-deps --format-version 1 | jq -er .metadata.name)
 export BUNDLE
 
-# Runs a step of a rollback. One that fails is named at the end, and keeps no other step from running.
+# Runs a step of a rollback. A step that fails is named at the end, and the other steps still run.
 failed=()
 step() {
     local name=$1
@@ -15,7 +15,7 @@ step() {
     "$@" || failed+=("$name")
 }
 
-# Nothing may cut a rollback short: no signal, and nobody who stopped reading what it says.
+# Nothing may interrupt a rollback: neither a signal nor a closed standard output.
 undo() {
     trap '' HUP INT PIPE QUIT TERM
     roll_back
@@ -35,7 +35,7 @@ stop() {
 }
 
 # Bash runs a trap only when its command has ended, which may take longer than whoever sent the signal waits: so the
-# deployment runs in the background, in a process group of its own, which a signal ends as a whole.
+# deployment runs in the background, in a separate process group, which a signal ends as a whole.
 deploy_or_undo() {
     local code=0 signal
     for signal in HUP INT QUIT TERM; do

@@ -1,4 +1,4 @@
-//! Closed sets of words, such as the reasons of a health report. A word is written once, and is the same in code, logs,
+//! Closed sets of words, such as the reasons in a health report. Each word is written once, and is the same in code, logs,
 //! JSON and the API document.
 
 /// Declares an enum whose variants are words. `as_str` returns the word, and `Serialize` writes it. With the feature

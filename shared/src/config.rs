@@ -1,9 +1,9 @@
-//! The environment: settings are read from an injected `get(key)`, and every bad variable is reported at once. The
-//! settings of a thing stand beside it, with a `from_env`.
+//! The environment: reads settings through an injected `get(key)`, and reports every invalid variable at once. The settings
+//! of a module stand in that module, with a `from_env`.
 
 use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
 
-/// Where settings come from, and what was wrong with those read so far.
+/// The source of settings, and the invalid variables among those read so far.
 #[derive(Clone)]
 pub struct Env {
     // Leaked, so that an overlay can share it: a process has one, and `local` a few.
@@ -13,12 +13,12 @@ pub struct Env {
 
 type Source = dyn Fn(&str) -> Option<String>;
 
-/// A variable that this process cannot live with.
+/// An invalid variable, which keeps this process from starting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Invalid {
     /// The variable's name.
     pub key: &'static str,
-    /// What it takes instead; never its value, which may be a secret.
+    /// What the variable must be. Its value is never repeated, because it may be a secret.
     pub expected: Cow<'static, str>,
 }
 
@@ -42,7 +42,7 @@ impl Env {
         }
     }
 
-    /// The same settings, but for the variables that `replaced` has a value for; an empty one hides the variable.
+    /// The same settings, except for variables that `replaced` has a value for. An empty value hides the variable.
     pub fn overlay(&self, replaced: impl Fn(&str) -> Option<String> + 'static) -> Self {
         let get = self.get;
         Self::new(move |key| replaced(key).or_else(|| get(key)))
@@ -74,8 +74,12 @@ impl Env {
     #[cold]
     #[inline(never)]
     fn refuse(&self, key: &'static str, expected: &'static str) {
-        let expected = expected.into();
-        self.invalid.borrow_mut().push(Invalid { key, expected });
+        let mut invalid = self.invalid.borrow_mut();
+        // Several functions of a process may read it.
+        if invalid.iter().all(|known| known.key != key) {
+            let expected = Cow::Borrowed(expected);
+            invalid.push(Invalid { key, expected });
+        }
     }
 
     /// A duration above zero such as `15s`, `500ms` or `5m`, at most a day.
@@ -91,19 +95,19 @@ impl Env {
 
 pub(crate) const DURATION: &str = "a duration between 1ms and 24h, such as 500ms, 15s or 5m";
 
-/// A duration that a setting may have.
+/// A duration between 1 ms and 24 hours, such as `500ms`, `15s` or `5m`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let accepted = Duration::from_millis(1)..=Duration::from_secs(24 * 60 * 60);
     let duration = humantime::parse_duration(text).ok();
     duration.filter(|duration| accepted.contains(duration))
 }
 
-/// Why a dependency cannot even be tried. The process starts all the same: health endpoints report it.
+/// Why a dependency cannot be tried at all. The process starts all the same, and its health endpoint reports the reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Unusable {
     /// No variable names the dependency.
     NotConfigured,
-    /// A variable names it in a way that cannot work.
+    /// A variable names the dependency in a way that cannot work.
     Misconfigured(Invalid),
 }
 

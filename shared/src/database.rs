@@ -53,17 +53,7 @@ impl Database {
     /// Reads `DATABASE_URL`, `DATABASE_MAX_CONNECTIONS` (5, or 1 in a Lambda environment that serves one request at a
     /// time) and `MIGRATIONS_DIR`. Connects at the first query, which is also where settings that cannot work are reported.
     pub fn from_env(env: &Env) -> Self {
-        Self::new(Settings::from_env(env))
-    }
-
-    /// The same settings with another connection string. The variables of libpq, such as `PGSSLMODE`, do not apply to
-    /// it.
-    #[must_use]
-    pub fn at(&self, url: &str) -> Self {
-        Self::new(self.0.settings.at(url))
-    }
-
-    fn new(settings: Settings) -> Self {
+        let settings = Settings::from_env(env);
         Self(Arc::new(Inner {
             checks: Checks::new(settings.keep_session),
             settings,

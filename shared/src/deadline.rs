@@ -1,5 +1,5 @@
 //! When a request or a job has to end: the earliest of the platform's deadline, an age limit, and the drain of this process.
-//! Everything that waits, waits under it.
+//! Everything that waits is bounded by this deadline.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use std::{convert::Infallible, time::Duration};
@@ -22,7 +22,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Comes at the time `at`, if any, or when `drain` is cancelled.
+    /// A deadline that comes at the time `at`, if any, or when `drain` is cancelled.
     pub fn new(at: Option<Instant>, drain: CancellationToken) -> Self {
         Self { at, drain }
     }

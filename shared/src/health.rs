@@ -120,8 +120,8 @@ impl Serialize for Timestamp {
 }
 
 impl Report {
-    /// Writes `body` out, which has the same status, reason and time in its own shape. `reason` is from the closed set of
-    /// the dependency.
+    /// A report whose JSON is `body`; `body` must have the same status, reason and time. `reason` is a word of the closed set
+    /// of the dependency.
     pub fn new(
         status: Status,
         reason: Option<&'static str>,
@@ -175,7 +175,7 @@ impl Report {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         }
         let headers = response.headers_mut();
-        // With room for those of the front door, or the map would grow and be hashed again for every probe.
+        // Room for the headers that the middleware adds: otherwise the map would grow, and be rehashed, for every probe.
         headers.reserve(12);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -184,12 +184,13 @@ impl Report {
     }
 }
 
-/// Milliseconds with one decimal, as every report gives latencies.
+/// Milliseconds with one decimal: the form of a latency in every report.
 pub fn milliseconds(latency: Duration) -> f64 {
     (latency.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// RFC 9110, section 12.5.1: the health media type must be named, and weigh no less than plain JSON.
+/// Does `Accept` name `application/health+json`, with a weight no lower than that of `application/json`? (RFC 9110, section
+/// 12.5.1)
 fn prefers_health_json(request: &HeaderMap) -> bool {
     let ranges = request
         .get_all(header::ACCEPT)
@@ -216,7 +217,7 @@ fn weight(parameter: &str) -> Option<f64> {
     name.trim().eq_ignore_ascii_case("q").then(|| weight.unwrap_or(0.0))
 }
 
-/// The parts between separators that stand outside of quoted strings (RFC 9110, section 5.6.4).
+/// Splits at separators outside of quoted strings (RFC 9110, section 5.6.4).
 fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(move |c| {

@@ -1,9 +1,9 @@
 //! The HTTPS client of this process: HTTP/1.1 over TLS (rustls, ring, webpki roots), and plain HTTP for emulators and
 //! loopback. The roots are part of the binary, so no file is read.
 //!
-//! Two limits are the same for everyone. A TCP connection opens within 5 s, or fails. A connection that was idle for
-//! more than 10 s is not used again: while Lambda has a process frozen, servers close what it had open, and it does not
-//! notice. The time for a whole request is the caller's, because only the caller knows its deadline: dropping the
+//! Two limits are the same for every caller. A TCP connection opens within 5 s, or fails. A connection that was idle for
+//! more than 10 s is not reused: while Lambda freezes a process, servers close its connections, and the process does not
+//! notice. The caller bounds the time for a whole request, because only the caller knows its deadline; dropping the
 //! future closes the connection.
 
 use axum::BoxError;
@@ -26,12 +26,12 @@ use tower::ServiceExt;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Clones share their connections.
+/// The client. Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Client(legacy::Client<HttpsConnector<HttpConnector>, UnsyncBoxBody<Bytes, BoxError>>);
 
 impl Default for Client {
-    /// Takes 0.1 ms, and connects at the first request.
+    /// A client that connects at its first request. Creating one takes 0.1 ms.
     fn default() -> Self {
         let mut client = legacy::Client::builder(TokioExecutor::new());
         client.pool_idle_timeout(IDLE_TIMEOUT);
@@ -40,10 +40,10 @@ impl Default for Client {
 }
 
 impl Client {
-    /// The answer, whose body is read as it arrives and is not bounded.
+    /// Sends a request. The body of the response is read as it arrives, and has no limit.
     ///
     /// # Errors
-    /// Connecting failed, or the connection broke before the head of the answer.
+    /// Connecting failed, or the connection broke before the head of the response.
     pub async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Error>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -54,10 +54,10 @@ impl Client {
             .await
     }
 
-    /// The whole answer, with at most `limit` bytes of body.
+    /// Sends a request and reads the whole response, with a body of at most `limit` bytes.
     ///
     /// # Errors
-    /// As [`Client::send`]; the connection broke within the body, or the body is longer.
+    /// As [`Client::send`]; or the connection broke within the body, or the body is longer than `limit`.
     pub async fn fetch(&self, request: Request<Bytes>, limit: usize) -> Result<Response<Bytes>, BoxError> {
         let (head, body) = self.send(request.map(Full::new)).await?.into_parts();
         let body = Limited::new(body, limit).collect().await?.to_bytes();
@@ -65,8 +65,8 @@ impl Client {
     }
 }
 
-/// One connection outside of any pool, for a caller that times connecting and waiting apart. It takes as long as the
-/// caller waits.
+/// Opens one connection outside of any pool, for a caller that bounds connecting and waiting separately. There is no limit
+/// on the time but the caller's.
 ///
 /// # Errors
 /// The URL is neither `http://` nor `https://`; its host has no address, does not answer, or fails the TLS handshake.

@@ -1,12 +1,13 @@
-//! The library of all functions. It has three floors, and a module imports only from the floors below its own:
+//! The library that every function uses. It has four floors, and a module imports only from the floors below it:
 //!
-//! 1. [`config`] reads settings; [`problem`] answers errors; [`telemetry`] logs; [`deadline`] bounds everything that waits.
+//! 1. [`config`] reads settings; [`problem`] answers errors; [`telemetry`] logs; [`deadline`] bounds everything that waits;
+//!    `https` (feature `https`) is the HTTPS client; [`random`] draws numbers; `closed_set!` declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
 //! 3. [`health`] is the health contract; [`sse`] serves event streams.
 //! 4. [`runtime`] runs a binary in its four lives.
 //!
-//! What never ships stands in packages beside `src`.
+//! What never ships is in packages beside `src`.
 
 mod closed_set;
 pub mod config;

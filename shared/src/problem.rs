@@ -6,7 +6,7 @@ use axum::{
 };
 use serde::Serialize;
 
-/// Why a request was not served. Speaks of the request or of the function, never of a dependency.
+/// Why a request was not served. A problem describes the request or the function, never a dependency.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Problem {
     /// 404: no route has this path.

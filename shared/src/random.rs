@@ -1,19 +1,19 @@
 //! Random numbers for names, ids and jitter, never for secrets. The standard library seeds them from the operating system,
-//! where `fastrand` seeds from the clock: two processes that start in the same instant still draw different ids.
+//! so two processes that start at the same instant draw different ids; `fastrand` would seed from the clock.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// Any number.
+/// A random number of 64 bits.
 pub fn u64() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Any number. No two calls return the same one, in this process or in another.
+/// A random number of 128 bits: wide enough that no two calls return the same, in this process or in another.
 pub fn u128() -> u128 {
     u128::from(u64()) << 64 | u128::from(u64())
 }
 
-/// From 0 to 1.
+/// A random fraction between 0 and 1.
 pub fn fraction() -> f64 {
     u64() as f64 / u64::MAX as f64
 }

@@ -111,10 +111,11 @@ where
 }
 
 async fn unless_invalid(env: &Env, life: impl Future<Output = ExitCode>) -> ExitCode {
-    let invalid: Vec<String> = env.take_invalid().iter().map(ToString::to_string).collect();
+    let invalid = env.take_invalid();
     if invalid.is_empty() {
         return life.await;
     }
+    let invalid: Vec<String> = invalid.iter().map(ToString::to_string).collect();
     let message = format!("invalid settings: {}", invalid.join("; "));
     tracing::error!(target: PROCESS, "{message}");
     lambda::report_init_error(env, &message).await;

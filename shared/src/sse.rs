@@ -1,4 +1,4 @@
-//! Event streams: the framing of `text/event-stream`, and the life of a stream from its first byte to its clean end.
+//! Event streams: the framing of `text/event-stream`, and the life of a stream from its first byte to its end.
 
 use crate::{config::Env, deadline::Deadline, random};
 use axum::{
@@ -17,13 +17,13 @@ use std::{
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-/// Sent with the first event of every stream: how long a client waits before it comes back.
+/// How long a client waits before it reconnects; sent with the first event of every stream.
 pub const RETRY: Duration = Duration::from_secs(2);
 
-/// A stream ends this long before the platform would cut it.
+/// How long before the platform would cut it a stream ends.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// How event streams live.
+/// The settings of event streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// `SSE_HEARTBEAT_INTERVAL`: the time between two heartbeats.
@@ -61,7 +61,7 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// The event as bytes, closed by its blank line. Nothing in a field can add a field or end the event early.
+    /// The event on the wire, with its final blank line. No value of a field can add a field or end the event early.
     pub fn encode(&self) -> String {
         let mut frame = String::with_capacity(self.data.len() + 64);
         for (name, value) in [("id: ", self.id), ("event: ", self.event)] {
@@ -81,11 +81,11 @@ impl Event<'_> {
     }
 }
 
-/// Opens a stream of heartbeats: `next` writes one event, now and at every interval, until the stream's end.
+/// Opens a stream of heartbeats: `next` writes one event, now and at every interval, until the stream ends.
 ///
-/// The end is the earliest of its max age (give or take a fifth, so that clients do not come back together), a second
-/// before the platform's deadline, and the drain of this process; it falls between two events. A client that does not
-/// read is not written to: what it missed is left out, so a stream holds one event at most.
+/// The stream ends at its max age (give or take a fifth, so that clients do not all reconnect at once), one second before
+/// the platform's deadline, or when this process drains: whichever comes first, and always between two events. Events that a
+/// slow client missed are left out, so a stream buffers one event at most.
 pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) -> Response {
     let now = Instant::now();
     let share = 1.0 - Settings::SPREAD + 2.0 * Settings::SPREAD * random::fraction();
@@ -106,7 +106,7 @@ pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) 
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-cache, no-transform"),
-        // Nginx and its kin buffer a response unless it says so.
+        // Nginx and similar proxies buffer a response without this header.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
@@ -114,7 +114,7 @@ pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) 
     response
 }
 
-/// The body of a stream. Its only buffer is the event in hand.
+/// The body of a stream. It buffers nothing: each poll writes the event that is due.
 struct Heartbeats {
     interval: Duration,
     next: fn() -> String,
@@ -133,7 +133,7 @@ impl hyper::body::Body for Heartbeats {
         let this = &mut *self;
         if !this.opened {
             this.opened = true;
-            // In the first event: some clients take a block of its own for an empty event.
+            // `retry` is part of the first event, because some clients take a separate block for an empty event.
             let opening = format!("retry: {}\n", RETRY.as_millis()) + &(this.next)();
             this.due += this.interval;
             this.timer.as_mut().reset(this.deadline.cap(this.due));

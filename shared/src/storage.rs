@@ -64,13 +64,8 @@ impl Storage {
     /// The bucket that the environment names. Key files are read, and connections opened, by the first request; that is
     /// also where settings that cannot work are reported.
     pub fn from_env(env: &Env) -> Self {
-        Self::new(Settings::from_env(env))
-    }
-
-    /// As [`Storage::from_env`], from settings that have been read.
-    pub fn new(settings: Settings) -> Self {
         Self(Arc::new(Inner {
-            settings,
+            settings: Settings::from_env(env),
             backend: OnceCell::new(),
             connecting: Arc::default(),
         }))

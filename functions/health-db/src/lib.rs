@@ -3,6 +3,7 @@
 use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
 use serde::Serialize;
 use shared::{
+    closed_set,
     config::Env,
     database::{self, Database, Schema},
     health::{self, Check, Measurement, Report, Status, Timestamp, milliseconds},
@@ -44,7 +45,7 @@ async fn health_db(State(check): State<Check>, headers: HeaderMap) -> Response {
     check.report().await.respond(&headers)
 }
 
-/// What the API document says of this function.
+/// This function's part of the API document.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(health_db))]
@@ -85,24 +86,22 @@ enum Reason {
     Degraded(Notice),
 }
 
-/// Why Postgres is degraded.
-#[derive(Clone, Copy, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = DatabaseNotice))]
-#[serde(rename_all = "snake_case")]
-enum Notice {
-    /// A newer release has migrated already.
-    SchemaAhead,
-    /// The check took more than half of its deadline.
-    Slow,
+closed_set! {
+    /// Why Postgres is degraded.
+    #[cfg_attr(feature = "openapi", schema(as = DatabaseNotice))]
+    enum Notice {
+        /// A newer release has migrated already.
+        SchemaAhead = "schema_ahead",
+        /// The check took more than half of its deadline.
+        Slow = "slow",
+    }
 }
 
 impl Reason {
     fn as_str(self) -> &'static str {
         match self {
             Self::Unhealthy(reason) => reason.as_str(),
-            Self::Degraded(Notice::SchemaAhead) => "schema_ahead",
-            Self::Degraded(Notice::Slow) => "slow",
+            Self::Degraded(notice) => notice.as_str(),
         }
     }
 }

@@ -28,7 +28,7 @@ async fn every_life_gives_the_same_bad_answers() {
 }
 
 #[tokio::test]
-async fn as_a_job_it_reports_once_and_its_exit_code_tells() {
+async fn as_a_job_it_reports_once_and_by_its_exit_code() {
     let job = healthy().await.run(&["check"]);
     assert_eq!(job.status.code(), Some(0));
     let newest = newest_migration();

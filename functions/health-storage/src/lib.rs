@@ -1,4 +1,4 @@
-//! `GET /health/storage`: can the evidence bucket be read with these credentials?
+//! `GET /health/storage`: can the bucket be read with these credentials?
 
 use axum::{extract::State, http::HeaderMap, response::Response, routing::get};
 use serde::Serialize;
@@ -45,7 +45,7 @@ async fn health_storage(State(check): State<Check>, headers: HeaderMap) -> Respo
     check.report().await.respond(&headers)
 }
 
-/// What the API document says of this function.
+/// This function's part of the API document.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(health_storage))]
@@ -79,7 +79,7 @@ enum Access {
     NotConfigured,
 }
 
-/// 200 when the sentinel was looked up, 503 otherwise.
+/// 200 when the bucket answered about the sentinel object, 503 otherwise.
 fn report(found: Option<Result<(), Reason>>, latency: Duration, bucket: Option<&str>) -> Report {
     let reason = found.unwrap_or(Err(Reason::Timeout)).err();
     let (status, storage) = match reason {

@@ -76,7 +76,7 @@ async fn gcs_fails_for_each_reason_and_recovers_by_itself() {
 }
 
 #[tokio::test]
-async fn a_missing_gcs_bucket_is_told_from_a_missing_key() {
+async fn a_missing_gcs_bucket_and_a_missing_key_have_different_kinds() {
     let emulator = GcsEmulator::start("evidence").await;
     on_gcs("elsewhere", &emulator.url).fails("bucket_not_found").await;
     on_gcs("evidence", &emulator.url).recovers().await;
@@ -104,7 +104,7 @@ async fn gcs_credentials_that_are_no_credentials_are_misconfigured() {
 async fn credentials_in_a_volume_that_hangs_are_a_timeout_and_hold_up_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let hanging = folder.path().join("credentials");
-    // Whoever opens one waits until somebody writes to it.
+    // Opening a FIFO waits until somebody writes to it.
     assert!(Command::new("mkfifo").arg(&hanging).status().unwrap().success());
     let hanging = hanging.to_str().unwrap();
     for settings in [
@@ -205,7 +205,7 @@ async fn an_answer_that_never_ends_takes_no_memory() {
             let memory = server.resident_kib();
             for _ in 0..5 {
                 match reason {
-                    // A key that is missing is no fault.
+                    // A missing key is not a fault.
                     "error" => assert_eq!(server.probe().await.status, 200, "{}", server.log()),
                     reason => server.fails(reason).await,
                 }
@@ -232,7 +232,7 @@ async fn s3_without_credentials_is_auth_failed_and_a_profile_without_a_url_misco
         ("HOME", "/nonexistent"),
     ]);
     server.fails("auth_failed").await;
-    // A profile is the SDK's to read.
+    // The SDK reads profiles, not the settings of this process.
     let mut profile = tempfile::NamedTempFile::new().unwrap();
     writeln!(profile, "[default]\nendpoint_url = 127.0.0.1:9\nregion = eu-west-1").unwrap();
     let server = probed(&[
@@ -273,7 +273,7 @@ async fn ten_thousand_probes_well_and_badly_answered_leave_no_memory_and_no_sock
         emulator.always(None);
         server.recovers().await;
     };
-    // The allocator has its working set after as many.
+    // A first storm of the same size lets the allocator reach its working set.
     storm(200).await;
     let (memory, sockets) = (server.resident_kib(), server.sockets());
     storm(200).await;

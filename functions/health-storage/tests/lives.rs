@@ -26,7 +26,7 @@ async fn every_life_gives_the_same_bad_answers() {
 }
 
 #[test]
-fn as_a_job_it_reports_once_and_its_exit_code_tells() {
+fn as_a_job_it_reports_once_and_by_its_exit_code() {
     let job = over("memory:").run(&["check"]);
     assert_eq!(job.status.code(), Some(0));
     assert_eq!(

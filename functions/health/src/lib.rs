@@ -1,14 +1,14 @@
-//! `GET /health`: is the process alive? Touches nothing, depends on no setting.
+//! `GET /health`: is the process alive? The check does no I/O and depends on no setting.
 
 use axum::Router;
 use shared::{config::Env, runtime::Service};
 
-/// The function as every life runs it: every function has this route.
+/// The function as every life runs it. The runtime adds `GET /health` to every function, so this one declares no route.
 pub fn service(_: &Env) -> Service {
     Service::new(Router::new())
 }
 
-/// What the API document says of this function.
+/// This function's part of the API document.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(shared::health::process::health))]

@@ -39,7 +39,7 @@ fn as_a_job_it_prints_its_report_as_one_line_and_ends_with_0() {
 }
 
 #[test]
-fn settings_it_cannot_live_with_end_it_with_78_and_all_of_them_named() {
+fn invalid_settings_exit_with_78_and_all_of_them_are_named() {
     let refused = health()
         .with("PORT", "eighty")
         .with("LOG_FORMAT", "xml")
@@ -250,7 +250,7 @@ async fn it_keeps_one_connection_to_the_runtime_api() {
 }
 
 #[test]
-fn an_argument_that_nobody_knows_ends_it_with_64() {
+fn an_unknown_argument_exits_with_64() {
     let refused = health().run(&["--help"]);
     assert_eq!(refused.status.code(), Some(64));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("`check`"));
@@ -265,7 +265,7 @@ fn it_ends_when_the_runtime_api_is_gone_instead_of_polling_in_a_loop() {
 }
 
 #[test]
-fn sigterm_and_sigint_end_it_with_0() {
+fn sigterm_and_sigint_exit_with_0() {
     for name in ["TERM", "INT"] {
         let mut server = health().serve();
         server.signal(name);

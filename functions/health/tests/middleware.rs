@@ -1,4 +1,4 @@
-//! What every request meets before its handler, on the real binary: cross-origin access, headers, ids, the log.
+//! The middleware on the real binary: cross-origin access, headers, ids, the log.
 
 #![allow(clippy::unwrap_used)]
 

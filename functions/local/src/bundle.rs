@@ -1,6 +1,6 @@
-//! The name of this bundle, which stands in `Cargo.toml`.
+//! The name of this bundle, from `Cargo.toml`.
 
-/// The name in capitals, as pages and the API document show it: `my-app` is "My App".
+/// The name as pages and the API document show it, each word with a capital: `my-app` becomes "My App".
 pub fn title() -> String {
     let words = name().split('-').map(|word| {
         let mut letters = word.chars();

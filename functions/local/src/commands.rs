@@ -1,4 +1,4 @@
-//! The command line: one command a run. Without arguments, `local` serves.
+//! The command line. Each run executes one command; without arguments, `local` serves.
 
 mod doctor;
 mod openapi;

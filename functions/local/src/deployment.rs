@@ -24,7 +24,7 @@ use std::{
 #[derive(Default)]
 pub struct Deployment {
     /// Functions, services and jobs.
-    pub functions: Vec<Function>,
+    pub functions: Vec<Deployed>,
     /// The lifecycle rules of buckets.
     pub lifecycles: Vec<Lifecycle>,
     /// Files, and parts of files, that the reader does not understand.
@@ -41,7 +41,7 @@ pub struct Deployment {
 
 /// A Lambda function, or a service or job of Cloud Run, as one file deploys it.
 #[derive(Default)]
-pub struct Function {
+pub struct Deployed {
     /// The file, and the name in it.
     pub place: String,
     /// Where it runs.
@@ -72,9 +72,9 @@ pub struct Function {
     pub secrets: Vec<Secret>,
 }
 
-impl Function {
-    /// Whether one of these variables is set, in the file or by a secret.
-    pub fn is_given(&self, names: &[&str]) -> bool {
+impl Deployed {
+    /// Whether the deployment sets one of these variables, in the file or by a secret.
+    pub fn sets_any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.settings.contains_key(*name))
     }
 }
@@ -106,9 +106,9 @@ pub struct Lifecycle {
 }
 
 impl Deployment {
-    /// Reads `template.yaml`, and `service.yaml`, `job.yaml` and `lifecycle-*.json` of each function, below `root`. Variables
-    /// in manifests have their values from `env`, as `envsubst` would set them. Parameters of the template have their
-    /// defaults, except the one that `choice` sets.
+    /// Reads `template.yaml`, `service.yaml` and `job.yaml` of each function, and every `lifecycle-*.json` beside any of these
+    /// or in `.github/deploy`, below `root`. Variables in manifests have their values from `env`, as `envsubst` would set
+    /// them. Parameters of the template have their defaults, except the one that `choice` sets.
     pub fn read(root: &Path, env: &Env, choice: Option<&Choice>) -> Self {
         let mut deployment = Self {
             choice: choice.cloned(),
@@ -116,7 +116,8 @@ impl Deployment {
         };
         let functions = names(&root.join("functions"));
         let folders = functions.iter().map(|function| format!("functions/{function}/"));
-        for folder in std::iter::once(String::new()).chain(folders) {
+        let others = ["", ".github/deploy/"].map(str::to_owned);
+        for folder in others.into_iter().chain(folders) {
             for name in names(&root.join(&folder)) {
                 let file = format!("{folder}{name}");
                 match kind(&folder, &name) {

@@ -1,4 +1,4 @@
-//! The one list of functions: what `local` serves, the API document and what the doctor knows come from it.
+//! The one list of functions. What `local` serves, the API document, and what the doctor knows are derived from it.
 
 use shared::{
     config::Env,
@@ -10,9 +10,9 @@ use utoipa::{OpenApi, openapi};
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
     krate: &'static str,
-    /// What it serves with these settings.
+    /// Declares the function, with the settings of an environment.
     pub service: fn(&Env) -> Service,
-    /// Its part of the API document.
+    /// The function's part of the API document.
     pub api: fn() -> openapi::OpenApi,
 }
 

@@ -1,4 +1,4 @@
-//! The command line of the bundle: serves every function in one process, and looks at how they are deployed.
+//! The command line of the bundle: serves every function in one process, and checks how the functions are deployed.
 
 pub mod bundle;
 mod commands;

@@ -1,4 +1,4 @@
-//! The API document: what every function says of its own routes, in one OpenAPI 3.1 document, and a page that shows it.
+//! The API document: an OpenAPI 3.1 document that merges what each function declares about its routes.
 
 use crate::{bundle, functions::FUNCTIONS};
 use axum::{

@@ -1,4 +1,4 @@
-//! The command line, which is also the event on Lambda.
+//! The command line. On Lambda, the event holds the same arguments.
 
 /// What `migrate --help` says.
 pub const USAGE: &str = "\
@@ -13,7 +13,7 @@ migrate [--json] [COMMAND]
 
 DATABASE_URL names the database. The report is text, or one line of JSON with --json, in a Cloud Run job and on Lambda.";
 
-/// The parsed arguments. Without a command they are invalid.
+/// The parsed arguments; `command` is `None` where they are invalid.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Arguments {
     pub command: Option<Command>,
@@ -68,7 +68,7 @@ impl Command {
     }
 }
 
-/// May begin with zeros, as in a file's name.
+/// A version may begin with zeros, as in a file's name.
 fn version_number(text: &str) -> Option<i64> {
     text.parse().ok().filter(|version| *version >= 0)
 }

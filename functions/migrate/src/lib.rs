@@ -1,5 +1,5 @@
-//! Applies and reverts the files of `migrations/`, which are embedded in the binary, and reports the state of the
-//! schema.
+//! The migration job: applies and reverts the files of `migrations/`, which are embedded in the binary, and reports the
+//! state of the schema.
 
 mod command;
 mod report;

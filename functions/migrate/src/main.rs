@@ -1,4 +1,4 @@
-//! The migrations as a job: a command line, a Cloud Run job, a Lambda function to invoke.
+//! The migration job as a binary: a command line, a Cloud Run job, a Lambda function to invoke.
 
 use shared::runtime;
 use std::process::ExitCode;

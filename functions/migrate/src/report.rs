@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use shared::database::{File, MigrateError, Migration, RecordedRun, Run, Schema};
 use std::fmt::Write;
 
-/// What `stamp` did, in a word.
+/// The status of a `stamp` that succeeded.
 pub const STAMPED: &str = "stamped";
 
 /// Only `Failed` and `Usage` end the process with 1: what `status` finds is not a failure.
 pub enum Report {
-    /// What was done, in a word, unless there was nothing to do.
+    /// The status where something was done, and the run.
     Run(&'static str, Run),
     Plan(Vec<File>),
     Status(Schema, Vec<Migration>, Option<String>),
@@ -47,7 +47,7 @@ impl Report {
         }
     }
 
-    /// As a person reads it. A plan is SQL.
+    /// The report for a person. A plan is SQL.
     pub fn text(&self) -> String {
         match self {
             Self::Run(_, run) if run.ahead => format!("the database is ahead, at version {}", run.version_after),

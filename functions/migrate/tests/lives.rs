@@ -98,7 +98,7 @@ async fn a_person_reads_text_and_a_cloud_run_job_writes_json() {
 }
 
 #[test]
-fn a_database_that_is_not_there_and_a_word_that_is_no_command_end_it_with_1() {
+fn a_missing_database_and_an_invalid_command_exit_with_1() {
     let (code, report) = run(&migrate("postgresql://u:hostile-secret@127.0.0.1:1/d"), &["up"]);
     assert_eq!((code, &report["reason"]), (Some(1), &json!("unreachable")));
     let (code, report) = run(&migrate("postgresql://u@127.0.0.1:1/d"), &["sideways"]);

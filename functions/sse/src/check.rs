@@ -1,4 +1,5 @@
-//! The check of a stream: opens it as a browser would, and tells a live stream from one that something buffers.
+//! The check of the event stream: reads the stream as a browser would, and reports whether something on the way buffers
+//! its events.
 
 mod beats;
 #[cfg(not(feature = "https"))]
@@ -13,14 +14,14 @@ use source::{Opened, Source};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Why a stream is not live: `misconfigured` (`CHECK_URL` is not one), `unreachable`, `timeout` (connecting takes too long),
-/// `not_a_stream`, `buffered` (held back, in part or as a whole), `ended` (after too few beats) or `broken`.
+/// Why a stream is not live: `misconfigured` (`CHECK_URL` is not a valid URL), `unreachable`, `timeout` (connecting took too
+/// long), `not_a_stream`, `buffered` (some or all of its events are held back), `ended` (after too few beats) or `broken`.
 type Reason = &'static str;
 
-/// How long connecting, the head of the response, and then the first event may take.
+/// How long each step may take: connecting, the head of the response, and the first event.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads a few beats from `url`, or else from the routes of this binary, and reports their times.
+/// Reads a few beats from `url`, or without one from the routes of this binary, and reports their times.
 pub async fn run(routes: Router, heartbeat: Duration, url: Option<String>) -> Report {
     let source = url.map_or(Source::Routes(routes), Source::Url);
     let start = Instant::now();
@@ -31,13 +32,14 @@ pub async fn run(routes: Router, heartbeat: Duration, url: Option<String>) -> Re
     report(&result, encoding)
 }
 
-/// A live stream.
+/// What the check measured on a live stream.
 struct Found {
     first_event: Duration,
     pace: Pace,
 }
 
-/// Reads what was opened. A compressed stream has no ids to read: it is live if its bytes come at the pace of a plain one.
+/// Measures an open stream. The ids of a compressed stream cannot be read, so a second, plain stream gives the pace: the
+/// compressed one is live if its bytes arrive at that pace.
 async fn examine(source: &Source, opened: Opened, heartbeat: Duration, start: Instant) -> Result<Found, Reason> {
     if opened.encoding.is_none() {
         return found(opened, heartbeat, start).await;
@@ -45,7 +47,7 @@ async fn examine(source: &Source, opened: Opened, heartbeat: Duration, start: In
     let start = Instant::now();
     let plain = source.open(source::PLAIN).await?;
     let found = found(plain, heartbeat, start).await?;
-    beats::keep(found.pace, opened.body).await?;
+    beats::holds_pace(found.pace, opened.body).await?;
     Ok(found)
 }
 
@@ -65,7 +67,7 @@ struct StreamReport {
     first_event_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     spread_ms: Option<f64>,
-    /// How the stream comes to a browser, where it comes compressed.
+    /// The content coding that a browser gets, where the stream is compressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_encoding: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! `GET /sse/heartbeat`: an event stream that beats until it ends cleanly.
+//! `GET /sse/heartbeat`: an event stream of heartbeats, which ends between two events.
 
 mod check;
 
@@ -38,13 +38,13 @@ async fn heartbeat(State(settings): State<Settings>, deadline: Deadline) -> Resp
     sse::heartbeats(settings, deadline, beat)
 }
 
-/// What the API document says of this function.
+/// This function's part of the API document.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(heartbeat))]
 pub struct Api;
 
-/// The id is the time of the beat in ms since the epoch: it grows across streams, and shows a reader how late it is.
+/// One heartbeat. Its id is the time in ms since the epoch: ids grow across streams, and show a reader how late a beat is.
 fn beat() -> String {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let id = since_epoch.map_or(0, |time| time.as_millis()).to_string();

@@ -80,7 +80,7 @@ async fn on_lambda_a_signal_ends_an_open_stream_between_two_events_and_then_the_
 }
 
 #[tokio::test]
-async fn the_prelude_and_its_separator_are_chunks_of_their_own() {
+async fn the_prelude_and_its_separator_are_separate_chunks() {
     let api = FakeRuntimeApi::start().await;
     let _lambda = sse().on_lambda(&api);
     let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
@@ -94,7 +94,7 @@ async fn the_prelude_and_its_separator_are_chunks_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_deadline_in_the_past_which_emulators_send_is_none() {
+async fn a_deadline_in_the_past_which_emulators_send_is_ignored() {
     let api = FakeRuntimeApi::start().await;
     let _lambda = beating("100ms").with("SSE_MAX_AGE", "1s").on_lambda(&api);
     let event = EventShape::FunctionUrl.event("GET", "/sse/heartbeat", &[]);
@@ -178,13 +178,13 @@ async fn a_url_may_name_an_ipv6_address_and_its_user_is_not_part_of_the_host() {
     assert_eq!(report(&job.await.unwrap())["reason"], "unreachable");
 }
 
-/// What a proxy does to the responses that pass it.
+/// What a proxy does to responses.
 #[derive(Clone, Copy)]
 struct Proxy {
-    /// It holds content back until it has so many bytes, and the head with it where that is told.
+    /// The number of bytes that the proxy collects before it forwards any; with `holds_head`, the head waits for them too.
     held_back: usize,
     holds_head: bool,
-    /// It says that it compresses for those who accept it, and leaves others alone.
+    /// The proxy compresses for clients that accept it.
     compresses: bool,
 }
 

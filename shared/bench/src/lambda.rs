@@ -8,15 +8,15 @@ use testing::{Binary, EventShape, FakeRuntimeApi};
 const COLD_ROUNDS: usize = 30;
 const WARM_ROUNDS: usize = 500;
 
-/// Peers first: the ratios are against it.
+/// The binaries, with the peer first: the ratios are against it.
 const ALL: [Measured; 5] = [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, HEALTH_STORAGE];
 
 fn event(measured: Measured) -> Value {
     EventShape::FunctionUrl.event("GET", measured.route, &[])
 }
 
-/// The variables without which `lambda_http` does not start. The dependencies are not configured: their own round trips
-/// are not ours to measure.
+/// The variables without which `lambda_http` does not start. The dependencies are not configured: their round trips
+/// would be measured too.
 fn function(measured: Measured) -> Binary {
     measured
         .function()
@@ -55,7 +55,7 @@ pub async fn cold_starts() {
     print_ratios(times);
 }
 
-/// In turn: a machine that changes its pace changes it for all.
+/// The binaries take turns, so that a machine that changes its pace changes it for all of them.
 pub async fn warm_invocations() {
     let mut times = ALL.map(|_| Vec::new());
     let mut warm = Vec::new();

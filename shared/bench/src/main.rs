@@ -67,7 +67,7 @@ fn sizes() {
     }
 }
 
-/// The middle one of the measurements.
+/// The median of the measurements.
 fn median(mut measurements: Vec<f64>) -> f64 {
     measurements.sort_by(f64::total_cmp);
     measurements[measurements.len() / 2]

@@ -65,7 +65,7 @@ fn request(measured: Measured) -> String {
     format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", measured.route)
 }
 
-/// As many requests as the server takes, one at a time on each connection.
+/// Sends as many requests as the server can answer, one at a time on each connection.
 async fn load(server: &Process, measured: Measured) -> (f64, f64) {
     let start = Instant::now();
     let mut clients = JoinSet::new();
@@ -86,7 +86,7 @@ async fn load(server: &Process, measured: Measured) -> (f64, f64) {
     (f64::from(requests), start.elapsed().as_secs_f64())
 }
 
-/// What the process has used so far; the kernel counts in hundredths.
+/// The CPU time that the process has used so far; the kernel counts in hundredths of a second.
 fn cpu_seconds(server: &Process) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("it runs");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! The evidence client: the peak memory of a process that puts 500 MB and gets them back.
+//! The storage client: the peak memory of a process that puts 500 MB and gets them back.
 
 use std::{
     io::Write,
@@ -66,7 +66,7 @@ fn peak_of(mut command: Command) -> (u64, Duration) {
     let feeder = thread::spawn(move || {
         let chunk = vec![7; 1 << 16];
         for sent in (0..SIZE).step_by(chunk.len()) {
-            // One that reads nothing has closed it.
+            // A process that reads nothing has closed its standard input.
             if stdin.write_all(&chunk[..chunk.len().min(SIZE - sent)]).is_err() {
                 break;
             }

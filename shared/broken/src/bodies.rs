@@ -1,4 +1,4 @@
-//! Answers whose bodies break in every way that a body can, and those that only look like it.
+//! Answers whose bodies break in every way that a body can, and answers that only look broken.
 
 use axum::{
     Router,

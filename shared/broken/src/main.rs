@@ -1,5 +1,5 @@
-//! A function that breaks in every way that a function can, for tests of what others see of it. `STREAMED` makes it one
-//! that streams; `BROKEN_START` has it panic before it starts.
+//! A function that breaks in every way that a function can, so that tests see what clients and platforms get. With
+//! `STREAMED`, its answers are streamed; with `BROKEN_START`, it panics before it starts.
 
 mod bodies;
 
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// What no line of a log may hold as it is.
+/// Text that no line of a log may contain unescaped.
 const HOSTILE: &str = "one\n2026-01-01T00:00:00Z ERROR forged: two\r\u{1b}[2J\u{85}\u{2028}\u{202e}three";
 
 fn service(env: &Env) -> Service {

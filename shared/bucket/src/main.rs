@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
         Ok(Some(line)) => {
-            // A reader that has gone is the shell's to tell.
+            // A closed standard output is not this program's error: the shell reports it.
             let mut out = stdout();
             let _ = out.write_all(line.as_bytes()).await;
             let _ = out.flush().await;
@@ -37,25 +37,12 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What is printed at the end; `None` where the arguments are no command.
+/// What is printed at the end; `None` where the arguments are not a valid command.
 async fn run(storage: &Storage, arguments: &[&str]) -> Result<Option<String>, Error> {
     Ok(Some(match *arguments {
-        ["put", name] => {
-            let content = ReaderStream::with_capacity(stdin(), 256 << 10);
-            let stored = storage.put_stream(&key(name)?, content, &Put::default()).await?;
-            let version = stored.version.map(|version| format!(", version {version}"));
-            let version = version.unwrap_or_default();
-            format!("{} bytes, SHA-256 {}{version}\n", stored.size, stored.sha256)
-        }
+        ["put", name] => put(storage, name).await?,
         ["get", name, ref version @ ..] if version.len() < 2 => {
-            let (_, mut content) = storage.get(key(name)?.at(version.first().copied()), None).await?;
-            let mut out = stdout();
-            while let Some(chunk) = content.try_next().await? {
-                if out.write_all(&chunk).await.is_err() {
-                    break;
-                }
-            }
-            let _ = out.flush().await;
+            get(storage, name, version.first().copied()).await?;
             String::new()
         }
         ["head", name] => {
@@ -65,17 +52,7 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<Option<String>, Er
                 .map_or_else(|| "unknown".to_owned(), |sha256| sha256.to_string());
             format!("{} bytes, SHA-256 {sha256}\n", object.size)
         }
-        ["list"] => {
-            let (mut lines, mut next) = (String::new(), None);
-            loop {
-                let page = storage.list(None, next.as_deref(), 1000).await?;
-                lines.extend(page.objects.iter().map(|object| format!("{}\n", object.key)));
-                next = page.next;
-                if next.is_none() {
-                    break lines;
-                }
-            }
-        }
+        ["list"] => list(storage).await?,
         ["copy", from, to] => {
             storage.copy(&key(from)?, &key(to)?, false).await?;
             String::new()
@@ -90,6 +67,38 @@ async fn run(storage: &Storage, arguments: &[&str]) -> Result<Option<String>, Er
         }
         _ => return Ok(None),
     }))
+}
+
+async fn put(storage: &Storage, name: &str) -> Result<String, Error> {
+    let content = ReaderStream::with_capacity(stdin(), 256 << 10);
+    let stored = storage.put_stream(&key(name)?, content, &Put::default()).await?;
+    let version = stored.version.map(|version| format!(", version {version}"));
+    let version = version.unwrap_or_default();
+    Ok(format!("{} bytes, SHA-256 {}{version}\n", stored.size, stored.sha256))
+}
+
+async fn get(storage: &Storage, name: &str, version: Option<&str>) -> Result<(), Error> {
+    let (_, mut content) = storage.get(key(name)?.at(version), None).await?;
+    let mut out = stdout();
+    while let Some(chunk) = content.try_next().await? {
+        if out.write_all(&chunk).await.is_err() {
+            break;
+        }
+    }
+    let _ = out.flush().await;
+    Ok(())
+}
+
+async fn list(storage: &Storage) -> Result<String, Error> {
+    let (mut lines, mut next) = (String::new(), None);
+    loop {
+        let page = storage.list(None, next.as_deref(), 1000).await?;
+        lines.extend(page.objects.iter().map(|object| format!("{}\n", object.key)));
+        next = page.next;
+        if next.is_none() {
+            return Ok(lines);
+        }
+    }
 }
 
 fn key(text: &str) -> Result<Key, Error> {

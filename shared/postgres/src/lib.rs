@@ -1,4 +1,5 @@
-//! A private Postgres server, for development and for tests: found or fetched, on a Unix socket, stopped with its last user.
+//! A private Postgres server, for development and for tests: found or fetched, on a Unix socket, and stopped when its last
+//! user ends.
 
 mod binaries;
 mod error;
@@ -8,16 +9,20 @@ mod users;
 use binaries::Binaries;
 pub use error::Error;
 use home::Home;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use std::{
     fs::OpenOptions,
     io::Read,
-    os::unix::{fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 use users::{Member, Users};
+
+/// Every byte of a path that may mean something else in a URL.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
 /// A running server. It stops with its last user: when that user drops this, or when its process ends in any way.
 #[derive(Debug)]
@@ -41,7 +46,7 @@ pub struct Options {
     pub store: PathBuf,
     /// Does its data survive a crash of the machine?
     pub durable: bool,
-    /// Listens on this port of 127.0.0.1 too, where roles need their passwords.
+    /// A port of 127.0.0.1 to listen on as well; roles need their passwords there.
     pub tcp_port: Option<u16>,
     /// Further settings of the server, as `name=value`.
     pub settings: Vec<String>,
@@ -98,10 +103,8 @@ impl PrivatePostgres {
 
     /// The server's URL for a superuser of the database `name`, through its Unix socket.
     pub fn url(&self, name: &str) -> String {
-        format!(
-            "postgresql://{SUPERUSER}@localhost/{name}?host={}",
-            self.socket.display()
-        )
+        let socket = percent_encode(self.socket.as_os_str().as_bytes(), ENCODED);
+        format!("postgresql://{SUPERUSER}@localhost/{name}?host={socket}")
     }
 
     /// The process id of the server, while it runs.
@@ -109,7 +112,7 @@ impl PrivatePostgres {
         self.status_line(0)?.trim().parse().ok()
     }
 
-    /// Starts it again after it was killed.
+    /// Starts the server again after it was killed.
     ///
     /// # Errors
     /// As [`PrivatePostgres::start`].
@@ -161,6 +164,10 @@ impl PrivatePostgres {
         }
         for setting in &options.settings {
             command.arg(format!("-c{setting}"));
+        }
+        // Variables such as PGPORT are meant for another server.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG")) {
+            command.env_remove(name);
         }
         self.home.run_as_owner(binaries.environment(&mut command));
         command
@@ -214,9 +221,9 @@ impl PrivatePostgres {
     }
 
     fn wait_for_previous(&self) {
-        const PATIENCE: Duration = Duration::from_secs(15);
+        const STOP_TIMEOUT: Duration = Duration::from_secs(15);
         let start = Instant::now();
-        while self.is_alive() && start.elapsed() < PATIENCE {
+        while self.is_alive() && start.elapsed() < STOP_TIMEOUT {
             sleep(Duration::from_millis(10));
         }
     }

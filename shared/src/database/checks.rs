@@ -24,7 +24,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long a session stays open for the next check. Not for long: a pooler in session mode cannot lend it to anybody
 /// else, and after a process was frozen, or a NAT has forgotten the connection, it takes a request and never answers.
 const IDLE: Duration = Duration::from_secs(10);
-/// In bytes: the records of thousands of migrations.
+/// The largest answer, in bytes: enough for the records of thousands of migrations.
 const MAX_ANSWER: usize = 1 << 20;
 /// How long a check waits for its session to close before it answers.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(50);

@@ -43,9 +43,9 @@ pub(super) struct Limits {
 /// How long a request may take.
 #[derive(Clone)]
 pub(super) enum RequestTimeout {
-    /// As long as its caller waits for it.
+    /// As long as the caller waits.
     None,
-    /// This long; then the proxy cancels it.
+    /// This long; then the proxy cancels the request.
     Each(Duration),
     /// Until this moment, which each health check moves. Sent to the server as `statement_timeout`, so that the request
     /// ends even if this process is frozen or gone.
@@ -131,7 +131,7 @@ fn is_this_process(client: &UnixStream) -> bool {
     peer.and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id())
 }
 
-/// What sqlx still does itself: the startup message, the password, the queries.
+/// The options for the part that sqlx itself does: the startup message, the password, the queries.
 fn options(dsn: &Dsn) -> PgConnectOptions {
     let name = dsn.application_name.clone().unwrap_or_else(program);
     // PgBouncer rejects `extra_float_digits`, and servers since 12 do not need it.

@@ -12,7 +12,6 @@ pub(super) use dsn::{Dsn, Host, Keepalive};
 pub(super) use tls::{SslMode, Tls};
 
 /// Where Postgres is, and which sessions this process may have there.
-#[derive(Clone)]
 pub(super) struct Settings {
     /// `DATABASE_URL`, in any form that libpq and the drivers of other languages accept.
     pub dsn: Result<Dsn, Unusable>,
@@ -47,12 +46,6 @@ impl Settings {
             max_connections: max_connections.unwrap_or(default),
             migrations: env.text("MIGRATIONS_DIR"),
         }
-    }
-
-    /// The same with another connection string, to which the variables of libpq do not apply.
-    pub fn at(&self, url: &str) -> Self {
-        let dsn = parse(url, &Env::new(|_| None));
-        Self { dsn, ..self.clone() }
     }
 }
 

@@ -76,7 +76,7 @@ impl Check {
 
     /// The report of the last check if it is fresh, else of the one in flight, else of a new one.
     ///
-    /// The flight is a task of its own: a probe that hangs up does not cancel it for the others.
+    /// The flight is a separate task: a probe that hangs up does not cancel it for the others.
     pub async fn report(&self) -> Report {
         let mut flight = match self.join_or_start() {
             Ok(fresh) => return fresh,

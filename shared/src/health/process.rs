@@ -1,4 +1,4 @@
-//! The health of the process itself, which every function has: probes of a platform ask for nothing more.
+//! `GET /health`: the health of the process itself. Every function has this route, for the probes of a platform.
 
 use super::{Measurement, Report, Status, Timestamp};
 use axum::{
@@ -9,12 +9,12 @@ use axum::{
 use serde::Serialize;
 use std::{sync::LazyLock, time::Instant};
 
-/// For probes of a platform, in every function.
+/// The path that every function has, for the probes of a platform.
 pub const PATH: &str = "/health";
 
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Answers [`PATH`] for as long as the process can answer at all.
+/// The route under [`PATH`]. It answers for as long as the process can answer at all.
 pub fn alive() -> MethodRouter {
     LazyLock::force(&STARTED);
     get(health)

@@ -60,9 +60,9 @@ impl AccessLog {
 
     /// Logged at `debug`: a thousand healthy probes a second would bury everything else.
     fn is_healthy_probe(&self) -> bool {
-        let path = self.uri.path();
-        let probe = path == "/health" || path.starts_with("/health/");
-        probe && self.status.is_some_and(|status| status.is_success())
+        let rest = self.uri.path().strip_prefix("/health");
+        let is_probe = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        is_probe && self.status.is_some_and(|status| status.is_success())
     }
 
     fn write(&self) {

@@ -44,7 +44,7 @@ mod tests {
     use crate::config::tests::env;
 
     #[test]
-    fn what_is_no_origin_is_refused() {
+    fn what_is_not_an_origin_is_refused() {
         for text in [
             "*",
             "https://app.example.com, *",

@@ -26,7 +26,7 @@ pub fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// Whether the response to a request never has content: its `Content-Length` is the length of the answer to another request
 /// then (RFC 9110, section 8.6).
 pub fn has_no_content(method: &Method, status: StatusCode) -> bool {
-    method == Method::HEAD || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
+    method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Wraps the body, so that `on_end` lives as long as it does. A body that is complete already is returned as it is.

@@ -10,13 +10,13 @@ use std::time::Duration;
 pub struct Service {
     routes: Router,
     responses: Responses,
-    /// `None`: that the process runs.
+    /// `None`: the check is that the process runs.
     check: Option<BoxFuture<'static, Outcome>>,
 }
 
 /// How the answers of a function leave. `InvokeMode` of its Function URL must say the same.
-// With a tag beside the duration, not in its spare values: the linker then drops the branch that a function never takes,
-// 14 KB of one that streams.
+// `repr(u8)` gives the enum a tag beside the duration, not in its spare values. The linker then drops the branch that a
+// function never takes: 14 KB of one that streams.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Responses {
@@ -24,7 +24,7 @@ pub enum Responses {
     Buffered,
     /// Chunk by chunk: `RESPONSE_STREAM`.
     Streamed {
-        /// The longest silence on a stream. A peer that acknowledges nothing for that long is gone.
+        /// The longest silence on a stream. A client that acknowledges nothing for that long is gone.
         heartbeat: Duration,
     },
 }
@@ -47,7 +47,7 @@ impl Service {
         Self::new(routes).check(async move { check.report().await })
     }
 
-    /// Its answers leave chunk by chunk, with a chunk every `heartbeat` at least.
+    /// The same function, whose answers leave chunk by chunk, with at least one chunk every `heartbeat`.
     #[must_use]
     #[inline(always)]
     pub fn streamed(self, heartbeat: Duration) -> Self {
@@ -55,7 +55,7 @@ impl Service {
         Self { responses, ..self }
     }
 
-    /// Its job runs this check.
+    /// The same function, whose job runs this check.
     #[must_use]
     #[inline(always)]
     pub fn check<T: Into<Outcome>>(self, check: impl Future<Output = T> + Send + 'static) -> Self {
@@ -66,8 +66,8 @@ impl Service {
         }
     }
 
-    /// Both in one process, with the check of the first: answers leave chunk by chunk if one of the two wants it, with the
-    /// longer of their heartbeats.
+    /// Both functions in one process, with the check of the first. Answers leave chunk by chunk if either function streams,
+    /// with the longer of the two heartbeats.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
         Self {
@@ -77,7 +77,7 @@ impl Service {
         }
     }
 
-    /// How its answers leave.
+    /// How the answers leave.
     pub fn responses(&self) -> Responses {
         self.responses
     }

@@ -11,14 +11,14 @@ use std::{fmt, str::FromStr};
 pub struct Sha256(pub [u8; 32]);
 
 impl Sha256 {
-    /// Of the whole content.
+    /// The checksum of the whole content.
     pub fn of(content: &[u8]) -> Self {
         let mut digest = Digest::default();
         digest.update(content);
         digest.finish().0
     }
 
-    /// As in checksum headers.
+    /// The form in checksum headers: base64.
     pub(super) fn base64(self) -> String {
         BASE64_STANDARD.encode(self.0)
     }
@@ -63,12 +63,12 @@ impl<'de> Deserialize<'de> for Sha256 {
 pub struct Crc32c(pub u32);
 
 impl Crc32c {
-    /// Of the whole content.
+    /// The checksum of the whole content.
     pub fn of(content: &[u8]) -> Self {
         Self(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, content) as u32)
     }
 
-    /// As in checksum headers: base64 of the number in network byte order.
+    /// The form in checksum headers: base64 of the number in network byte order.
     pub(super) fn base64(self) -> String {
         BASE64_STANDARD.encode(self.0.to_be_bytes())
     }

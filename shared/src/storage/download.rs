@@ -53,16 +53,16 @@ impl Storage {
 struct Reading {
     storage: Storage,
     object: Arc<Object>,
-    /// The one that the caller named, if any: on S3, naming one needs another permission.
+    /// The version that the caller named, if any: on S3, naming a version needs another permission.
     version: Option<String>,
-    /// What is still to come.
+    /// The bytes that have not arrived yet.
     wanted: Range<u64>,
     body: Body,
     /// `None` for a range, which has no checksum.
     digest: Option<Digest>,
     /// Time spent waiting since the last byte.
     waited: Duration,
-    /// Before the next request for the rest.
+    /// The pause before the next request for the rest.
     pause: Duration,
     /// Bytes since the last such request.
     arrived: u64,

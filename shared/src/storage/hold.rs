@@ -3,22 +3,22 @@
 use super::{Error, ObjectId, Storage, retry::retry};
 use std::time::SystemTime;
 
-/// What protects a version of an object from being deleted. A put over it makes another version; this one stays
-/// readable by its version id.
+/// What protects a version of an object from being deleted. A put to the same key makes another version; the protected one
+/// stays readable by its version id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hold {
-    /// Until someone removes it.
+    /// A legal hold, until someone removes it.
     pub legal: bool,
-    /// Until a time.
+    /// A retention, until a time.
     pub retention: Option<Retention>,
 }
 
 /// Until when a version is retained, and who may end that earlier.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Retention {
-    /// Those with a special permission.
+    /// Until this time. Callers with a special permission may end the retention earlier.
     Governance(SystemTime),
-    /// Nobody, not even the account's root user.
+    /// Until this time. Nobody may end the retention earlier, not even the account's root user.
     Compliance(SystemTime),
 }
 

@@ -16,7 +16,7 @@ pub struct Bucket(Mutex<Contents>);
 #[derive(Default)]
 struct Contents {
     objects: BTreeMap<Key, (Object, Bytes)>,
-    /// By the id of the upload: its parts by number.
+    /// The parts of each upload by number, by the id of the upload.
     uploads: HashMap<String, BTreeMap<usize, Bytes>>,
 }
 

@@ -21,7 +21,7 @@ pub struct Object {
     pub modified: SystemTime,
     /// The media type that it was put with; `None` in listings.
     pub content_type: Option<String>,
-    /// Of the content, stored by a put of this client; `None` in listings.
+    /// The checksum of the content, stored by a put of this client; `None` in listings.
     pub sha256: Option<Sha256>,
     pub(super) crc32c: Option<Crc32c>,
     pub(super) upload: Option<String>,

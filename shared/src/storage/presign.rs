@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub struct Presigned {
     /// `GET` or `PUT`
     pub method: String,
-    /// Its query has the signature, so it is a secret until it expires.
+    /// The URL. The query has the signature, so the URL is a secret until it expires.
     pub url: String,
     /// The client must send exactly these: they are signed too.
     pub headers: Vec<(String, String)>,

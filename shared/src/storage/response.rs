@@ -14,10 +14,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// What is read of an error, in bytes. Stores send less than 1 KiB; the status must do for anything longer.
+/// The most that is read of an error, in bytes. Stores send less than 1 KiB; of a longer error, only the status counts.
 const ERROR_LIMIT: u64 = 64 << 10;
-/// What is read of any other answer that is held in memory, in bytes: 1,000 keys of 1,024 bytes, each escaped, are 6
-/// MB.
+/// The most that is read of any other answer in memory, in bytes: 1,000 escaped keys of 1,024 bytes each take 6 MB.
 const TEXT_LIMIT: u64 = 8 << 20;
 
 /// What a successful answer holds.

@@ -148,21 +148,7 @@ impl Bucket {
             metadata: output.metadata(),
         };
         let object = headers.object(object.key.clone());
-        let chunks = stream::try_unfold(output.body, |mut body| async {
-            match body.next().await.transpose() {
-                Ok(chunk) => Ok(chunk.map(|chunk| (chunk, body))),
-                Err(error) => {
-                    let error = Error::new(Kind::Unreachable, error);
-                    let corrupt = error.chain().contains("checksum");
-                    Err(if corrupt {
-                        Error::new(Kind::Corrupt, error)
-                    } else {
-                        error
-                    })
-                }
-            }
-        });
-        Ok((object, chunks.boxed()))
+        Ok((object, content(output.body)))
     }
 
     pub async fn head(&self, object: ObjectId<'_>) -> Result<Object, Error> {
@@ -225,6 +211,25 @@ impl Bucket {
             .set_version_id(object.version.map(str::to_owned));
         delete.send().await.map(drop).map_err(failure)
     }
+}
+
+/// The chunks of an object. The SDK verifies the checksum of a whole object as it is read.
+fn content(body: ByteStream) -> Body {
+    let chunks = stream::try_unfold(body, |mut body| async {
+        match body.next().await.transpose() {
+            Ok(chunk) => Ok(chunk.map(|chunk| (chunk, body))),
+            Err(error) => {
+                let error = Error::new(Kind::Unreachable, error);
+                let corrupt = error.chain().contains("checksum");
+                Err(if corrupt {
+                    Error::new(Kind::Corrupt, error)
+                } else {
+                    error
+                })
+            }
+        }
+    });
+    chunks.boxed()
 }
 
 /// Other programs can put objects under keys that the SDK refuses.

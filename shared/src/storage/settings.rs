@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_bucket_is_kept_for_its_health_check() {
+    fn an_invalid_bucket_is_reported_by_the_health_check() {
         let env = env(&[("STORAGE_URL", "ftp://bucket")]);
         assert!(matches!(
             Settings::from_env(&env).location,
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_timeout_of_the_bucket_is_kept_for_its_health_check() {
+    fn an_invalid_timeout_of_the_bucket_is_reported_by_the_health_check() {
         for timeout in ["abc", "0s", "25h"] {
             let env = Env::new(move |key| match key {
                 "GCS_BUCKET" => Some("evidence".to_owned()),

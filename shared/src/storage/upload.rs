@@ -4,6 +4,7 @@ mod parts;
 mod staged;
 
 use super::{Attributes, Crc32c, Error, Key, Kind, Object, ObjectId, Put, Storage, retry::retry};
+use axum::BoxError;
 use bytes::Bytes;
 use futures_util::Stream;
 use parts::Parts;
@@ -35,7 +36,7 @@ impl Storage {
         put: &Put,
     ) -> Result<Stored, Error>
     where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        E: Into<BoxError>,
     {
         let content = pin!(content);
         let mut parts = Parts::new(content);
@@ -98,7 +99,7 @@ impl Storage {
     ) -> Result<Stored, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+        E: Into<BoxError>,
     {
         let done = upload_parts(staged.get(), first, &mut parts).await?;
         let (mut stored, crc32c) = parts.finish(put.sha256)?;
@@ -161,7 +162,7 @@ impl Storage {
 async fn upload_parts<E, S>(staging: &Staging, first: Bytes, parts: &mut Parts<S>) -> Result<Vec<String>, Error>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Into<BoxError>,
 {
     // Tasks, so that uploads go on while the next part is awaited.
     let mut uploads = JoinSet::new();

@@ -18,7 +18,7 @@ const MAX_WAITING: usize = 256 * 1024;
 /// How long a record waits for room. A slow reader makes room by then; for a reader that has stopped, only the first record
 /// waits.
 const WAIT_TIMEOUT: Duration = Duration::from_millis(250);
-/// In bytes. The thread only writes, and formats the record of lost records.
+/// The stack of the thread, in bytes. The thread only writes, and formats the record of lost records.
 const STACK: usize = 128 * 1024;
 const THREAD: &str = "log";
 /// The pause between two attempts if another process has made standard error non-blocking.
@@ -74,7 +74,7 @@ pub fn flush(limit: Duration) {
     wait_until_written(lock(), limit);
 }
 
-/// As [`flush`], before each freeze of a Lambda environment. For a reader that has stopped, only the first call waits.
+/// Does what [`flush`] does, before each freeze of a Lambda environment. If the reader has stopped, only the first call waits.
 pub fn flush_before_freeze(limit: Duration) {
     let queue = lock();
     if !queue.stuck {

@@ -29,19 +29,20 @@ impl Binary {
         }
     }
 
-    /// With one more setting.
+    /// Adds a setting.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Self {
         self.settings.push((key.to_owned(), value.into()));
         self
     }
 
-    /// With more settings.
+    /// Adds settings.
     pub fn with_all(self, settings: &[(&str, &str)]) -> Self {
         let with = |binary: Self, (key, value): &(&str, &str)| binary.with(key, *value);
         settings.iter().fold(self, with)
     }
 
-    /// Started by another program, which takes it as its last argument and becomes it: `prlimit`, `unshare`, `sh -c`.
+    /// Starts the binary through another program (`prlimit`, `unshare`, `sh -c`), whose last argument is the binary, and which
+    /// then executes it.
     pub fn under(self, program: &[&str]) -> Self {
         let (binary, arguments) = program.split_first().expect("a program has a name");
         let own = self.binary.to_string_lossy().into_owned();
@@ -67,7 +68,7 @@ impl Binary {
         command
     }
 
-    /// As an HTTP server on a free port.
+    /// Starts the binary as an HTTP server on a free port.
     pub fn serve(&self) -> Process {
         let mut binary = self.clone();
         if !self.settings.iter().any(|(key, _)| key == "PORT") {
@@ -82,25 +83,25 @@ impl Binary {
         server
     }
 
-    /// In a Lambda environment, fed by `api`.
+    /// Starts the binary in a Lambda environment; `api` hands out its events.
     pub fn on_lambda(&self, api: &FakeRuntimeApi) -> Process {
         let binary = self.clone().with("AWS_LAMBDA_RUNTIME_API", api.address());
         Process::spawn(binary.command())
     }
 
-    /// As a process that ends: a job, or one that refuses to start.
+    /// Runs the binary to its end: a job, or a process that refuses to start.
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.command().args(arguments).output().expect("the binary can be run")
     }
 
-    /// As [`Binary::run`], without waiting for its end.
+    /// Starts the binary as [`Binary::run`] does, without waiting for its end.
     pub fn start_run(&self, arguments: &[&str]) -> Child {
         let mut command = self.command();
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("the binary can be run")
     }
 
-    /// As a process that is up once a line of its output holds `ready`.
+    /// Starts the binary, and waits until a line of its output contains `ready`.
     pub fn start(&self, ready: &str) -> Process {
         let mut server = Process::spawn(self.command());
         server.wait_for_line(ready);
@@ -145,7 +146,7 @@ impl Process {
         }
     }
 
-    /// The next line that holds `text`.
+    /// The next line that contains `text`.
     pub fn wait_for_line(&mut self, text: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
@@ -158,12 +159,12 @@ impl Process {
         }
     }
 
-    /// Everything it wrote so far.
+    /// Everything that the process wrote so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no test panics here").clone()
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -173,13 +174,13 @@ impl Process {
         signal(self.pid(), name);
     }
 
-    /// Waits for its end; its exit code, or `None` where a signal ended it.
+    /// Waits for the end of the process. Returns its exit code, or `None` where a signal ended it.
     pub fn exit_code(&mut self, patience: Duration) -> Option<i32> {
         let code = ended(&mut self.child, patience);
         code.unwrap_or_else(|| panic!("still running after {patience:?}:\n{}", self.log()))
     }
 
-    /// Is it still running?
+    /// Is the process still running?
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -194,7 +195,7 @@ impl Process {
             .expect("the kernel counts it")
     }
 
-    /// The number of its open sockets.
+    /// The number of open sockets.
     pub fn sockets(&self) -> usize {
         let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
         let targets = descriptors
@@ -206,7 +207,7 @@ impl Process {
     }
 }
 
-/// Waits for the end of a process; its exit code, or `None` where a signal ended it.
+/// Waits for the end of a process. Returns its exit code, or `None` where a signal ended it.
 pub fn exit_code(process: &mut Child, patience: Duration) -> Option<i32> {
     ended(process, patience).unwrap_or_else(|| panic!("still running after {patience:?}"))
 }
@@ -234,7 +235,7 @@ pub fn signal_group(group: u32, name: &str) {
     send(&format!("-{group}"), name);
 }
 
-/// By the shell: a small machine has no other `kill`.
+/// Uses the shell's `kill`: a small machine has no other.
 fn send(to: &str, name: &str) {
     let sent = Command::new("sh")
         .args(["-c", "kill -s \"$0\" -- \"$1\"", name, to])

@@ -9,7 +9,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
-/// Keeps its connections, as probes do.
+/// A client that reuses its connections, as probes do.
 #[derive(Clone, Debug)]
 pub struct Client(legacy::Client<HttpConnector, Body>);
 

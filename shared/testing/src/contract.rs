@@ -23,7 +23,7 @@ fn run(url: &str, paths: &[&str], options: &[&str]) {
     for path in paths {
         schemathesis.args(["--include-path", path]);
     }
-    // It keeps a database of examples in the current folder.
+    // Schemathesis writes a database of examples into the current folder.
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let run = schemathesis
         .current_dir(folder.path())

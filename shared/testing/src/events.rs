@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-/// What stands before the function.
+/// The origin of an event: the service in front of the function.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventShape {
     /// A Function URL: payload 2.0 on the stage `$default`.

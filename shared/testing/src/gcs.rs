@@ -1,7 +1,8 @@
-//! An emulator of GCS's XML API, of its sign-in, and of its ways to fail. It holds requests to preconditions, checksums,
-//! bearer tokens and V4 signatures. Source: <https://cloud.google.com/storage/docs/xml-api/reference-methods>.
+//! An emulator of GCS's XML API, of its sign-in, and of its faults. The emulator checks preconditions, checksums, bearer
+//! tokens and V4 signatures. Source: <https://cloud.google.com/storage/docs/xml-api/reference-methods>.
 
 mod auth;
+mod content;
 mod objects;
 mod uploads;
 
@@ -48,9 +49,9 @@ pub enum Fault {
     Silence,
 }
 
-/// One bucket, gone with its handle.
+/// One bucket. Dropping it ends the emulator.
 pub struct GcsEmulator {
-    /// For `STORAGE_EMULATOR_HOST`.
+    /// The value for `STORAGE_EMULATOR_HOST`.
     pub url: String,
     state: Arc<Mutex<State>>,
     server: tokio::task::JoinHandle<()>,
@@ -83,17 +84,17 @@ impl GcsEmulator {
         Self { url, state, server }
     }
 
-    /// Whom it serves from now on.
+    /// Sets whom the emulator serves from now on.
     pub fn serve_only(&self, auth: Auth) {
         self.lock().auth = auth;
     }
 
-    /// What goes wrong with every request from now on.
+    /// Sets what goes wrong with every request from now on.
     pub fn always(&self, fault: Option<Fault>) {
         self.lock().always = fault;
     }
 
-    /// What goes wrong with the next requests, one by one.
+    /// Sets what goes wrong with the next requests, one by one.
     pub fn next(&self, faults: &[Fault]) {
         self.lock().next = faults.iter().copied().collect();
     }
@@ -228,7 +229,7 @@ fn response(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     response
 }
 
-/// Half of the body, under the length of the whole.
+/// Half of the body, with the `Content-Length` of the whole.
 fn truncated(answer: Answer) -> Answer {
     let (mut parts, body) = answer.into_parts();
     let length = hyper::body::Body::size_hint(&body).exact().unwrap_or_default();

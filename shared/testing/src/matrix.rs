@@ -1,4 +1,4 @@
-//! The same requests in every life of a function, and the same answers.
+//! Sends the same requests to every life of a function, and expects the same answers.
 
 use super::{Binary, Client, EventShape, Exchange, FakeRuntimeApi};
 use axum::http::header;
@@ -28,7 +28,7 @@ impl Expected {
     }
 }
 
-/// The route of a function, and what every function answers beside it: HEAD, wrong methods, unknown paths.
+/// The route of a function, and what every function also answers: HEAD, wrong methods, unknown paths.
 pub fn common(path: &'static str, status: u16, content_type: &'static str) -> Vec<Expected> {
     const PROBLEM: &str = "application/problem+json";
     let rows = [
@@ -105,7 +105,8 @@ async fn over_http(client: &Client, url: &str, expected: &Expected) -> Exchange 
     }
 }
 
-/// Without what the transport adds and what differs from request to request: ids, times, latencies.
+/// The headers without those that the transport adds, and without values that differ from request to request: ids, times,
+/// latencies.
 fn comparable(answer: &Exchange) -> (u16, Vec<(String, String)>, String) {
     const OF_THE_TRANSPORT: [&str; 6] = [
         "connection",
@@ -125,7 +126,7 @@ fn comparable(answer: &Exchange) -> (u16, Vec<(String, String)>, String) {
     (answer.status.as_u16(), headers, normalized(&answer.body))
 }
 
-/// A body without its times: values of JSON members that hold one, ids of events.
+/// A body without its times: the values of JSON members that are times, and the ids of events.
 pub fn normalized(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     match serde_json::from_str::<Value>(&text) {

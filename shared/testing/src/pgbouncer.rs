@@ -8,7 +8,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A PgBouncer, which ends with its handle.
+/// A PgBouncer. Dropping it ends the process.
 pub struct PgBouncer {
     process: Child,
     port: u16,
@@ -31,7 +31,7 @@ impl PgBouncer {
         fs::write(&file, text).expect("there is room");
         let mut command = Command::new("pgbouncer");
         command.arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-        // It refuses root.
+        // PgBouncer refuses to run as root.
         if fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("the folder is ours");
             command.args(["--user", "postgres"]);
@@ -45,12 +45,12 @@ impl PgBouncer {
         }
     }
 
-    /// The URL of a database behind it.
+    /// The URL of a database through PgBouncer.
     pub fn url(&self, direct: &str) -> String {
         format!("postgresql://anyone@127.0.0.1:{}/{}", self.port, database_of(direct))
     }
 
-    /// The URL of its console.
+    /// The URL of the console of PgBouncer.
     pub fn console(&self) -> String {
         format!("postgresql://admin@127.0.0.1:{}/pgbouncer", self.port)
     }

@@ -106,7 +106,7 @@ impl Postgres {
         processes.filter(|process| is_client(&process.path())).count()
     }
 
-    /// Starts it again after it was killed.
+    /// Starts the server again after it was killed.
     pub fn restart(&mut self) {
         let restarted = self.server.restart(&self.options);
         restarted.unwrap_or_else(|error| panic!("{error}"));
@@ -130,12 +130,12 @@ pub async fn migrate(url: &str) {
         .migrator(MigratorSettings::from_env(&env), "test")
         .up(None)
         .await;
-    migrated.unwrap_or_else(|refusal| panic!("{refusal}"));
+    migrated.unwrap_or_else(|error| panic!("{error}"));
     // The session closes in a task, which would not run while the test blocks this thread next.
     database.until_jobs_have_left().await;
 }
 
-/// Runs SQL without a result.
+/// Runs SQL that returns nothing.
 pub async fn execute(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.expect("the server is up");
     let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))

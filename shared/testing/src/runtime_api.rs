@@ -1,6 +1,8 @@
 //! A fake of the Lambda Runtime API: hands out events, and takes what the function posts, chunk by chunk.
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
+mod posted;
+
 use super::Exchange;
 use axum::{
     Router,
@@ -11,10 +13,9 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Frame;
+pub use posted::Posted;
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -44,18 +45,6 @@ struct Queued {
     event: Bytes,
     deadline_ms: u128,
     posted: oneshot::Sender<Posted>,
-}
-
-/// What the function posted for one invocation.
-#[derive(Debug)]
-pub struct Posted {
-    /// The headers of the POST.
-    pub headers: HeaderMap,
-    /// An invocation error instead of a response.
-    pub error: bool,
-    frames: mpsc::UnboundedReceiver<(Instant, Frame<Bytes>)>,
-    /// What came after the last chunk, once that was read: the error of a streamed response that failed.
-    pub trailers: Option<HeaderMap>,
 }
 
 #[derive(Default)]
@@ -106,7 +95,7 @@ impl FakeRuntimeApi {
         }
     }
 
-    /// For `AWS_LAMBDA_RUNTIME_API`.
+    /// The value for `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -147,102 +136,6 @@ impl FakeRuntimeApi {
     }
 }
 
-impl Posted {
-    /// The next chunk and when it came; `None` at the end.
-    pub async fn chunk(&mut self) -> Option<(Instant, Bytes)> {
-        let (at, frame) = self.frames.recv().await?;
-        match frame.into_data() {
-            Ok(chunk) => Some((at, chunk)),
-            Err(trailers) => {
-                self.trailers = trailers.into_trailers().ok();
-                None
-            }
-        }
-    }
-
-    /// The error that ended a streamed response, as its client is told of it: type and message.
-    pub fn stream_error(&self) -> Option<Value> {
-        let body = self.trailers.as_ref()?.get("lambda-runtime-function-error-body")?;
-        let body = BASE64_STANDARD.decode(body).expect("an error body is Base64");
-        Some(serde_json::from_slice(&body).expect("an error body is JSON"))
-    }
-
-    /// Everything that is still to come.
-    pub async fn rest(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        while let Some((_, chunk)) = self.chunk().await {
-            body.extend_from_slice(&chunk);
-        }
-        body
-    }
-
-    /// Was it posted as a stream?
-    pub fn is_streamed(&self) -> bool {
-        let mode = self.headers.get("lambda-runtime-function-response-mode");
-        mode.is_some_and(|mode| mode == "streaming")
-    }
-
-    /// The status and headers of a stream, and the first bytes of its body, which must begin with it.
-    pub async fn head(&mut self) -> Exchange {
-        let mut read = Vec::new();
-        loop {
-            if let Some(at) = read.windows(8).position(|window| window == [0; 8])
-                && read.len() > at + 8
-            {
-                return decoded(&read[..at], read[at + 8..].to_vec());
-            }
-            let (_, chunk) = self.chunk().await.expect("a stream begins with its prelude");
-            read.extend_from_slice(&chunk);
-        }
-    }
-
-    /// The whole answer, as the client of the function's front door sees it.
-    pub async fn exchange(mut self) -> Exchange {
-        let body = self.rest().await;
-        assert!(!self.error, "an invocation error: {}", String::from_utf8_lossy(&body));
-        if self.is_streamed() {
-            let prelude = body.windows(8).position(|window| window == [0; 8]);
-            let at = prelude.expect("a stream begins with its prelude");
-            assert!(
-                self.trailers.is_none(),
-                "a stream that broke: {:?}",
-                self.stream_error()
-            );
-            decoded(&body[..at], body[at + 8..].to_vec())
-        } else {
-            let answer: Value = serde_json::from_slice(&body).expect("a buffered answer is JSON");
-            let text = answer["body"].as_str().unwrap_or_default();
-            let content = if answer["isBase64Encoded"] == true {
-                BASE64_STANDARD.decode(text).expect("a body is Base64 where it says so")
-            } else {
-                text.as_bytes().to_vec()
-            };
-            decoded(&body, content)
-        }
-    }
-}
-
-/// From a prelude or a buffered response: both have `statusCode` and headers.
-fn decoded(json: &[u8], body: Vec<u8>) -> Exchange {
-    let answer: Value = serde_json::from_slice(json).expect("a prelude is JSON");
-    let status = answer["statusCode"].as_u64().and_then(|code| u16::try_from(code).ok());
-    let many = answer["multiValueHeaders"]
-        .as_object()
-        .filter(|headers| !headers.is_empty());
-    let headers = many.or(answer["headers"].as_object()).expect("an answer has headers");
-    let pairs = headers.iter().map(|(name, value)| {
-        let value = value.as_str().or(value[0].as_str()).expect("a header is text");
-        (name.parse().expect("a name"), value.parse().expect("a value"))
-    });
-    Exchange {
-        status: status
-            .and_then(|code| StatusCode::from_u16(code).ok())
-            .expect("an answer has a status"),
-        headers: pairs.collect(),
-        body: body.into(),
-    }
-}
-
 async fn init_error(State(api): State<ApiState>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let error: Value = serde_json::from_slice(&body).expect("an error is JSON");
     assert_eq!(
@@ -271,7 +164,7 @@ async fn next(State(api): State<ApiState>) -> Response {
     (headers, queued.event).into_response()
 }
 
-/// As X-Ray hands it on.
+/// The header as X-Ray passes it on.
 const TRACE_ID: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a87bd80c:1";
 
 async fn posted(

@@ -1,4 +1,4 @@
-//! A real S3 server that others wrote (`s3s-fs`), in this process; it checks signatures.
+//! An S3 server (`s3s-fs`, which others wrote) in this process. The server checks signatures.
 
 use super::loopback;
 use hyper::{Method, Request, body::Incoming, header::IF_NONE_MATCH, service::service_fn};
@@ -21,10 +21,10 @@ use tokio::sync::Mutex;
 pub const ACCESS_KEY: &str = "hostile-key";
 /// The access key of a user that may not list the bucket: S3 answers it `AccessDenied` instead of `NoSuchKey`.
 pub const ACCESS_KEY_WITHOUT_LIST: &str = "hostile-key-without-list";
-/// The secret of both.
+/// The secret key of both users.
 pub const SECRET_KEY: &str = "right-secret";
 
-/// Where every request is denied.
+/// The bucket in which every request is denied.
 pub const CLOSED_BUCKET: &str = "closed";
 
 /// S3 says `NoSuchBucket` to the reader of a missing bucket; the server alone says `NoSuchKey`.
@@ -56,9 +56,9 @@ impl BucketAccess {
     }
 }
 
-/// A server with one bucket, gone with its handle.
+/// A server with one bucket. Dropping it ends the server.
 pub struct S3Server {
-    /// For `AWS_ENDPOINT_URL_S3`.
+    /// The value for `AWS_ENDPOINT_URL_S3`.
     pub url: String,
     root: tempfile::TempDir,
 }

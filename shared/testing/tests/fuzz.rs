@@ -1,4 +1,4 @@
-//! Input that nobody would write: for the framing of streams, for keys, for settings.
+//! Fuzzing of the framing of event streams, of keys and of settings.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use shared::{
 use std::time::Duration;
 use testing::hostile;
 
-/// What a client makes of a stream, as the HTML standard has it: id, event and data of each event.
+/// Parses a stream as the HTML standard says: id, event and data of each event.
 fn interpreted(stream: &str) -> Vec<(Option<String>, Option<String>, String)> {
     let (mut events, mut id, mut event, mut data) = (Vec::new(), None, None, None::<String>);
     let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
@@ -96,7 +96,7 @@ proptest! {
         for duration in [health.timeout, health.cache, stream.heartbeat, stream.max_age, migrate.wait, storage.timeout] {
             prop_assert!(duration > Duration::ZERO && duration <= day);
         }
-        // Taken as far as it goes without a server.
+        // The settings are used as far as possible without a server.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
         let _ = Database::from_env(&env).pool();

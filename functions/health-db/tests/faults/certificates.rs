@@ -6,7 +6,7 @@ use crate::world::{World, all_are};
 use rcgen::date_time_ymd;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sslmode_means_what_it_means_in_libpq() {
+async fn sslmode_means_the_same_as_in_libpq() {
     let world = World::new().await;
     let authority = Authority::new();
     let port = Front::with(authority.issue(valid_for("localhost")))
@@ -94,7 +94,7 @@ async fn what_the_server_refuses_in_one_way_is_tried_in_the_other_where_sslmode_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn certificates_are_those_of_the_file_and_clients_have_their_own() {
+async fn roots_come_from_the_file_and_clients_present_certificates() {
     let world = World::new().await;
     let authority = Authority::new();
     let mut expired = valid_for("localhost");
@@ -112,18 +112,18 @@ async fn certificates_are_those_of_the_file_and_clients_have_their_own() {
         (url(another, "verify-full"), "tls_failed"),
     ])
     .await;
-    // As `openssl req -x509` makes one: its own authority.
+    // A self-signed certificate, as `openssl req -x509` makes.
     let mut itself = valid_for("localhost");
     itself.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let key = rcgen::KeyPair::generate().unwrap();
     let itself = itself.self_signed(&key).unwrap();
-    let own = world.file("itself.pem", &pem(&itself));
+    let root = world.file("itself.pem", &pem(&itself));
     let port = Front::with((itself, key)).start("127.0.0.1", world.port).await;
     let query = |mode: &str, roots: &str| format!("sslmode={mode}&sslrootcert={roots}");
     all_are([
-        (world.url("localhost", port, &query("verify-full", &own)), "healthy"),
-        (world.url("127.0.0.1", port, &query("verify-ca", &own)), "healthy"),
-        (world.url("127.0.0.1", port, &query("verify-full", &own)), "tls_failed"),
+        (world.url("localhost", port, &query("verify-full", &root)), "healthy"),
+        (world.url("127.0.0.1", port, &query("verify-ca", &root)), "healthy"),
+        (world.url("127.0.0.1", port, &query("verify-full", &root)), "tls_failed"),
         (
             world.url("localhost", port, &query("verify-full", &roots)),
             "tls_failed",
@@ -184,7 +184,7 @@ async fn variables_stand_in_for_what_the_url_does_not_say() {
             "healthy",
         ),
         (&[("PGSSLMODE", "verify-full")], port, "", "tls_failed"),
-        // They do not weaken what the URL says in another way.
+        // Variables do not weaken what the URL says in another form.
         (&[("PGSSLMODE", "disable")], plain, "ssl=true", "tls_failed"),
         (&[("PGSSLMODE", "prefer")], port, "ssl=verify-full", "tls_failed"),
         (&[("PGCHANNELBINDING", "require")], port, "", "tls_failed"),

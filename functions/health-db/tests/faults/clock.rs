@@ -3,7 +3,7 @@
 use std::time::Duration;
 use testing::{Binary, Client, FakeClock, Postgres};
 
-/// An hour ahead, then back, then a day ahead.
+/// Moves the wall clock an hour ahead, then back, then a day ahead.
 #[tokio::test]
 #[ignore = "needs libfaketime, which .ci/run installs"]
 async fn a_clock_that_jumps_does_not_stop_probes() {

@@ -1,4 +1,4 @@
-//! `DATABASE_URL` in the forms that libpq and its users have, on the real binary: each is honoured, or refused by its name.
+//! `DATABASE_URL` in the forms of libpq and of drivers, on the real binary: each parameter is honoured, or refused by name.
 
 use crate::front::Front;
 use crate::impatient::database;
@@ -43,7 +43,7 @@ async fn hosts_are_names_addresses_sockets_and_lists_of_them() {
     .await;
 }
 
-/// The table of migrations is found wherever it is; what a function asks for is not.
+/// The table of migrations is found in any schema; the tables of a function are found by the search path only.
 #[tokio::test]
 async fn a_search_path_is_that_of_the_sessions_of_a_function_in_each_of_its_forms() {
     let url = Postgres::shared().migrated_database().await;

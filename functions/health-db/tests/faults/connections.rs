@@ -1,4 +1,4 @@
-//! What becomes of a connection to Postgres that is kept: ended by the server, forgotten by the path, frozen with its process.
+//! A pooled connection to Postgres that the server ends, that the network forgets, or that freezes with its process.
 
 use crate::{impatient::database, probed::probed};
 use serde_json::json;
@@ -63,7 +63,7 @@ async fn a_process_that_was_frozen_for_longer_than_its_connection_lived_answers_
     }
 }
 
-/// As after a long freeze behind a network that forgets: nobody tells that the connection is dead.
+/// Imitates a long freeze behind a network that forgets connections: nothing shows that the connection is dead.
 #[tokio::test]
 async fn a_connection_that_the_path_forgot_while_the_process_was_frozen_costs_less_than_a_second() {
     let postgres = Postgres::start(&[]);
@@ -96,7 +96,7 @@ async fn a_path_that_delays_is_slow_or_a_timeout_and_one_that_drops_is_unreachab
     server.forgets().await;
     server.fails("timeout").await;
     proxy.delay(Duration::ZERO);
-    // Until what is under way has come through: no second session begins while the first may be there.
+    // Waits until the delayed bytes have arrived: no second session begins while the first may still exist.
     tokio::time::sleep(Duration::from_secs(4)).await;
     server.recovers().await;
     proxy.drop_after(40);

@@ -1,4 +1,4 @@
-//! Requests whose answer takes a second, and what becomes of them: clients that leave, a drain.
+//! Requests whose answer takes a second: their clients leave, or the process drains.
 
 use socket2::SockRef;
 use std::{
@@ -8,7 +8,7 @@ use std::{
 };
 use testing::{Binary, Process};
 
-/// `health-db` over a server that takes connections and says nothing: its answer takes a second.
+/// `health-db` over a server that accepts connections and sends nothing, so that an answer takes a second.
 fn slow() -> (Process, TcpListener) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgresql://user@{}/db", silent.local_addr().unwrap());
@@ -25,13 +25,13 @@ fn connect(server: &Process) -> TcpStream {
 
 const SLOW: &str = "GET /health/db HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// As `nc -N` does, and HTTP/1.0 clients that mark the end of their request so.
+/// Clients such as `nc -N`, and some of HTTP/1.0, close their half to mark the end of a request.
 #[tokio::test]
 async fn a_client_that_closes_its_half_behind_its_requests_gets_every_answer() {
     let (server, _silent) = slow();
     let old = "GET /health/db HTTP/1.0\r\n\r\n";
     for (requests, count) in [(SLOW, 1), (old, 1), (&SLOW.repeat(3), 3)] {
-        // Longer than a result is kept.
+        // Longer than `HEALTH_CACHE`.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mut client = connect(&server);
         client.write_all(requests.as_bytes()).unwrap();

@@ -62,7 +62,7 @@ fn name_server() -> UdpSocket {
 }
 
 /// A server with a certificate that nobody signed.
-fn with_a_certificate_of_its_own(folder: &Path) -> Postgres {
+fn with_its_client_certificate(folder: &Path) -> Postgres {
     let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
     let made = Command::new("openssl")
         .args([
@@ -104,7 +104,7 @@ fn with_a_certificate_of_its_own(folder: &Path) -> Postgres {
 async fn it_resolves_names_verifies_certificates_and_knows_the_time_without_any_file() {
     let root = EmptyRoot::new();
     let folder = tempfile::tempdir().unwrap();
-    let postgres = with_a_certificate_of_its_own(folder.path());
+    let postgres = with_its_client_certificate(folder.path());
     execute(&postgres.url(), "CREATE ROLE app LOGIN PASSWORD 'password'").await;
     let url = |host: &str, mode: &str| {
         format!(
@@ -118,7 +118,7 @@ async fn it_resolves_names_verifies_certificates_and_knows_the_time_without_any_
 
     let _name_server = name_server();
     let plain = root.check(&url("database.test", "disable"));
-    // It was asked, and has no schema yet.
+    // The answer came from the database, which has no schema yet.
     assert_eq!(plain.report["reason"], "schema_behind", "{}", plain.log);
     let encrypted = root.check(&url("database.test", "require"));
     assert_eq!(encrypted.report["reason"], "schema_behind", "{}", encrypted.log);
@@ -127,7 +127,7 @@ async fn it_resolves_names_verifies_certificates_and_knows_the_time_without_any_
     assert!(verified.log.contains("UnknownIssuer"), "{}", verified.log);
 
     let timestamp = plain.report["timestamp"].as_str().unwrap();
-    let told = humantime::parse_rfc3339(timestamp).expect("it ends in Z");
-    let late = SystemTime::now().duration_since(told).unwrap();
-    assert!(late < Duration::from_secs(30), "{timestamp} is no time in UTC");
+    let time = humantime::parse_rfc3339(timestamp).expect("it ends in Z");
+    let late = SystemTime::now().duration_since(time).unwrap();
+    assert!(late < Duration::from_secs(30), "{timestamp} is not the time in UTC");
 }

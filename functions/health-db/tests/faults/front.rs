@@ -1,5 +1,5 @@
-//! TLS before a real Postgres, with any certificate and any `pg_hba.conf`: what a test cannot have the server itself do,
-//! whose files belong to another user.
+//! A TLS front for a real Postgres, with any certificate and any `pg_hba.conf`. A test cannot configure the server itself,
+//! because the files of the server belong to another user.
 
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate authority of one's own.
+/// A private certificate authority.
 pub struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
@@ -63,13 +63,13 @@ pub fn valid_for(name: &str) -> CertificateParams {
     CertificateParams::new([name.to_owned()]).unwrap()
 }
 
-/// What the front takes.
+/// Which connections the front accepts.
 #[derive(Clone)]
 pub struct Front {
     pub tls: Option<TlsAcceptor>,
-    /// As `hostssl` alone has it.
+    /// As with only `hostssl` lines in `pg_hba.conf`.
     pub refuses_plain: bool,
-    /// As `hostnossl` alone has it.
+    /// As with only `hostnossl` lines in `pg_hba.conf`.
     pub refuses_encrypted: bool,
 }
 
@@ -118,7 +118,7 @@ impl Front {
         }
     }
 
-    /// Listens on this address before the server on a port of 127.0.0.1; the port it listens on.
+    /// Listens on this address for the server on a port of 127.0.0.1. Returns the port of the front.
     pub async fn start(self, address: &str, server: u16) -> u16 {
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

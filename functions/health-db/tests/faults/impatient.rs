@@ -1,4 +1,4 @@
-//! `health-db` with a deadline of half a second, and those that keep it waiting.
+//! `health-db` with a deadline of half a second, and servers that keep it waiting.
 
 use shared::{config::Env, database::Database};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -7,7 +7,7 @@ use testing::{Binary, Client, Process};
 
 pub const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// `health-db` with a short deadline and no cache to speak of.
+/// `health-db` with a short deadline, and a cache too short to matter.
 pub fn health_db(url: &str) -> Process {
     let function = Binary::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", url);
     function

@@ -1,4 +1,4 @@
-//! What breaks `health-db`: a server that fails, hangs or lies, a path that drops, a pooler, a wrong certificate.
+//! Faults of `health-db`: a server that fails, hangs or lies, a network that drops, a pooler, a wrong certificate.
 
 #![allow(clippy::unwrap_used)]
 

@@ -24,7 +24,7 @@ async fn behind_a_pooler_in_any_mode_nothing_is_left_running() {
         }
         drop(holder);
         becomes(&server, "healthy").await;
-        // The bound does not stay with a session that the next client is lent.
+        // The bound must not stay in a session that the pooler then lends to another client.
         let timeout = "SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'";
         assert_eq!(scalar(&url, timeout).await, 0);
     }
@@ -60,7 +60,7 @@ async fn the_first_queries_of_a_function_may_come_at_the_same_time() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
     let pooler = PgBouncer::start(&postgres, &["pool_mode = session"]);
-    // Nothing but this has it try again: `prefer` would, without encryption.
+    // `prefer` would try again without encryption; with `disable`, only the rejected timeout causes another attempt.
     let application = database(&format!("{}?sslmode=disable", pooler.url(&url)));
     let pool = application.pool().unwrap();
     let queries = (0..5).map(|_| sqlx::raw_sql("SELECT pg_sleep(0.2)").execute(pool));
@@ -71,7 +71,7 @@ async fn the_first_queries_of_a_function_may_come_at_the_same_time() {
 
 #[tokio::test]
 #[ignore = "needs pgbouncer, which .ci/run installs"]
-async fn what_a_pooler_says_is_told_by_its_reason() {
+async fn what_a_pooler_says_becomes_a_reason() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
     let full = PgBouncer::start(&postgres, &["max_client_conn = 1"]);

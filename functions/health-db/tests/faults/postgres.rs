@@ -1,4 +1,4 @@
-//! Every way in which Postgres fails a probe: the reason, the time it takes, and the way back.
+//! Every way in which Postgres fails a probe: the reason, how long the probe takes, and the recovery.
 
 use crate::probed::probed;
 use serde_json::json;
@@ -89,7 +89,7 @@ async fn a_socket_that_is_not_there_is_unreachable() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_a_missing_user_and_a_missing_database_are_told_apart() {
+async fn a_wrong_password_a_missing_user_and_a_missing_database_have_different_reasons() {
     let postgres = Postgres::start(&[]);
     execute(&postgres.url(), "CREATE ROLE \"hostile-user\" LOGIN PASSWORD 'right'").await;
     let url = |user: &str, password: &str, database: &str| {
@@ -141,7 +141,7 @@ async fn an_empty_database_is_behind_and_healthy_once_it_is_migrated() {
 }
 
 #[tokio::test]
-async fn a_dirty_a_drifted_and_an_ahead_schema_are_told_apart() {
+async fn a_dirty_a_drifted_and_an_ahead_schema_have_different_reasons() {
     const FUTURE: &str = "INSERT INTO _sqlx_migrations VALUES (9999, 'future', now(), true, '', 1)";
     for (sql, status, reason) in [
         ("UPDATE _sqlx_migrations SET success = false", 503, "schema_dirty"),
@@ -165,7 +165,7 @@ async fn a_thousand_probes_at_once_cause_two_queries_a_second_at_most() {
     let server = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", &url)
         .serve();
-    // The counters of a session are flushed with some delay; the probes' own database has no other clients.
+    // A session flushes its counters with some delay; this database has no other clients than the probes.
     let transactions = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
     let client = Client::http1();
     let target = format!("{}/health/db", server.url);
@@ -199,7 +199,7 @@ async fn ten_thousand_probes_leave_no_memory_and_no_socket_behind() {
             futures_util::future::join_all((0..100).map(|_| client.get(&target))).await;
         }
     };
-    // The allocator has its working set after as many.
+    // A first storm of the same size lets the allocator reach its working set.
     storm(100).await;
     let (memory, sockets) = (server.resident_kib(), server.sockets());
     storm(100).await;
@@ -231,7 +231,7 @@ async fn a_role_without_a_connection_left_has_too_many_connections_and_recovers(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_during_a_storm_of_probes_is_told_in_time_and_over_at_once() {
+async fn a_restart_during_a_storm_of_probes_is_reported_in_time_and_over_at_once() {
     let mut postgres = Postgres::start(&[]);
     let server = probed(&postgres.migrated_database().await);
     server.recovers().await;

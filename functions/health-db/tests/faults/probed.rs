@@ -6,7 +6,7 @@ pub fn probed(url: &str) -> Probed {
     probed_with(url, &[])
 }
 
-/// With further variables in its environment.
+/// `health-db` under probes, with further variables in its environment.
 pub fn probed_with(url: &str, variables: &[(&str, &str)]) -> Probed {
     let binary = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", url)

@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-/// What such a server says after the startup message, and again for as long as it is listened to.
+/// What such a server sends after the startup message, and what it then repeats until the client closes.
 #[derive(Clone)]
 struct Rogue {
     once: Vec<u8>,
@@ -47,7 +47,7 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind][..], &(4 + body.len() as u32).to_be_bytes(), body].concat()
 }
 
-/// Logged in, and ready for a query.
+/// The messages of a server that accepts the login and is ready for a query.
 fn welcome() -> Vec<u8> {
     [
         message(b'R', &[0; 4]),
@@ -80,7 +80,7 @@ async fn lengths_and_endless_answers_are_refused_in_time_and_without_memory() {
             [huge(b'R'), vec![0; 1 << 20]].concat(),
             vec![0; 1 << 16],
         ),
-        ("a huge refusal", huge(b'E'), vec![b'x'; 1 << 16]),
+        ("a huge error", huge(b'E'), vec![b'x'; 1 << 16]),
         ("an impossible length", vec![b'R', 0, 0, 0, 3], vec![]),
         (
             "a huge second message",
@@ -127,7 +127,7 @@ async fn lengths_and_endless_answers_are_refused_in_time_and_without_memory() {
     }
 }
 
-/// Under the memory of the smallest container, as the kernel bounds it.
+/// The kernel limits the process to the memory of the smallest container.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_with_little_memory_survives_a_huge_length() {
     let once = vec![b'R', 0x7f, 0xff, 0xff, 0xff];
@@ -167,7 +167,7 @@ async fn messages_that_are_shorter_than_their_kind_are_an_error_and_no_panic_of_
     }
 }
 
-/// The control: when this fails, sqlx bounds what it reads, and that part of the proxy can go.
+/// The control: if this fails, sqlx bounds what it reads, and the proxy no longer needs to.
 #[tokio::test]
 async fn plain_sqlx_believes_a_length_of_two_gigabytes() {
     let once = vec![b'R', 0x7f, 0xff, 0xff, 0xff];
@@ -194,7 +194,7 @@ fn nodelay(process: u32, port: u16) -> Vec<bool> {
     found.collect()
 }
 
-/// With the control: when its half fails, sqlx sets the option again, and that part of the proxy can go.
+/// Includes the control: if its half fails, sqlx sets the option itself, and the proxy no longer needs to.
 #[tokio::test]
 async fn connections_send_small_messages_at_once_and_those_of_plain_sqlx_do_not() {
     let postgres = Postgres::start(&[]);

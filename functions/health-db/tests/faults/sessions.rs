@@ -1,5 +1,5 @@
-//! What a check leaves in the server: nothing, whatever it waited for, and however it ended. The servers here have their own
-//! defaults: they do not notice a client that has gone.
+//! A check leaves no session in the server, whatever it waited for and however it ended. The servers here run with their
+//! defaults, so they do not notice a client that has gone.
 
 use crate::impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
 use shared::{
@@ -49,7 +49,7 @@ async fn a_table_that_is_locked_leaves_no_session_behind_and_none_after_a_signal
     becomes(&server, "healthy").await;
 }
 
-/// What the surroundings of the tests above have shown: a server does not notice that its client has gone.
+/// The control of the tests above: a server does not notice that its client has gone.
 #[tokio::test]
 async fn a_plain_session_that_is_dropped_stays_in_the_server() {
     let postgres = Postgres::start(&[]);
@@ -86,7 +86,7 @@ async fn a_role_whose_statements_may_take_an_hour_is_bounded_all_the_same() {
     leaves(&postgres, &health_db(&url), 1, 0).await;
 }
 
-/// Neither can be cancelled: the server gives a session its key when the login is over.
+/// A login cannot be cancelled: the server sends the key for that when the login is over.
 #[tokio::test]
 async fn a_login_that_hangs_is_the_only_one() {
     for locked in ["pg_authid", "pg_database", "pg_class"] {
@@ -133,7 +133,7 @@ async fn an_unused_session_is_closed_after_ten_seconds() {
     becomes(&server, "healthy").await;
 }
 
-/// What Lambda freezes after its answer cannot close anything later.
+/// Lambda freezes the process after its answer, so nothing can be closed later.
 #[tokio::test]
 async fn on_lambda_no_session_outlives_its_check() {
     let postgres = Postgres::start(&[]);
@@ -147,7 +147,7 @@ async fn on_lambda_no_session_outlives_its_check() {
     let database = Database::from_env(&env);
     for _ in 0..5 {
         assert_eq!(database.schema(4 * TIMEOUT).await.unwrap().fault, None);
-        // The runtime stands still meanwhile, as if frozen: what had to be said has been said.
+        // Blocks the runtime, as a freeze would: every message to the server must have been sent before.
         std::thread::sleep(TIMEOUT / 2);
         assert_eq!(postgres.clients(), 0);
     }
@@ -180,7 +180,7 @@ async fn a_query_of_a_function_ends_with_its_future() {
     }
 }
 
-/// So that it ends in the server too where the process was killed. A pooler takes no such setting, and gets none.
+/// The bound ends a statement in the server even if the process was killed. A pooler rejects the setting, so none is sent.
 #[tokio::test]
 async fn sessions_of_functions_bound_each_statement_unless_they_say_otherwise() {
     let url = Postgres::shared().migrated_database().await;
@@ -194,7 +194,7 @@ async fn sessions_of_functions_bound_each_statement_unless_they_say_otherwise() 
     }
 }
 
-/// What is bounded is an answer, not all that a session has ever answered.
+/// The limit is on the bytes of one answer, not on all answers of a session.
 #[tokio::test]
 async fn a_session_of_a_function_answers_any_number_of_queries() {
     let url = format!(

@@ -1,4 +1,4 @@
-//! Events that nobody would send, and requests that nobody would write, on Lambda.
+//! Fuzzing on Lambda: malformed events, and malformed requests.
 
 use proptest::{
     collection::{hash_map, vec},
@@ -76,7 +76,7 @@ async fn an_event_of_any_shape_is_answered_and_the_next_one_too() {
     assert_eq!(api.exchange(&good).await.status, 200);
 }
 
-/// What a client has in its hand.
+/// A request as its client writes it.
 #[derive(Clone, Debug)]
 struct Sent {
     method: String,
@@ -134,7 +134,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 }
 
 impl Sent {
-    /// As the origin hands it on: REST APIs decode the query, the others do not.
+    /// The request as an event of its origin: REST APIs decode the query, the others do not.
     fn event(&self, shape: EventShape) -> Value {
         let headers: Vec<_> = self
             .headers
@@ -158,7 +158,7 @@ impl Sent {
         event
     }
 
-    /// As bytes, unless there is something in it that would end a line, or ask for more than an answer.
+    /// The request as HTTP/1.1; `None` if a part would end a line, or ask for more than an answer.
     fn http(&self) -> Option<Vec<u8>> {
         let mut text = format!(
             "{} {}?{} HTTP/1.1\r\nconnection: close\r\n",

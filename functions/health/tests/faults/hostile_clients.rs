@@ -18,7 +18,7 @@ fn health() -> Process {
     Binary::new(env!("CARGO_BIN_EXE_health")).serve()
 }
 
-/// Sends raw bytes; everything the server answers until it closes the connection, and how long that took.
+/// Sends raw bytes. Returns everything that the server answers until it closes the connection, and how long that took.
 async fn raw(server: &Process, bytes: &[u8]) -> (String, Duration) {
     let (answer, time) = raw_bytes(server, bytes).await;
     (String::from_utf8_lossy(&answer).into_owned(), time)
@@ -107,7 +107,7 @@ async fn a_body_where_none_belongs_gets_400_a_closed_connection_and_is_not_read(
 }
 
 #[tokio::test]
-async fn no_content_is_no_body_however_it_is_framed() {
+async fn empty_content_is_no_body_however_it_is_framed() {
     let server = health();
     for framing in [
         "transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -177,7 +177,7 @@ async fn a_body_that_says_nothing_gets_408_after_ten_seconds() {
 /// The client preface of HTTP/2 with empty settings (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// The types of the frames that a server sent; what is not a frame is a panic.
+/// The types of the frames that a server sent. Panics at bytes that are not a frame.
 fn frame_types(mut bytes: &[u8]) -> Vec<u8> {
     let mut types = Vec::new();
     while let [high, middle, low, frame_type, ..] = *bytes {

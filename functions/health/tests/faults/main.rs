@@ -1,4 +1,4 @@
-//! What breaks any function, on the least of them: clients, events that nobody would send, signals, limits of the process.
+//! Faults of every function, tested on the smallest: hostile clients, malformed events, signals, limits of the process.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! What the process itself goes through: signals at any moment, no descriptor left.
+//! Faults of the process: signals at any moment, no file descriptor left.
 
 use std::{
     io::{Read, Write},
@@ -50,7 +50,7 @@ async fn sigterm_during_a_storm_breaks_no_answer_that_was_begun() {
     assert!(answers > 0, "there was no storm");
 }
 
-/// Requests one answer on a connection of its own: a whole one, or none at all, which ends the storm.
+/// Requests one answer on a new connection. The answer must be whole, or missing altogether, which ends the storm.
 fn answered(address: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;

@@ -4,7 +4,7 @@ mod agreement;
 mod declared;
 mod rules;
 
-use crate::deployment::{Choice, Deployment, Function};
+use crate::deployment::{Choice, Deployed, Deployment};
 use declared::Declared;
 use rules::{RULES, Rule, STAR};
 use shared::{config::Env, sse};
@@ -39,7 +39,7 @@ impl<'a> Limits<'a> {
     }
 
     /// What the code of a deployed function declares; `None` if it is not a function of this bundle.
-    fn declared(self, function: &Function) -> Option<&'a Declared> {
+    fn declared(self, function: &Deployed) -> Option<&'a Declared> {
         self.declared.iter().find(|declared| declared.is_deployed_as(function))
     }
 }

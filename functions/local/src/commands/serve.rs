@@ -25,13 +25,13 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Starts what the routes need, serves them on `127.0.0.1:$PORT` (9000) until SIGTERM or SIGINT, and stops it all.
-/// What cannot work ends it with one sentence and exit code 1.
+/// Starts what the routes need, serves the routes on `127.0.0.1:$PORT` (9000) until SIGTERM or SIGINT, and stops
+/// everything. A failed start prints one sentence and exits with 1.
 pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
     let cors = runtime::Cors::from_env(env);
     let mut dependencies = Dependencies::from_env(env);
-    // Names every bad setting of a function before Postgres starts.
+    // Collects every invalid setting of a function, so that the process ends before Postgres starts.
     functions::service(env);
     async move {
         let stop = CancellationToken::new();
@@ -82,7 +82,7 @@ fn announce(address: SocketAddr, dependencies: &Dependencies) {
     println!("Ctrl-C stops it all.");
 }
 
-/// A page is one file that loads nothing from outside; its headers hold the browser to that.
+/// One HTML file that loads nothing from elsewhere; its `Content-Security-Policy` makes the browser enforce that.
 fn page(html: &str) -> impl IntoResponse {
     const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
                           script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -1,6 +1,6 @@
 //! Reads the manifest of a Cloud Run service or job, which has Knative's form.
 
-use super::{Deployment, Function, Platform, evaluate::text, settings};
+use super::{Deployed, Deployment, Platform, evaluate::text, settings};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub fn add(deployment: &mut Deployment, file: &str, document: &Value) {
         deployment.known(&place, metadata, &["annotations", "labels", "name"]);
         deployment.known(&place, &metadata["annotations"], &ANNOTATIONS);
     }
-    let mut function = Function {
+    let mut function = Deployed {
         platform: Platform::CloudRun,
         is_job,
         // Every value but `false` opens the service to everybody.
@@ -66,7 +66,7 @@ pub fn add(deployment: &mut Deployment, file: &str, document: &Value) {
             .iter()
             .any(|metadata| metadata["annotations"].get(CLOUD_SQL).is_some()),
         place,
-        ..Function::default()
+        ..Deployed::default()
     };
     containers(deployment, &mut function, &template["spec"]["containers"]);
     deployment.functions.push(function);
@@ -94,7 +94,7 @@ fn instances(deployment: &mut Deployment, place: &str, is_job: bool, outer: &Val
     deployment.number(place, MAXIMUM, &outer["metadata"]["annotations"][MAXIMUM])
 }
 
-fn containers(deployment: &mut Deployment, function: &mut Function, containers: &Value) {
+fn containers(deployment: &mut Deployment, function: &mut Deployed, containers: &Value) {
     let containers = containers.as_array().filter(|containers| !containers.is_empty());
     if containers.is_none() {
         deployment.not_understood(&function.place, "a manifest without a container");

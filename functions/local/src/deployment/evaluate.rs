@@ -12,9 +12,12 @@ pub fn plain(yaml: &Yaml<'_>) -> Value {
         Yaml::Value(Scalar::String(value)) => json!(value),
         Yaml::Sequence(values) => values.iter().map(plain).collect(),
         Yaml::Mapping(members) => {
-            let members = members
-                .iter()
-                .map(|(key, value)| (key.as_str().unwrap_or("a key that is no text").to_owned(), plain(value)));
+            let members = members.iter().map(|(key, value)| {
+                (
+                    key.as_str().unwrap_or("a key that is not text").to_owned(),
+                    plain(value),
+                )
+            });
             Value::Object(members.collect())
         }
         Yaml::Tagged(tag, value) => json!({tag.suffix.as_str(): plain(value)}),

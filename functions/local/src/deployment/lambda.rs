@@ -1,10 +1,13 @@
 //! Reads a SAM template: functions, with `Globals` merged into each, and the CloudFormation resources beside them.
 
+mod access;
+
 use super::{
-    Deployment, Function, Platform,
+    Deployed, Deployment, Platform,
     evaluate::{Scope, text},
     lifecycle, settings,
 };
+use access::{has_open_event, is_open, not_understood, opens, origins};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -74,13 +77,8 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     }
     deployment.known(file, &template["Globals"], &["Function"]);
     let globals = scope.evaluate(&template["Globals"]["Function"]);
-    let resources = template["Resources"].as_object();
-    let deployed = resources.into_iter().flatten().filter(|(_, resource)| {
-        let condition = resource.get("Condition").map(|name| json!({"Condition": name}));
-        condition.is_none_or(|condition| scope.condition(&condition) != Some(false))
-    });
-    let mut deployed = deployed.peekable();
-    if deployed.peek().is_none() {
+    let deployed = deployed(&scope, template);
+    if deployed.is_empty() {
         deployment.not_understood(file, "a template without resources");
     }
     let outputs = template["Outputs"].as_object();
@@ -112,12 +110,22 @@ pub fn add(deployment: &mut Deployment, file: &str, template: &Value) {
     }
 }
 
+/// The resources whose condition is not known to be false, by name.
+fn deployed<'a>(scope: &Scope, template: &'a Value) -> Vec<(&'a String, &'a Value)> {
+    let resources = template["Resources"].as_object();
+    let deployed = resources.into_iter().flatten().filter(|(_, resource)| {
+        let condition = resource.get("Condition").map(|name| json!({"Condition": name}));
+        condition.is_none_or(|condition| scope.condition(&condition) != Some(false))
+    });
+    deployed.collect()
+}
+
 /// Merges `Globals` into a function as SAM does: objects member by member, lists by appending.
-fn merged(globals: &Value, own: &Value) -> Value {
-    match (globals, own) {
-        (Value::Object(globals), Value::Object(own)) => {
+fn merged(globals: &Value, value: &Value) -> Value {
+    match (globals, value) {
+        (Value::Object(globals), Value::Object(members)) => {
             let mut all: Map<String, Value> = globals.clone();
-            for (key, value) in own {
+            for (key, value) in members {
                 let value = globals
                     .get(key)
                     .map_or_else(|| value.clone(), |global| merged(global, value));
@@ -125,9 +133,9 @@ fn merged(globals: &Value, own: &Value) -> Value {
             }
             Value::Object(all)
         }
-        (Value::Array(globals), Value::Array(own)) => [&globals[..], own].concat().into(),
+        (Value::Array(globals), Value::Array(values)) => [&globals[..], values].concat().into(),
         (globals, Value::Null) => globals.clone(),
-        (_, own) => own.clone(),
+        (_, value) => value.clone(),
     }
 }
 
@@ -150,7 +158,7 @@ fn function(deployment: &mut Deployment, place: String, binary: Option<String>, 
     deployment.known(&place, url, &["AuthType", "Cors", "InvokeMode"]);
     deployment.known(&place, &properties["Environment"], &["Variables"]);
     let reserved = &properties["ReservedConcurrentExecutions"];
-    let mut function = Function {
+    let mut function = Deployed {
         platform: Platform::Lambda,
         binaries: binary.into_iter().collect(),
         bucket_role: properties["Role"]
@@ -170,7 +178,7 @@ fn function(deployment: &mut Deployment, place: String, binary: Option<String>, 
             .map(Duration::from_secs),
         instances: deployment.number(&place, "ReservedConcurrentExecutions", reserved),
         place,
-        ..Function::default()
+        ..Deployed::default()
     };
     let variables = properties["Environment"]["Variables"].as_object();
     for (key, value) in variables.into_iter().flatten() {
@@ -189,79 +197,4 @@ fn reach_buckets(policies: &Value) -> bool {
             .any(|(key, value)| key.starts_with("S3") || (key != "Resource" && reach_buckets(value))),
         _ => false,
     }
-}
-
-fn not_understood(deployment: &mut Deployment, place: &str, part: &str) -> bool {
-    deployment.not_understood(place, part);
-    false
-}
-
-fn is_open(deployment: &mut Deployment, place: &str, url: &Value) -> bool {
-    match url["AuthType"].as_str() {
-        Some("NONE") => true,
-        Some("AWS_IAM") => false,
-        _ if url.is_null() => false,
-        _ => not_understood(deployment, place, "AuthType"),
-    }
-}
-
-/// Whether an event opens the function to everybody: an API of API Gateway does unless it has an authorizer.
-fn has_open_event(deployment: &mut Deployment, place: &str, events: &Value) -> bool {
-    const OF_THE_PLATFORM: [&str; 9] = [
-        "CloudWatchEvent",
-        "CloudWatchLogs",
-        "DynamoDB",
-        "EventBridgeRule",
-        "S3",
-        "SNS",
-        "SQS",
-        "Schedule",
-        "ScheduleV2",
-    ];
-    let mut is_open = false;
-    for (name, event) in events.as_object().into_iter().flatten() {
-        let authorizer = &event["Properties"]["Auth"]["Authorizer"];
-        is_open |= match event["Type"].as_str() {
-            Some("Api" | "HttpApi") if authorizer == "AWS_IAM" => false,
-            Some("Api" | "HttpApi") => true,
-            Some(kind) if OF_THE_PLATFORM.contains(&kind) => false,
-            _ => not_understood(deployment, place, name),
-        };
-    }
-    is_open
-}
-
-fn origins(deployment: &mut Deployment, place: &str, cors: &Value) -> Vec<String> {
-    let origins = match &cors["AllowOrigins"] {
-        Value::Null if cors.is_null() || cors.is_object() => Some(Vec::new()),
-        Value::Array(origins) => origins.iter().map(text).collect(),
-        _ => None,
-    };
-    origins.unwrap_or_else(|| {
-        deployment.not_understood(place, "Cors");
-        Vec::new()
-    })
-}
-
-/// Whether a permission opens this function to everybody, or to an API or a load balancer that may be open to everybody.
-fn opens(permission: &Value, function: &str) -> bool {
-    const CLOSED: [&str; 5] = ["events", "logs", "s3", "scheduler", "sns"];
-    let principal = permission["Principal"].as_str().unwrap_or("*");
-    let service = principal.strip_suffix(".amazonaws.com");
-    let is_account = principal.contains("::") || principal.chars().all(|c| c.is_ascii_digit());
-    let opens = !is_account && !service.is_some_and(|service| CLOSED.contains(&service));
-    let target = &permission["FunctionName"];
-    let target = ["Ref", "GetAtt", "Sub"].iter().find_map(|name| match &target[name] {
-        Value::Array(parts) => parts.first()?.as_str(),
-        text => text.as_str(),
-    });
-    // A plain name or ARN may belong to any function.
-    let target = target.map(|target| {
-        target
-            .trim_start_matches("${")
-            .split(['.', '}'])
-            .next()
-            .unwrap_or_default()
-    });
-    opens && target.is_none_or(|target| target == function)
 }

@@ -28,7 +28,7 @@ pub fn add(deployment: &mut Deployment, place: &str, rules: &Value) {
     });
 }
 
-/// From a rule to the prefixes of the objects that it deletes.
+/// The prefixes of the objects that a rule deletes.
 type Prefixes = fn(&mut Deployment, &str, &Value) -> Vec<Value>;
 
 fn gcs(deployment: &mut Deployment, place: &str, rule: &Value) -> Vec<Value> {

@@ -1,10 +1,10 @@
 //! Reads the environment variables of a function, and finds secrets in plain text among them.
 
-use super::{Deployment, Function, Platform, Secret, evaluate::text};
+use super::{Deployed, Deployment, Platform, Secret, evaluate::text};
 use serde_json::Value;
 
 /// Reads one variable of a template or a manifest.
-pub fn add(deployment: &mut Deployment, function: &mut Function, key: &str, value: &Value) {
+pub fn add(deployment: &mut Deployment, function: &mut Deployed, key: &str, value: &Value) {
     let written = text(value).or_else(|| text(&value["Sub"]));
     let secret = written
         .as_ref()
@@ -29,7 +29,7 @@ pub fn add(deployment: &mut Deployment, function: &mut Function, key: &str, valu
 fn is_secret(key: &str, written: &str, platform: Platform) -> bool {
     const PARTS: [&str; 6] = ["API_KEY", "DATABASE_URL", "HEADERS", "PASSWORD", "SECRET", "TOKEN"];
     let mut rest = without(written, "{{resolve:", "}}");
-    // In a manifest, `envsubst` has replaced `${}` by the text itself.
+    // In a manifest, `envsubst` has already replaced `${}` by the text.
     if platform == Platform::Lambda {
         rest = without(&rest, "${", "}");
     }

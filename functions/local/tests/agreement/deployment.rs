@@ -3,7 +3,7 @@
 use crate::checkout::{checkout, deployment, functions_with, routes, text, that_call};
 use axum::{body::Body, http::Request};
 use local::{
-    deployment::Function,
+    deployment::Deployed,
     functions::{FUNCTIONS, JOBS},
 };
 use shared::{
@@ -35,7 +35,7 @@ fn camel_case(function: &str) -> String {
 }
 
 /// The block of a function in `template.yaml`.
-fn block(function: &str) -> Function {
+fn block(function: &str) -> Deployed {
     let place = format!("template.yaml, {}", camel_case(function));
     let block = deployment().functions.into_iter().find(|block| block.place == place);
     block.unwrap_or_else(|| panic!("{place} is missing for functions/{function}"))
@@ -65,6 +65,15 @@ fn the_template_has_the_outputs_that_a_deployment_reads() {
     let jobs = JOBS.iter().map(|(job, _)| camel_case(job) + "Function");
     for output in urls.chain(jobs).chain(["CallersPolicy".to_owned()]) {
         assert!(outputs.contains(&output), "template.yaml has no output {output}");
+    }
+}
+
+#[test]
+fn the_policy_for_callers_allows_both_actions_on_every_function_with_a_route() {
+    let template = text("template.yaml");
+    for function in FUNCTIONS.iter().map(|function| camel_case(&function.name())) {
+        let allowed = template.matches(&format!("!GetAtt {function}.Arn")).count();
+        assert_eq!(allowed, 2, "Callers in template.yaml lacks {function}");
     }
 }
 

@@ -142,7 +142,7 @@ fn files(paths: &[&str]) -> Vec<String> {
 #[test]
 fn the_name_of_the_bundle_stands_where_a_format_cannot_derive_it_and_nowhere_else() {
     let name = bundle();
-    // The storage has a folder of its own in every bucket, which keeps its name.
+    // The prefix of the storage in every bucket stays when the bundle is renamed.
     let (reserved, _) = SENTINEL_KEY.split_once('/').unwrap();
     let files = files(&[
         ".ci",

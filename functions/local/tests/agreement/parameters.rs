@@ -1,7 +1,7 @@
-//! A parameter that changes, or a secret that is rotated, changes what a stack serves: by SAM's own translator.
+//! A changed parameter and a rotated secret change what a stack serves, according to SAM's translator.
 
 use crate::checkout::{deployment, text};
-use local::deployment::{Function, Platform};
+use local::deployment::{Deployed, Platform};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -13,19 +13,19 @@ use std::{
 /// Each parameter with another value, and what must change where it does.
 fn changes() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
     let functions = deployment().functions.into_iter();
-    let on_lambda: Vec<Function> = functions
+    let on_lambda: Vec<Deployed> = functions
         .filter(|function| function.platform == Platform::Lambda)
         .collect();
-    let that = |matches: &dyn Fn(&&Function) -> bool| -> BTreeSet<String> {
+    let that = |matches: &dyn Fn(&&Deployed) -> bool| -> BTreeSet<String> {
         let matching = on_lambda.iter().filter(matches);
         matching
             .map(|function| function.place.replace("template.yaml, ", ""))
             .collect()
     };
     let every = that(&|_| true);
-    let database = that(&|function| function.is_given(&["DATABASE_URL"]));
+    let database = that(&|function| function.sets_any(&["DATABASE_URL"]));
     let stack = BTreeSet::from(["the stack".to_owned()]);
-    let bucket = &that(&|function| function.is_given(&["S3_BUCKET"])) | &stack;
+    let bucket = &that(&|function| function.sets_any(&["S3_BUCKET"])) | &stack;
     vec![
         ("Architecture", "x86_64", every.clone()),
         ("AuthType", "NONE", stack.clone()),

@@ -232,7 +232,7 @@ fn every_account_is_made_before_it_is_named_and_has_the_roles_of_its_manifest() 
         assert!(made.contains(function.as_str()), "{function} has no account");
         let is_given = |variable: &str| {
             let mut deployed = deployment.functions.iter();
-            deployed.any(|deployed| deployed.binaries.contains(&function) && deployed.is_given(&[variable]))
+            deployed.any(|deployed| deployed.binaries.contains(&function) && deployed.sets_any(&[variable]))
         };
         for (role, is_wanted) in [
             ("roles/cloudsql.client", is_given("DATABASE_URL")),

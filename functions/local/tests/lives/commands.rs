@@ -1,4 +1,4 @@
-//! What the binary does beside serving: `doctor` and `openapi`.
+//! The commands `doctor` and `openapi`.
 
 use crate::checkout::{checkout, text};
 use crate::newcomer::{Checkout, started};
@@ -90,7 +90,7 @@ fn a_star_in_the_environment_is_unsafe_and_this_repository_is_not() {
 }
 
 #[test]
-fn an_argument_that_nobody_knows_ends_it_with_64() {
+fn an_unknown_argument_exits_with_64() {
     for arguments in [&["--help"][..], &["doctor", "a", "b"], &["openapi", "x"]] {
         assert_eq!(local().run(arguments).status.code(), Some(64), "{arguments:?}");
     }

@@ -1,5 +1,5 @@
-//! The scripts that deploy, against clouds that fail and people who interrupt at every step: what served before serves, or all
-//! of it is new.
+//! The scripts that deploy, against clouds that fail and signals at every step: afterwards everything serves the old release,
+//! or everything serves the new one.
 
 use crate::checkout::{bundle, checkout, functions_with, routes};
 use crate::cloud::{Cloud, DEAD, STACK, Script};
@@ -28,7 +28,7 @@ fn lambda() -> Script {
     }
 }
 
-/// What a smoke test finds healthy, with a pulse that it need not wait for.
+/// A `local` that the smoke test finds healthy, with a heartbeat of 1 s, so that the test is short.
 fn healthy(name: &str) -> (Checkout, Process) {
     let checkout = Checkout::new(name);
     let server = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "1s"));
@@ -39,7 +39,7 @@ fn message(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The calls of a deployment, and how many of them come before its rollback where what serves is not healthy.
+/// The number of calls of a deployment that succeeds, and the number before the rollback of one whose smoke test fails.
 fn calls(script: &Script, url: &str) -> (usize, usize) {
     let (whole, refused) = (Cloud::new(script, url), Cloud::new(script, url).with("URL", DEAD));
     let run = whole.run(&[]);
@@ -135,7 +135,7 @@ fn every_signal_takes_a_deployment_back(script: &Script) {
         assert!(context.contains(&format!("stopped by SIG{name}")), "{context}");
         cloud.assert_serves("old", &context);
     });
-    // Those that come while it is being taken back, when nobody reads its messages any more.
+    // Signals during the rollback, when nobody reads its messages any more.
     each(forward + 1..=all, |call| {
         let cloud = Cloud::new(script, &live.url).with("URL", DEAD);
         let cloud = cloud.with("PAUSE_AT", call.to_string());

@@ -5,7 +5,7 @@ use shared::runtime::Responses;
 use std::{fs::File, io::Write, path::PathBuf, time::Duration};
 use testing::{Binary, Client, Process};
 
-/// `local` on a disk of its own, which no other process sees.
+/// `local` on a separate disk, which no other process sees.
 fn on_disk(megabytes: u32) -> Binary {
     let mount = format!("mount -t tmpfs -o size={megabytes}m,mode=0755 tmpfs /mnt && exec \"$0\"");
     Binary::new(env!("CARGO_BIN_EXE_local"))

@@ -1,5 +1,5 @@
-//! The private Postgres of `local`: shared by any number of processes in one checkout, gone with the last of them, and started
-//! again whatever the last start left.
+//! The private Postgres of `local`: any number of processes in one checkout share it, it ends with the last of them, and it
+//! starts whatever an earlier start left.
 
 use crate::newcomer::Checkout;
 use std::{
@@ -136,13 +136,13 @@ fn data(checkout: &Checkout) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_lock_file_with_the_number_of_another_process_does_not_keep_it_from_starting() {
+async fn a_lock_file_with_the_id_of_another_process_does_not_prevent_a_start() {
     let checkout = Checkout::new("number");
     drop(checkout.start());
     assert_nothing_left(&checkout);
     let data = data(&checkout);
     let owner = fs::metadata(&data).unwrap();
-    // Of the same user, because Postgres does not mind those of others.
+    // A process of the same user, because Postgres ignores those of others.
     let (user, group) = (owner.uid().to_string(), owner.gid().to_string());
     let mut other = match user.as_str() {
         "0" => panic!("the server does not run as root"),
@@ -202,7 +202,7 @@ async fn as_root_nothing_that_root_writes_lies_where_the_servers_user_can_put_a_
             path.display()
         );
     }
-    // What it can plant, in every place where something of the server's is made or read.
+    // Links that the server's user can create, in every place where a file of the server is created or read.
     let target = checkout.0.join("target");
     fs::write(&target, "untouched").unwrap();
     let number = data(&checkout).file_name().unwrap().to_str().unwrap().to_owned();

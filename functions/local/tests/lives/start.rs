@@ -54,6 +54,45 @@ async fn with_nothing_configured_every_route_is_healthy_and_no_signal_leaves_a_p
     }
 }
 
+#[tokio::test]
+async fn variables_and_passwords_of_another_server_do_not_reach_the_private_one() {
+    let (checkout, home) = (Checkout::new("libpq"), tempfile::tempdir().unwrap());
+    // A file that never ends to be read.
+    let fifo = std::process::Command::new("mkfifo")
+        .arg(home.path().join(".pgpass"))
+        .status();
+    assert!(fifo.unwrap().success());
+    let local = checkout.local();
+    let local = local
+        .with("PGPORT", "1")
+        .with("PGHOST", "192.0.2.1")
+        .with("PGOPTIONS", "-c no_such=setting");
+    let server = started(&local.with("HOME", home.path().to_str().unwrap()));
+    assert_healthy(&server).await;
+    drop(server);
+    assert_nothing_left(&checkout);
+}
+
+#[test]
+fn a_bad_setting_that_several_functions_read_is_named_once() {
+    let checkout = Checkout::new("twice");
+    let refused = checkout.local().with("HEALTH_TIMEOUT", "soon").run(&[]);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(78), "{message}");
+    assert_eq!(message.matches("HEALTH_TIMEOUT").count(), 1, "{message}");
+    assert!(!checkout.0.join(".local").exists());
+}
+
+#[tokio::test]
+async fn a_checkout_may_lie_in_a_folder_of_any_name() {
+    let checkout = Checkout::new("a b%20#c?d&e=ä");
+    let server = checkout.start();
+    assert_healthy(&server).await;
+    assert!(checkout.0.join(".local/storage").is_dir());
+    drop(server);
+    assert_nothing_left(&checkout);
+}
+
 #[test]
 fn a_signal_while_it_starts_ends_it_with_a_sentence_and_leaves_no_process_behind() {
     let checkout = Checkout::new("starting");
@@ -115,7 +154,7 @@ async fn a_database_and_a_bucket_that_are_named_are_used() {
     assert!(!checkout.0.join(".local").exists());
 }
 
-fn refusal(function: &Binary) -> String {
+fn sentence_of(function: &Binary) -> String {
     let refused = function.run(&[]);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{message}");
@@ -129,7 +168,7 @@ fn a_port_in_use_is_one_clear_sentence() {
     let checkout = Checkout::new("port");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let sentence = refusal(&checkout.local().with("PORT", &port));
+    let sentence = sentence_of(&checkout.local().with("PORT", &port));
     assert!(sentence.contains(&port) && sentence.contains("in use"), "{sentence}");
     assert_nothing_left(&checkout);
 }
@@ -149,7 +188,7 @@ fn a_database_that_refuses_is_one_clear_sentence_without_its_password() {
         ),
         ("mysql://nobody:hostile-secret@127.0.0.1/x".to_owned(), "misconfigured"),
     ] {
-        let sentence = refusal(&checkout.local().with("DATABASE_URL", url));
+        let sentence = sentence_of(&checkout.local().with("DATABASE_URL", url));
         assert!(
             sentence.contains(reason) && !sentence.contains("hostile-secret"),
             "{sentence}"
@@ -158,7 +197,7 @@ fn a_database_that_refuses_is_one_clear_sentence_without_its_password() {
 }
 
 #[test]
-fn a_setting_it_cannot_live_with_ends_it_with_78() {
+fn an_invalid_setting_exits_with_78() {
     let checkout = Checkout::new("settings");
     let refused = checkout
         .local()

@@ -163,7 +163,7 @@ async fn a_statement_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
-async fn a_migrator_waits_for_another_no_longer_than_it_was_told() {
+async fn a_migrator_waits_for_another_no_longer_than_migrate_wait() {
     let (folder, url) = (
         Folder::with(&[("0001_slow.up.sql", "SELECT pg_sleep(60);")]),
         database().await,
@@ -213,7 +213,7 @@ async fn a_plan_is_the_sql_that_up_runs_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn up_stops_where_it_was_told_and_down_goes_back_as_far_as_it_was_told() {
+async fn up_stops_at_the_version_and_down_reverts_the_number_in_the_arguments() {
     let (folder, url) = (all(), database().await);
     assert_eq!(folder.ok(&url, "up --to 2")["version_after"], 2);
     assert_eq!(folder.ok(&url, "up --to 1")["status"], "nothing_to_do");

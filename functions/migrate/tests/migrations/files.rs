@@ -1,4 +1,4 @@
-//! What a folder and a file must not hold: refused by name, and by line, before anything runs.
+//! What a folder and a file must not contain: refused by name, and by line, before anything runs.
 
 use crate::folder::{Folder, TABLE, refused, tables};
 use shared::database::Reason;
@@ -82,7 +82,7 @@ async fn statements_that_would_end_the_transaction_are_refused_by_line_before_an
             }
         }
     }
-    // Not even the file before it.
+    // Not even the file before the invalid one has run.
     assert_eq!((tables(&url, "cases").await, tables(&url, "half").await), (0, 0));
 }
 
@@ -141,7 +141,7 @@ async fn a_copy_from_the_client_and_a_command_of_psql_are_refused_by_line() {
         folder.add(&[("0002_data.up.sql", &format!("SELECT 1;\n{sql}"))]);
         refused(&folder, &url, "up", "invalid_file", &["0002_data.up.sql", "line 2: "]);
     }
-    // Other tests have locks of their own in the same server, and a session ends a moment after its process.
+    // Other tests hold locks in the same server, and a session ends a moment after its process.
     let locks = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
                  WHERE locktype = 'advisory' AND datname = current_database()";
     let start = Instant::now();

@@ -36,7 +36,7 @@ async fn a_pooler_in_transaction_mode_is_refused_and_keeps_no_lock() {
     assert_eq!(row.get::<i64, _>(0), 0);
     assert_eq!(migrate(&url, "up")["status"], "migrated");
     assert_eq!(migrate(&pooler.url(&url), "up")["status"], "nothing_to_do");
-    // What a health check asks, by sessions that share the server's.
+    // The queries of a health check, in sessions that share those of the server.
     let behind = pooler.url(&url);
     let env = Env::new(move |key| (key == "DATABASE_URL").then(|| behind.clone()));
     let databases = [(); 5].map(|()| Database::from_env(&env));

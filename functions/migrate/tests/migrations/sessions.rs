@@ -1,4 +1,4 @@
-//! What a file leaves behind: nothing in the session of the next, and in the database what is said of it.
+//! What a file leaves behind: nothing in the session of the next file, and in the database exactly what its record says.
 
 use crate::folder::{Folder, TABLE, database, refused, role, tables};
 use serde_json::json;
@@ -126,7 +126,7 @@ async fn a_deferred_constraint_that_fails_at_the_commit_leaves_nothing_behind() 
     assert_eq!(scalar(&url, "SELECT count(*) FROM cases").await, 0);
 }
 
-/// What may have committed by itself is dirty, and not run again; what cannot have is not.
+/// A file that may have committed by itself is dirty, and is not run again; one that cannot have is not dirty.
 #[tokio::test]
 async fn what_is_not_proven_undone_is_dirty_and_what_is_may_run_again() {
     let body = "BEGIN CREATE TABLE half (); COMMIT; RAISE EXCEPTION 'after it'; END";
@@ -169,7 +169,7 @@ async fn what_is_not_proven_undone_is_dirty_and_what_is_may_run_again() {
     }
 }
 
-/// Past the reading of its text: `case` is a name here, which only a parser can know.
+/// The reader of the text cannot see this `COMMIT`: `case` is a name here, which only a parser can know.
 #[tokio::test]
 async fn a_commit_that_the_text_hides_is_dirty() {
     let hidden =

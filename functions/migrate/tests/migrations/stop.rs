@@ -1,7 +1,7 @@
-//! The end of a run before its work is done: by a signal, or by the deadline of Lambda. The statement is cancelled in the
-//! server, and what is left is said.
+//! A run that ends early: by a signal, or by the deadline of Lambda. The statement is cancelled in the server, and the report
+//! says what is left.
 
-use crate::folder::{Folder, INDEX, TABLE, database, role};
+use crate::folder::{Folder, INDEX, TABLE, database, role, writing};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
@@ -112,11 +112,7 @@ async fn a_signal_during_a_concurrent_index_leaves_a_dirty_file_with_the_way_out
     let (folder, url) = (Folder::with(&[TABLE, INDEX].concat()), database().await);
     folder.ok(&url, "up --to 1");
     let mut reader = PgConnection::connect(&url).await.unwrap();
-    let mut open = reader.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
-        .execute(&mut *open)
-        .await
-        .unwrap();
+    let open = writing(&mut reader).await;
     let migrator = folder
         .migrate(&url)
         .with("CLOUD_RUN_JOB", "migrate")
@@ -183,7 +179,7 @@ async fn a_signal_ends_what_waits_for_another_for_a_lock_and_for_an_answer() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("\"stopped\""));
 }
 
-/// Invokes `up` with little time, and returns what was logged of it. The answer is there before the time is over.
+/// Invokes `up` with little time, and returns its log. The answer must arrive before the deadline.
 async fn out_of_time(folder: &Folder, url: &str, settings: &[(&str, &str)]) -> String {
     const TIME: Duration = Duration::from_secs(3);
     let api = FakeRuntimeApi::start().await;

@@ -1,6 +1,6 @@
-//! What the migrator and the health check read: one table of migrations wherever it lies, and whether somebody is at work.
+//! What the migrator and the health check read: the table of migrations in any schema, and whether a migrator is at work.
 
-use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, refused, role, tables};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, refused, role, tables, writing};
 use serde_json::Value;
 use shared::database::{Database, Reason};
 use sqlx::{Connection, PgConnection, migrate::Migrate};
@@ -105,7 +105,7 @@ async fn a_role_without_rights_on_the_schema_or_the_table_is_misconfigured() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
     let weak = role(&url, "without_usage", "").await;
     execute(&url, "REVOKE ALL ON SCHEMA public FROM public").await;
-    // There is nothing to be kept from yet.
+    // There is no table yet that the role could not read.
     assert_eq!(folder.health(&weak).await, Ok(Some(Reason::SchemaBehind)));
     folder.ok(&url, "up");
     refused(
@@ -172,11 +172,7 @@ async fn what_another_role_is_building_is_not_named_as_invalid_and_what_it_left_
     let weak = role(&url, "without_statistics", "").await;
     execute(&url, "GRANT SELECT ON _sqlx_migrations TO without_statistics").await;
     let mut reader = PgConnection::connect(&url).await.unwrap();
-    let mut open = reader.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
-        .execute(&mut *open)
-        .await
-        .unwrap();
+    let open = writing(&mut reader).await;
     let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
     let named = |url: &str| folder.ok(url, "status")["invalid_indexes"].clone();
     for sql in [

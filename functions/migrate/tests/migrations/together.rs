@@ -1,6 +1,6 @@
-//! Many migrators at once, and migrators that are killed: one works, the others wait, and what is left can be told.
+//! Many migrators at once, and migrators that are killed: one works, the others wait, and the next run knows what is left.
 
-use crate::folder::{COLUMN, Folder, INDEX, TABLE};
+use crate::folder::{COLUMN, Folder, INDEX, TABLE, writing};
 use sqlx::Connection;
 use std::{
     path::Path,
@@ -79,7 +79,7 @@ async fn with_sqlx_between_two_files(folder: &Folder, other: &Folder, url: &str)
 }
 
 #[tokio::test]
-async fn sqlx_itself_may_have_its_turn_between_two_files() {
+async fn sqlx_may_run_its_migrator_between_two_files() {
     let folder = Folder::with(&[
         ("0001_slow.up.sql", "CREATE TABLE slow (); SELECT pg_sleep(0.5)"),
         ("0002_next.up.sql", "CREATE TABLE next ()"),
@@ -127,11 +127,7 @@ async fn two_plain_sqlx_migrators_deadlock_on_a_concurrent_index() {
     execute(&url, TABLE[0].1).await;
     folder.ok(&url, "stamp 1");
     let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
-    let mut open = reader.begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE")
-        .execute(&mut *open)
-        .await
-        .unwrap();
+    let open = writing(&mut reader).await;
     let run = async || {
         let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
         migrator.run_direct(None, &mut connection, false).await
@@ -178,7 +174,7 @@ fn four_files() -> Folder {
     ])
 }
 
-/// Was it still at work?
+/// Kills a migrator. Returns whether it was still at work.
 fn kill(mut migrator: Child) -> bool {
     let is_running = migrator.try_wait().unwrap().is_none();
     migrator.kill().unwrap();
@@ -186,7 +182,7 @@ fn kill(mut migrator: Child) -> bool {
     is_running
 }
 
-/// The next run is clean, or names the dirty file and the way out, which leads there. Was it dirty?
+/// Runs `up` again: it succeeds, or it names the dirty file and a way out that works. Returns whether a file was dirty.
 async fn mend(folder: &Folder, url: &str) -> bool {
     let (code, report) = folder.run(url, "up");
     let is_dirty = code != Some(0);
@@ -234,9 +230,7 @@ async fn killed_in_a_transaction_the_next_run_is_clean_and_outside_of_one_it_is_
     let url = postgres.empty_database().await;
     folder.ok(&url, "up --to 2");
     let mut reader = sqlx::PgConnection::connect(&url).await.unwrap();
-    let mut open = reader.begin().await.unwrap();
-    let lock = sqlx::raw_sql("LOCK TABLE cases IN ROW EXCLUSIVE MODE");
-    lock.execute(&mut *open).await.unwrap();
+    let open = writing(&mut reader).await;
     let migrator = folder.migrate(&url).start_run(&["up"]);
     until(&url, "pg_index WHERE NOT indisvalid").await;
     assert!(kill(migrator), "the fault struck");
@@ -253,7 +247,7 @@ async fn killed_in_a_transaction_the_next_run_is_clean_and_outside_of_one_it_is_
     assert!(mend(&folder, &url).await);
 }
 
-/// The record is a statement like those of the file, and what the file has locked waits with it.
+/// The record is a statement like those of the file: while it waits, so does everything that the file has locked.
 #[tokio::test]
 async fn a_record_that_has_to_wait_does_not_hold_up_the_queries_behind_its_file() {
     let folder = Folder::with(&[TABLE, COLUMN].concat());

@@ -1,4 +1,5 @@
-//! Beats as they arrive. When they were sent stand in their ids: what keeps them back shows in the difference.
+//! Heartbeats, as they arrive. The id of a beat is the time it was sent: a difference that grows shows that something on the
+//! way holds beats back.
 
 use super::{PATIENCE, Reason};
 use axum::body::{Body, Bytes};
@@ -6,33 +7,33 @@ use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// How many beats are read, and for how many periods a stream that cannot be read is watched.
+/// How many beats are read, and for how many periods a compressed stream is watched.
 const BEATS: usize = 3;
-/// How long a second beat may take at least, whatever this process has for its interval: that of the stream is not known
-/// before.
+/// The least time that a second beat is waited for, whatever interval this process is set to: the interval of the stream is
+/// unknown until that beat.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 /// The longest event, in bytes.
 const MAX_EVENT: usize = 64 * 1024;
-/// How much later than its time a chunk may be read on a busy machine.
+/// How late a chunk may be on a busy machine, beyond the pace of its stream.
 const SLACK: Duration = Duration::from_millis(100);
 
-/// When a beat was sent, in ms since the epoch by its id, and when it arrived.
+/// When a beat was sent (ms since the epoch, from its id), and when it arrived.
 #[derive(Clone, Copy)]
 struct Beat {
     sent_ms: u64,
     arrived: Instant,
 }
 
-/// The rhythm of a stream.
+/// The pace of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// The time between two beats, as they were sent.
+    /// The average time between two beats when they were sent.
     pub period: Duration,
-    /// The largest difference between the time two beats were apart when sent and when they arrived.
+    /// The largest difference between how far apart the first beat and another one were sent, and how far apart they arrived.
     pub spread: Duration,
 }
 
-/// Reads a few beats: when the first one arrived, and their pace. `heartbeat` bounds the wait for the second.
+/// Reads a few beats, and returns when the first one arrived, and their pace. `heartbeat` bounds the wait for the second.
 ///
 /// # Errors
 /// The reason why the stream is not live.
@@ -48,7 +49,7 @@ pub async fn read(mut body: Body, heartbeat: Duration) -> Result<(Instant, Pace)
             };
         let last = beats.last().map_or_else(Instant::now, |beat| beat.arrived);
         let beat = timeout_at(last + patience, next_beat(&mut body, &mut text));
-        // The head came and the beats do not: something on the way holds them back.
+        // The head arrived and the beats do not: something on the way holds them back.
         match beat.await.map_err(|_| "buffered")? {
             Err("ended") if beats.len() > 1 => return Err(pace(&beats).err().unwrap_or("ended")),
             beat => beats.push(beat?),
@@ -96,11 +97,11 @@ fn pace(beats: &[Beat]) -> Result<Pace, Reason> {
     }
 }
 
-/// Does this stream, whose bytes cannot be read, move at this pace?
+/// Do the bytes of a compressed stream arrive at this pace?
 ///
 /// # Errors
-/// The reason why not: it is silent for longer than a beat may be late, for example.
-pub async fn keep(pace: Pace, mut body: Body) -> Result<(), Reason> {
+/// The reason why not; for example, the stream is silent for longer than a beat may be late.
+pub async fn holds_pace(pace: Pace, mut body: Body) -> Result<(), Reason> {
     let end = Instant::now() + pace.period * BEATS as u32;
     let mut last = Instant::now();
     while last < end {
@@ -175,15 +176,15 @@ mod tests {
             spread: Duration::ZERO,
         };
         assert_eq!(
-            keep(pace, stream_of(&[(1, 0), (2, 1000), (3, 2000), (4, 3000)])).await,
+            holds_pace(pace, stream_of(&[(1, 0), (2, 1000), (3, 2000), (4, 3000)])).await,
             Ok(())
         );
-        assert_eq!(keep(pace, stream_of(&[(1, 0), (2, 3000)])).await, Err("buffered"));
+        assert_eq!(holds_pace(pace, stream_of(&[(1, 0), (2, 3000)])).await, Err("buffered"));
         assert_eq!(
-            keep(pace, stream_of(&[(1, 0), (2, 0), (3, 0), (4, 0)])).await,
+            holds_pace(pace, stream_of(&[(1, 0), (2, 0), (3, 0), (4, 0)])).await,
             Err("buffered")
         );
-        assert_eq!(keep(pace, stream_of(&[])).await, Err("buffered"));
-        assert_eq!(keep(pace, Body::empty()).await, Err("ended"));
+        assert_eq!(holds_pace(pace, stream_of(&[])).await, Err("buffered"));
+        assert_eq!(holds_pace(pace, Body::empty()).await, Err("ended"));
     }
 }

@@ -1,4 +1,4 @@
-//! Where the check gets its stream from: its own router, or a URL.
+//! The source of the stream that the check reads: the routes of this binary, or a URL.
 
 #[cfg(not(feature = "https"))]
 use super::plain_http::connect;
@@ -16,29 +16,29 @@ use tower::ServiceExt;
 
 /// `Accept-Encoding` as browsers send it.
 pub const BROWSER: HeaderValue = HeaderValue::from_static("gzip, deflate, br");
-/// `Accept-Encoding` for bytes that can be read.
+/// `Accept-Encoding` for a stream whose ids can be read: without compression.
 pub const PLAIN: HeaderValue = HeaderValue::from_static("identity");
 
 /// What the check reads.
 pub enum Source {
     /// The routes of this binary.
     Routes(Router),
-    /// A deployed stream, through whatever stands before it.
+    /// A deployed stream, through every proxy on the way.
     Url(String),
 }
 
-/// An event stream of which the head has come.
+/// An event stream whose response head has arrived.
 pub struct Opened {
-    /// How it is compressed, if it is.
+    /// Its content coding, if it has one.
     pub encoding: Option<&'static str>,
     pub body: Body,
 }
 
 impl Source {
-    /// Opens the stream, by a request with this `Accept-Encoding`.
+    /// Opens the stream with this `Accept-Encoding`.
     ///
     /// # Errors
-    /// The reason, also where no head comes, which is logged.
+    /// The reason; its cause is logged.
     pub async fn open(&self, accept_encoding: HeaderValue) -> Result<Opened, Reason> {
         let response = match self {
             Self::Routes(routes) => {
@@ -61,7 +61,7 @@ impl Source {
     }
 }
 
-/// By a closed set: what a proxy writes is not repeated.
+/// The content coding as a word of a closed set, because a report repeats nothing that a proxy wrote.
 fn encoding(response: &Response<Body>) -> Option<&'static str> {
     let encoding = response.headers().get(header::CONTENT_ENCODING)?;
     Some(
@@ -90,7 +90,7 @@ fn request(uri: Uri, accept_encoding: HeaderValue) -> Request<Body> {
     request
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a new connection.
 async fn send(url: &Uri, accept_encoding: HeaderValue) -> Result<Response<Body>, Reason> {
     let unreachable = |error: BoxError| {
         tracing::error!(error, "the stream cannot be opened");
@@ -113,7 +113,7 @@ fn addressed(url: &Uri, accept_encoding: HeaderValue) -> Result<Request<Body>, B
     let authority = url.authority().ok_or("CHECK_URL names no host")?;
     let path = url.path_and_query().map_or("/", |path| path.as_str());
     let mut request = request(path.parse()?, accept_encoding);
-    // Without a user and a password before it (RFC 9110, 4.2.4 and 7.2).
+    // `Host` leaves out a user and password in the URL (RFC 9110, sections 4.2.4 and 7.2).
     let host = authority.as_str().rsplit('@').next().unwrap_or_default();
     request.headers_mut().insert(header::HOST, host.parse()?);
     Ok(request)

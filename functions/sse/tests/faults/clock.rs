@@ -13,7 +13,7 @@ fn time(event: &[u8]) -> u64 {
         .unwrap_or_else(|| panic!("no time in {event:?}"))
 }
 
-/// An hour ahead, then back, then a day ahead.
+/// Moves the wall clock an hour ahead, then back, then a day ahead.
 #[tokio::test]
 #[ignore = "needs libfaketime, which .ci/run installs"]
 async fn a_clock_that_jumps_does_not_stop_a_stream() {

@@ -1,4 +1,4 @@
-//! What breaks streams: ages, drains, peers that vanish, peers that do not read, clocks that jump.
+//! Faults of event streams: ages, drains, clients that vanish, clients that do not read, clocks that jump.
 
 #![allow(clippy::unwrap_used)]
 

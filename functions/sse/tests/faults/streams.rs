@@ -1,4 +1,4 @@
-//! The life of many streams on the real binary: ages, drains, peers that vanish, peers that do not read.
+//! The life of many streams on the real binary: ages, drains, clients that vanish, clients that do not read.
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -52,7 +52,7 @@ async fn a_stream_ends_cleanly_at_its_max_age() {
     }
 }
 
-/// Long after its request is read, a stream must not hold on to what it came in: ids and paths included.
+/// A stream must not keep the read buffer of its request alive, not even through an id or a path.
 #[test]
 fn an_idle_stream_does_not_hold_on_to_the_buffer_of_its_request() {
     const STREAMS: u64 = 500;

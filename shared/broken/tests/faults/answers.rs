@@ -20,7 +20,7 @@ fn answers() -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_broken")).with("SSE_HEARTBEAT_INTERVAL", "1s")
 }
 
-/// What a client of HTTP/1 reads until the connection ends, and whether a reset ended it.
+/// Everything that a client of HTTP/1 reads until the connection ends, and whether a reset ended it.
 fn raw(server: &Process, path: &str, version: &str, more: &str) -> (String, bool) {
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -309,9 +309,9 @@ async fn clients_that_read_nothing_cost_bounded_memory_and_do_not_hold_up_others
         "{} clients that do not read cost {grown} KiB",
         clogged.len()
     );
-    // Most of three seconds of beats were not kept for them.
+    // Most beats of the three seconds were left out, not buffered.
     for mut client in clogged {
-        // What the two kernels had taken when the server had to stop comes at once; then a beat of another time.
+        // The beats that both kernels had buffered come at once; the next beat is a much later one.
         let mut kept = vec![0; 200 * EVENT];
         client.read_exact(&mut kept).unwrap();
         let kept = String::from_utf8(kept).unwrap();

@@ -1,4 +1,4 @@
-//! What a client of a function on Lambda sees when a response breaks, and what the next invocation sees of it.
+//! Responses that break on Lambda: what the client sees, and that the next invocation is not affected.
 
 use serde_json::json;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What becomes of the log: a reader that stops, lines that somebody would forge, panics, the last words of a process.
+//! Faults of the log: a reader that stops, forged lines, panics, the last records of a process.
 
 use serde_json::Value;
 use std::{
@@ -94,7 +94,7 @@ async fn on_lambda_a_log_that_nobody_reads_holds_up_one_invocation_at_most() {
 }
 
 #[tokio::test]
-async fn what_was_lost_is_told_in_one_record_once_somebody_reads() {
+async fn lost_records_are_counted_in_one_record_once_somebody_reads() {
     let (mut server, url) = unread(broken());
     ask(&url, REQUESTS).await;
     let records = read_on(&mut server);
@@ -214,7 +214,7 @@ fn a_panic_that_ends_the_process_is_its_last_record() {
 
 #[test]
 fn a_pipe_that_another_process_made_non_blocking_loses_no_record() {
-    // The pipe is one open file: what Python sets there holds for the function, too. Both find it full.
+    // Python and the function share one open file, so O_NONBLOCK is set for both. Both find the pipe full.
     let fill = "import os\nos.set_blocking(2, False)\ntry:\n  while True: os.write(2, b'0' * 4096)\nexcept BlockingIOError: pass";
     let script = r#"{ python3 -c "$1"; printf x >&2 || echo full; exec "$0" wrong; } 2>&1 >&3 | { sleep 0.3; cat; }"#;
     let output = std::process::Command::new("sh")

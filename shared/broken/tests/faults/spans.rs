@@ -16,7 +16,7 @@ fn broken() -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_broken"))
 }
 
-/// What a collector was sent in one request.
+/// The spans that a collector got in one request.
 struct Export {
     service: String,
     api_key: String,
@@ -25,7 +25,7 @@ struct Export {
 
 type Exports = mpsc::UnboundedReceiver<Export>;
 
-/// An endpoint for OTLP over HTTP with binary protobuf, and what it is sent.
+/// A collector: an endpoint for OTLP over HTTP with binary protobuf, and the requests it got.
 async fn collector() -> (String, Exports) {
     let (sender, exports) = mpsc::unbounded_channel();
     let app = Router::new().route("/v1/traces", post(take)).with_state(sender);
@@ -119,7 +119,7 @@ async fn on_lambda_a_span_has_left_before_the_next_invocation_is_asked_for() {
     let [span] = &export.spans[..] else {
         panic!("{:?}", export.spans)
     };
-    // The parent is the platform's own segment.
+    // The parent is the segment of the platform.
     assert_eq!(
         span.trace_id,
         0x5759_e988_bd86_2e3f_e1be_46a9_9427_2793_u128.to_be_bytes()

@@ -6,7 +6,7 @@ use shared::storage::{Kind, Put, Storage};
 use std::time::{Duration, Instant};
 use testing::Endless;
 
-/// What a connection takes beyond what is read of it: the buffers of its sockets.
+/// How many bytes a connection takes beyond those that are read: the buffers of its sockets.
 const MIB: u64 = 1 << 20;
 
 fn on_gcs(url: &str) -> Storage {
@@ -50,7 +50,7 @@ async fn each(storage: &Storage, server: &Endless, limit: u64) -> Vec<Kind> {
 }
 
 #[tokio::test]
-async fn an_error_that_never_ends_is_read_as_far_as_it_helps() {
+async fn an_error_that_never_ends_is_read_in_part() {
     for (status, kind) in [(403, Kind::Forbidden), (400, Kind::Other), (503, Kind::Unreachable)] {
         for length in ["", "Content-Length: 9000000000000000000\r\n"] {
             let head = format!("HTTP/1.1 {status} Bad\r\n{length}");

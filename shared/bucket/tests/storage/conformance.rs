@@ -1,4 +1,4 @@
-//! What every backend must do alike.
+//! The suite that every backend must pass.
 
 mod keys;
 mod uploads;
@@ -14,10 +14,10 @@ macro_rules! conforms {
     ($world:expr $(, #[$attribute:meta])*) => {
         crate::conformance::conforms!(@all {$(#[$attribute])*} $world;
             an_object_comes_back_as_it_was_put,
-            a_put_is_create_only_unless_told_otherwise,
+            a_put_is_create_only_unless_it_says_overwrite,
             a_range_is_that_part_of_the_content,
             what_is_not_there_is_not_found_and_deleted_all_the_same,
-            a_listing_comes_in_pages_and_shows_nothing_of_our_own,
+            a_listing_comes_in_pages_and_shows_no_object_of_the_storage_itself,
             a_copy_has_the_attributes_of_its_source,
             a_large_object_goes_in_parts_and_leaves_none_behind,
             content_that_is_not_what_was_promised_is_not_stored,
@@ -100,7 +100,7 @@ pub async fn an_object_comes_back_as_it_was_put(world: World) {
     failed(storage.put(&key("injected"), Bytes::new(), &injected).await);
 }
 
-pub async fn a_put_is_create_only_unless_told_otherwise(world: World) {
+pub async fn a_put_is_create_only_unless_it_says_overwrite(world: World) {
     let storage = &world.storage;
     let overwrite = Put {
         overwrite: true,
@@ -202,7 +202,7 @@ pub async fn what_is_not_there_is_not_found_and_deleted_all_the_same(world: Worl
         .unwrap();
 }
 
-pub async fn a_listing_comes_in_pages_and_shows_nothing_of_our_own(world: World) {
+pub async fn a_listing_comes_in_pages_and_shows_no_object_of_the_storage_itself(world: World) {
     let storage = &world.storage;
     let mut names: Vec<String> = (0..25).map(|number| format!("listed/{number:02}/a & <b>")).collect();
     names.push("listed-not/x".to_owned());

@@ -5,7 +5,7 @@ mod signing;
 
 use crate::{
     conformance::{conforms, decides_races, takes_every_key},
-    world::{LARGE, World, bound, content, key, read, storage},
+    world::{LARGE, World, bound, content, downloads, key, read, storage},
 };
 use bytes::Bytes;
 use shared::storage::{Crc32c, Kind, Put, Retention, Sha256, SignPut, Storage};
@@ -199,7 +199,7 @@ async fn a_flipped_byte_is_refused_on_the_way_in_on_the_way_out_and_at_rest() {
 }
 
 #[tokio::test]
-async fn a_missing_bucket_and_a_closed_one_are_told_apart() {
+async fn a_missing_bucket_and_a_closed_one_have_different_kinds() {
     let emulator = GcsEmulator::start("evidence").await;
     for (bucket, kind) in [("elsewhere", Kind::BucketNotFound), (CLOSED_BUCKET, Kind::Forbidden)] {
         let storage = storage(&[("GCS_BUCKET", bucket), ("STORAGE_EMULATOR_HOST", &emulator.url)]);

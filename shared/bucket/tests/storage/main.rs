@@ -1,11 +1,13 @@
-//! The storage client over every backend: one suite for all of them, and what is special to each.
+//! The storage client over every backend: one suite for all of them, and tests of each.
 
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
 mod conformance;
+mod folder;
 mod gcs;
-mod local;
+mod lifecycle;
+mod memory;
 mod moto;
 mod s3;
 mod world;

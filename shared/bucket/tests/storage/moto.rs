@@ -1,4 +1,4 @@
-//! A running moto: S3 as Python programmers fake it.
+//! A running moto, the emulator of S3 in Python.
 
 use std::{
     io::{Read, Write},
@@ -45,7 +45,7 @@ fn keys(xml: &str) -> Vec<String> {
     keys.map(str::to_owned).collect()
 }
 
-/// A request as somebody else makes it, and its status and answer.
+/// Sends a request as another client of the bucket would. Returns status and body.
 pub fn request(port: u16, method: &str, target: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request = format!(

@@ -6,7 +6,7 @@ mod without_versions;
 
 use crate::{
     conformance::{conforms, decides_races, takes_every_key},
-    world::{LARGE, World, bound, content, files, key, read, storage},
+    world::{LARGE, World, bound, content, downloads, files, key, read, storage},
 };
 use bytes::Bytes;
 use shared::storage::{Hold, Kind, Put, Retention, Sha256, SignPut, Storage};

@@ -1,4 +1,4 @@
-//! A bucket to test, and what stands behind it.
+//! A bucket to test, and the server or folder behind it.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -7,13 +7,14 @@ use shared::{
     storage::{Error, Key, Presigned, Storage},
 };
 use std::{any::Any, collections::HashMap, ops::Range, path::Path};
+use testing::Client;
 
 /// Two parts.
 pub const LARGE: usize = 9 << 20;
 
 pub struct World {
     pub storage: Storage,
-    /// What uploads have left behind.
+    /// Lists what uploads have left behind.
     pub leftovers: Box<dyn Fn() -> Vec<String>>,
     pub _server: Box<dyn Any>,
 }
@@ -33,7 +34,7 @@ pub fn key(text: &str) -> Key {
     text.parse().unwrap()
 }
 
-/// Content that no two kilobytes of which are the same.
+/// Content in which no two kilobytes are the same.
 pub fn content(size: usize) -> Bytes {
     let mut content: Vec<u8> = (0..size.min(1024)).map(|at| (at * 31 % 251) as u8).collect();
     content = content.repeat(size.div_ceil(1024).max(1));
@@ -68,4 +69,15 @@ pub fn files(folder: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// A signed URL downloads this content.
+pub async fn downloads(signed: &Presigned, content: Bytes) {
+    let answer = Client::http1().get(&signed.url).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.body.clone()),
+        (200, content),
+        "{}",
+        answer.text()
+    );
 }

@@ -6,13 +6,13 @@ use crate::deadline::Deadline;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Mutex;
 
-/// What the end of a run may take, after a signal. Cloud Run kills 10 s after its signal.
+/// How long a run may take to end after a signal. Cloud Run kills the process 10 s after its signal.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The shortest timeout of the server's: what the migrator itself asks in the session of a file takes less.
+/// The shortest `statement_timeout`: the migrator's queries in the session of a file take less.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// Clones share what they know of the running statement.
+/// The limit of a run. Clones share which statement is running.
 #[derive(Clone, Default)]
 pub(super) struct Limit {
     deadline: Deadline,

@@ -22,14 +22,14 @@ pub struct Migrator {
     pub(super) release: String,
 }
 
-/// What a run did. Before and after are equal where there was nothing to do.
+/// What a run did. If there was nothing to do, both versions are equal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub struct Run {
     /// The version before, 0 for none.
     pub version_before: i64,
     /// The version reached.
     pub version_after: i64,
-    /// From the lock to the last commit.
+    /// The time from the lock to the last commit, in ms.
     pub duration_ms: i64,
     /// A newer release has migrated already.
     #[serde(skip)]
@@ -39,11 +39,11 @@ pub struct Run {
 /// A file that `up` would run.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct File {
-    /// Its name in the folder of migrations.
+    /// The file's name in the folder of migrations.
     pub file: String,
-    /// Does it run in a transaction?
+    /// Does the file run in a transaction?
     pub transaction: bool,
-    /// What it runs.
+    /// The SQL that `up` would run.
     pub sql: String,
 }
 

@@ -24,7 +24,8 @@ impl Migrator {
         done
     }
 
-    /// Whatever runs at the end of the time for it is cancelled in the server, and has a while to be undone.
+    /// Runs the change within its time. When the time is over, the running statement is cancelled in the server, and there is
+    /// some time left to roll it back.
     async fn run_in_time(&self, change: Change) -> Result<Run, MigrateError> {
         let mut work = pin!(self.work(change));
         tokio::select! {

@@ -12,7 +12,7 @@ pub struct Schema {
     pub current: i64,
     /// The newest version of this build.
     pub expected: i64,
-    /// What is wrong with it, if anything.
+    /// Why the schema cannot be used, if anything is wrong.
     #[serde(skip)]
     pub fault: Option<Reason>,
 }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_a_changed_and_an_unknown_old_migration_have_faults_of_their_own() {
+    fn a_failed_a_changed_and_an_unknown_old_migration_have_different_faults() {
         let failed = Applied {
             success: false,
             ..row(1)

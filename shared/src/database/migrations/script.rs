@@ -63,7 +63,7 @@ fn flaw(sql: &str, at: usize, cause: impl Into<String>) -> Flaw {
 #[derive(Default)]
 struct Statement<'a> {
     start: usize,
-    /// Its first tokens, at most four, which say what it is.
+    /// The first tokens, at most four: they show what kind of statement it is.
     first: Vec<Token<'a>>,
     last: Option<Token<'a>>,
     parentheses: usize,

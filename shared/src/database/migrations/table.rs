@@ -52,7 +52,7 @@ const COLUMNS: &str = "pg_catalog.count(*) AS tables,
 /// round trip unless a row is dirty, and no prepared statement, so that it works through a pooler in transaction mode.
 ///
 /// # Errors
-/// Those of the connection; [`TableError`] as `Configuration`.
+/// Errors of the connection; a [`TableError`] becomes `sqlx::Error::Configuration`.
 pub(in crate::database) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
     let (_, rows) = look(connection, "true").await?;
     if rows.iter().all(|row| row.success) {
@@ -137,7 +137,7 @@ impl Table {
     /// Finds the table. Reads only the catalog, and so works in any transaction.
     ///
     /// # Errors
-    /// Those of the connection; [`TableError`] as `Configuration`.
+    /// Errors of the connection; a [`TableError`] becomes `sqlx::Error::Configuration`.
     pub async fn find(connection: &mut PgConnection) -> Result<Option<Self>, sqlx::Error> {
         let sql = format!("SELECT {COLUMNS} {FOUND}");
         let found = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;

@@ -23,7 +23,7 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for T {}
 
 /// A connection to a server.
-pub(super) type Stream = Box<dyn Socket>;
+pub(super) type Connection = Box<dyn Socket>;
 
 /// Connects, and cancels requests.
 pub(super) struct Dialer {
@@ -91,7 +91,7 @@ impl Dialer {
 
     /// Connects. The returned route has the encryption that the server agreed to. Calls `accepted` once the server has
     /// accepted the connection.
-    pub async fn connect(&self, route: Route, accepted: impl FnOnce()) -> Result<(Stream, Route), ProxyError> {
+    pub async fn connect(&self, route: Route, accepted: impl FnOnce()) -> Result<(Connection, Route), ProxyError> {
         let (address, name) = match &route.place {
             Place::Socket(path) => {
                 let stream = UnixStream::connect(path).await?;
@@ -107,7 +107,7 @@ impl Dialer {
         let mut stream = TcpStream::connect(address).await?;
         accepted();
         prepare(&stream, &self.dsn.keepalive)?;
-        let (stream, encryption): (Stream, _) = match encryptor {
+        let (stream, encryption): (Connection, _) = match encryptor {
             Some(encryptor) if self.is_offered(&mut stream, route.encryption).await? => {
                 let stream = encryptor.handshake(stream, name, address.ip()).await?;
                 (Box::new(stream), Encryption::Required)

@@ -90,12 +90,21 @@ pub(super) async fn startup(client: &mut (impl AsyncRead + Unpin)) -> io::Result
     Ok(message)
 }
 
-/// A startup message with further parameters, before the empty name that ends their list.
+/// A startup message with other parameters behind its own, but without its `options`: sqlx takes them from `PGOPTIONS`, and
+/// the connection string decides whether that variable counts.
 pub(super) fn with_parameters<'a>(startup: &[u8], parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
-    let mut message = startup.strip_suffix(&[0]).unwrap_or(startup).to_vec();
+    let (head, sent) = startup.split_at(8);
+    let mut message = head.to_vec();
+    let mut words = sent.split(|byte| *byte == 0);
+    while let (Some(name), Some(value)) = (words.next(), words.next()) {
+        if !name.is_empty() && name != b"options" {
+            message.extend_from_slice(&[name, b"\0", value, b"\0"].concat());
+        }
+    }
     for (name, value) in parameters {
         message.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
     }
+    // An empty name ends the list.
     message.push(0);
     let length = (message.len() as u32).to_be_bytes();
     message[..4].copy_from_slice(&length);
@@ -128,4 +137,18 @@ pub(super) fn cancel_request(key: &[u8]) -> Vec<u8> {
     const CODE: u32 = 80_877_102;
     let length = (8 + key.len()) as u32;
     [&length.to_be_bytes(), &CODE.to_be_bytes(), key].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_the_client_give_way_to_those_of_the_connection_string() {
+        let sent = b"\0\0\0\0\0\x03\0\0user\0u\0options\0-c a=1\0\0";
+        let message = with_parameters(sent, [("options", "-c b=2")].into_iter());
+        assert_eq!(&message[4..], b"\0\x03\0\0user\0u\0options\0-c b=2\0\0");
+        assert_eq!(message[..4], (message.len() as u32).to_be_bytes());
+        assert_eq!(with_parameters(sent, [].into_iter())[4..], *b"\0\x03\0\0user\0u\0\0");
+    }
 }

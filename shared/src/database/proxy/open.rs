@@ -2,7 +2,7 @@
 
 use super::{
     ProxyError,
-    dialer::{Dialer, Encryption, Place, Route, Stream, places},
+    dialer::{Connection, Dialer, Encryption, Place, Route, places},
     messages::greeting,
 };
 use crate::{
@@ -22,7 +22,7 @@ pub(super) struct Opening<'a> {
 
 /// A connection on which the server has accepted the startup message.
 pub(super) struct Opened {
-    pub stream: Stream,
+    pub stream: Connection,
     /// How the server was reached.
     pub route: Route,
     /// The server's first message.

@@ -5,7 +5,7 @@ mod requests;
 
 use super::{
     Limits, ProxyError, RequestTimeout,
-    dialer::{Dialer, Route, Stream},
+    dialer::{Connection, Dialer, Route},
     messages::{TERMINATE, startup},
     open::{Opened, Opening},
 };
@@ -89,7 +89,7 @@ struct Session {
     requests: Requests,
     answers: Answers,
     client: OwnedWriteHalf,
-    server: WriteHalf<Stream>,
+    server: WriteHalf<Connection>,
     progress: watch::Receiver<Progress>,
     timeout: RequestTimeout,
 }

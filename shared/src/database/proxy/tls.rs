@@ -164,7 +164,7 @@ impl ServerCertVerifier for Verifier {
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.with_name => {}
             // webpki rejects a self-signed certificate of a server even if `sslrootcert` holds it; OpenSSL accepts it.
-            // It has not expired, because webpki checks that first.
+            // The certificate has not expired, because webpki checks that first.
             Err(Error::InvalidCertificate(CertificateError::Other(OtherError(_))))
                 if self.named.contains(certificate) =>
             {

@@ -17,7 +17,7 @@ use std::{
 /// Where Postgres is and how to get there. Not `Debug`, because it holds the password.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Dsn {
-    /// Tried one after the other; never empty.
+    /// The hosts, which are tried one after the other; never empty.
     pub hosts: Vec<Host>,
     /// `load_balance_hosts=random`: in any order.
     pub shuffle: bool,
@@ -35,7 +35,7 @@ pub struct Dsn {
     pub statement_cache: Option<usize>,
     /// How long connecting to one host may take; `None` for as long as the caller waits.
     pub connect_timeout: Option<Duration>,
-    /// When TCP gives a connection up.
+    /// When TCP takes a connection for dead.
     pub keepalive: Keepalive,
     /// How TCP connections are encrypted. Unix sockets are not encrypted.
     pub tls: Tls,
@@ -117,10 +117,10 @@ impl Dsn {
     pub fn parse(text: &str, env: &Env) -> Result<Self, String> {
         let mut parameters = accept(split(text)?)?;
         let has_mode = MODES.iter().any(|name| parameters.contains_key(name));
-        let is_said = |name: &str| parameters.contains_key(name) || has_mode && name == "sslmode";
+        let is_set = |name: &str| parameters.contains_key(name) || has_mode && name == "sslmode";
         let variables = VARIABLES
             .iter()
-            .filter(|(name, _)| !is_said(name))
+            .filter(|(name, _)| !is_set(name))
             .filter_map(|(name, variable)| Some(((*name).to_owned(), env.text(variable)?)));
         let variables = accept(variables.collect())?;
         parameters.extend(variables);
@@ -146,20 +146,24 @@ impl Dsn {
             startup: startup(parameters),
             statement_cache: statement_cache(parameters)?,
             connect_timeout: seconds(parameters, "connect_timeout")?,
-            keepalive: Keepalive {
-                enabled: number(parameters, "keepalives")? != Some(0),
-                idle: seconds(parameters, "keepalives_idle")?,
-                interval: seconds(parameters, "keepalives_interval")?,
-                count: number(parameters, "keepalives_count")?.filter(|count| *count > 0),
-                unacknowledged: number(parameters, "tcp_user_timeout")?
-                    .filter(|milliseconds| *milliseconds > 0)
-                    .map_or(Duration::from_secs(10), |milliseconds| {
-                        Duration::from_millis(milliseconds.into())
-                    }),
-            },
+            keepalive: keepalive(parameters)?,
             tls: Tls::from(parameters)?,
         })
     }
+}
+
+fn keepalive(parameters: &Parameters) -> Result<Keepalive, String> {
+    Ok(Keepalive {
+        enabled: number(parameters, "keepalives")? != Some(0),
+        idle: seconds(parameters, "keepalives_idle")?,
+        interval: seconds(parameters, "keepalives_interval")?,
+        count: number(parameters, "keepalives_count")?.filter(|count| *count > 0),
+        unacknowledged: number(parameters, "tcp_user_timeout")?
+            .filter(|milliseconds| *milliseconds > 0)
+            .map_or(Duration::from_secs(10), |milliseconds| {
+                Duration::from_millis(milliseconds.into())
+            }),
+    })
 }
 
 fn hosts(parameters: &Parameters) -> Result<Vec<Host>, String> {

@@ -63,7 +63,7 @@ const LIBPQ: &[(&str, Use)] = &[
     ("sslkeylogfile", Refused),
     ("sslmode", Honoured),
     ("sslnegotiation", Honoured),
-    // For an encrypted `sslkey`, which is an error when it is read.
+    // The password of an encrypted `sslkey`. Such a key is an error when it is read.
     ("sslpassword", Harmless),
     ("sslrootcert", Honoured),
     ("sslsni", Honoured),

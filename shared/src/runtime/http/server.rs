@@ -1,4 +1,4 @@
-//! The HTTP server: HTTP/1.1 and h2c, with limits on request heads, idle connections, dead peers and the drain.
+//! The HTTP server: HTTP/1.1 and h2c, with limits on request heads, idle connections, dead clients and the drain.
 
 use super::{connection::Connection, http2};
 use crate::{
@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a client may take over a request's head, and how long a connection may idle between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest request head, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
 /// How long open requests may take after SIGTERM. Platforms kill the process after 10 s.
@@ -110,7 +110,7 @@ fn protocols() -> auto::Builder<http2::Tasks> {
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEAD as u32)
         .max_concurrent_streams(1000)
-        .keep_alive_interval(HEAD_TIMEOUT);
+        .keep_alive_interval(SILENCE_TIMEOUT);
     http
 }
 
@@ -140,11 +140,11 @@ impl Server {
     /// for each request, which would cost as much as the answer: when it fires, `poll_silence` compares times.
     async fn serve(self: &Arc<Self>, connection: &Connection) -> End {
         let service = service_fn(|request| Arc::clone(self).answer(request, connection.clone()));
-        // Boxed on its own: inline, the task would hold room for it twice.
+        // Boxed separately: inline, the task would reserve room for it twice.
         let mut http = Box::pin(self.http.serve_connection(connection.clone(), service));
         let mut failure = pin!(connection.failure());
         let mut drain = pin!(self.drain.cancelled());
-        let mut timer = pin!(sleep(HEAD_TIMEOUT));
+        let mut timer = pin!(sleep(SILENCE_TIMEOUT));
         let mut closing: Option<Instant> = None;
         poll_fn(|cx| {
             loop {
@@ -161,7 +161,7 @@ impl Server {
                     let since = silent_since.unwrap_or_else(Instant::now);
                     ready!(match closing {
                         Some(start) => poll_silence(timer.as_mut(), cx, since.max(start), LINGER),
-                        None => poll_silence(timer.as_mut(), cx, since, HEAD_TIMEOUT),
+                        None => poll_silence(timer.as_mut(), cx, since, SILENCE_TIMEOUT),
                     });
                     if closing.is_some() || !connection.has_written() {
                         return Poll::Ready(End::Silence);

@@ -77,7 +77,7 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'}');
 /// REST APIs decode queries: everything except the unreserved characters is encoded again (RFC 3986, section 2.3).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// With or without padding.
+/// Base64, with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

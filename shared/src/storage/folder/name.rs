@@ -55,7 +55,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_key_has_a_name_of_its_own_and_comes_back_from_it() {
+    fn every_key_has_a_different_file_name_and_is_read_back_from_it() {
         let long = "a".repeat(240);
         let keys = [
             "a",

@@ -1,4 +1,4 @@
-//! What is in the folder: objects, and unfinished uploads.
+//! The files in the folder: objects, and unfinished uploads.
 
 use super::{file, name, tree::Folder};
 use crate::{
@@ -30,8 +30,10 @@ impl Root {
     /// bucket.
     pub fn check(&self) -> Result<(), Error> {
         let root = self.open()?;
-        let is_new = root.child(OBJECTS[0]).is_err();
-        if (is_new && has_files(&root)?) || root.descend(&[UPLOADS[0], "attributes"]).is_ok() {
+        let is_new = || root.child(OBJECTS[0]).is_err();
+        // Asked again, because the first put of another process may have made `objects` in the meantime.
+        let is_foreign = is_new() && has_files(&root)? && is_new();
+        if is_foreign || root.descend(&[UPLOADS[0], "attributes"]).is_ok() {
             let expected = "the folder of a bucket has its files in `objects`: name an empty one";
             return Err(Error::new(Kind::Misconfigured, expected));
         }
@@ -58,7 +60,7 @@ impl Root {
         }
     }
 
-    /// For a listing, which a corrupt file must not break; `None` if the file has been deleted meanwhile.
+    /// An object of a listing, which a corrupt file must not break; `None` if the file has since been deleted.
     pub fn listed(&self, key: &Key) -> Result<Option<Object>, Error> {
         match self.find(key.into()) {
             Ok((object, _)) => Ok(Some(object)),

@@ -97,7 +97,7 @@ impl Folder {
         Ok((folders, files))
     }
 
-    /// For file systems whose directories do not name the type.
+    /// The type of a file, for file systems whose directories do not name it.
     fn file_type(&self, name: &str) -> io::Result<FileType> {
         let stat = fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(FileType::from_raw_mode(stat.st_mode))

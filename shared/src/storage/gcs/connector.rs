@@ -28,7 +28,7 @@ const COPY_SOURCE: HeaderName = HeaderName::from_static("x-goog-copy-source");
 /// What to add to the requests of one call.
 #[derive(Default)]
 pub struct Extra {
-    /// For a request that copies.
+    /// Headers for the request that copies.
     pub copy_headers: HeaderMap,
     /// The generation to delete.
     pub generation: Option<String>,
@@ -175,7 +175,7 @@ impl Call {
             generation: parts.headers.get("x-goog-generation").and_then(header),
             ..Answered::default()
         };
-        // In case that the body breaks. Not for 404: only its body says whether the key or the bucket is missing.
+        // Recorded now, because the body may break. A 404 is not: only its body says whether the key or the bucket is missing.
         if parts.status != StatusCode::NOT_FOUND {
             self.record(answered.clone());
         }
@@ -215,7 +215,7 @@ async fn crc32c_of(mut body: HttpRequestBody) -> Crc32c {
     Crc32c(digest.finalize() as u32)
 }
 
-/// From one header, `crc32c=...,md5=...`, or from two.
+/// The checksum in the headers: one header `crc32c=...,md5=...`, or two headers.
 fn crc32c_in(headers: &HeaderMap) -> Option<Crc32c> {
     let values = headers.get_all(HASH).iter().filter_map(|value| value.to_str().ok());
     let mut hashes = values.flat_map(|value| value.split(','));

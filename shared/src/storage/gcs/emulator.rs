@@ -1,5 +1,6 @@
 //! Signatures for an emulator: `object_store` signs for `storage.googleapis.com`, whatever host a URL names.
 
+use axum::BoxError;
 use hyper::Uri;
 use object_store::{
     Error, Result,
@@ -24,7 +25,7 @@ impl Crypto {
     }
 }
 
-/// As in the `Host` header: without the default port of the scheme.
+/// The value of the `Host` header: without the default port of the scheme.
 fn host(url: &str) -> Option<String> {
     let url: Uri = url.parse().ok()?;
     match (url.scheme_str()?, url.port_u16()) {
@@ -89,7 +90,7 @@ impl Signer for Rsa {
     }
 }
 
-fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn failed(error: impl Into<BoxError>) -> Error {
     Error::Generic {
         store: "GCS",
         source: error.into(),

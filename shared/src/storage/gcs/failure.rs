@@ -1,4 +1,4 @@
-//! From errors of `object_store` to kinds of errors.
+//! Maps errors of `object_store` to kinds of errors.
 
 use super::{connector::Answered, step::Step};
 use crate::storage::{Error, Kind, error::causes};

@@ -54,7 +54,7 @@ fn object(contents: &mut ScopedDecoder<'_, '_>) -> Result<Object, XmlDecodeError
     })
 }
 
-/// From `<Error><Code>...</Code>...</Error>`.
+/// The code in `<Error><Code>...</Code>...</Error>`.
 pub fn error_code(xml: &str) -> Option<String> {
     let mut document = Document::new(xml);
     let mut root = document.root_element().ok()?;
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_as_they_are_whatever_they_are() {
+    fn names_are_listed_unchanged_whatever_they_contain() {
         let names = [
             "a",
             "b//c",

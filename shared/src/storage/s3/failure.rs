@@ -1,4 +1,4 @@
-//! From errors of the SDK to kinds of errors.
+//! Maps errors of the SDK to kinds of errors.
 
 use crate::storage::{Error, Kind, error::causes};
 use aws_credential_types::provider::error::CredentialsError;

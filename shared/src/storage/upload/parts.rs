@@ -1,6 +1,7 @@
 //! A stream, cut into parts, with its checksums.
 
 use crate::storage::{Crc32c, Digest, Error, Kind, Sha256};
+use axum::BoxError;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 
@@ -12,7 +13,7 @@ pub const PART: usize = 8 << 20;
 pub struct Stored {
     /// In bytes.
     pub size: u64,
-    /// Of the content.
+    /// The checksum of the content.
     pub sha256: Sha256,
     /// Identifies this content even after the key has other content: read it by [`Key::at`](crate::storage::Key::at).
     /// `None` in an S3 bucket without versions.
@@ -30,7 +31,7 @@ pub struct Parts<S> {
 impl<S, E> Parts<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: Into<BoxError>,
 {
     pub fn new(content: S) -> Self {
         Self {

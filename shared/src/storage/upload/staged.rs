@@ -15,7 +15,7 @@ pub struct Staging {
     pub progress: Progress,
 }
 
-/// What there is to remove.
+/// What has to be removed if the upload fails.
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// Parts, and no object.
@@ -36,7 +36,7 @@ impl Staging {
             }
         };
         if !matches!(self.progress, Progress::Parts) {
-            // By version: otherwise a bucket with versions would keep every upload twice.
+            // Deletes the version: otherwise a bucket with versions would store every upload twice.
             let object = self.key.at(version);
             self.removed(retry(self.deadline, || self.backend.delete(object)).await);
         }

@@ -1,4 +1,4 @@
-//! Who may: bearer tokens, the metadata server that hands them out, and V4 signatures.
+//! Authentication: bearer tokens, the metadata server that issues them, and V4 signatures.
 //! Sources: <https://cloud.google.com/storage/docs/authentication/canonical-requests>, <https://google.aip.dev/auth/4111>.
 
 use super::{Answer, XmlError, parameter, response, xml_error};
@@ -9,7 +9,7 @@ use ring::{digest, rand::SystemRandom, signature};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
-/// Of the emulator's own service account. It opens nothing else.
+/// The key of the emulator's service account. No other service accepts it.
 const PRIVATE_KEY: &str = include_str!("key.pem");
 const PUBLIC_KEY: &[u8] = include_bytes!("key.der");
 const ACCOUNT: &str = "emulator@hostile-project.iam.gserviceaccount.com";
@@ -18,11 +18,11 @@ const TOKEN: &str = "token-of-the-metadata-server";
 /// Whom the emulator serves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Auth {
-    /// Whoever comes with any token.
+    /// Everybody with a token, whatever it is.
     Anybody,
-    /// Those with a token that the service account has signed itself.
+    /// Clients with a token that the service account has signed itself.
     KeyFile,
-    /// Those with a token of the metadata server.
+    /// Clients with a token of the metadata server.
     Metadata,
 }
 
@@ -147,7 +147,7 @@ fn check_signature(request: &Parts) -> Result<(), XmlError> {
         let value = value.ok_or_else(wrong)?;
         canonical += &format!("{name}:{value}\n");
     }
-    // What is not signed must not be there, or a client could add what the signer did not mean.
+    // A header that is not signed is rejected: otherwise a client could add headers that the signer did not intend.
     let unsigned = request.headers.keys().any(|name| {
         name.as_str().starts_with("x-goog-") && !signed_headers.split(';').any(|signed| signed == name.as_str())
     });
@@ -173,7 +173,7 @@ fn check_signature(request: &Parts) -> Result<(), XmlError> {
     Ok(())
 }
 
-/// From `20261123T053215Z`.
+/// Parses a time such as `20261123T053215Z`.
 fn at(date: &str) -> Option<SystemTime> {
     let part = |range: std::ops::Range<usize>| date.get(range);
     let text = format!(

@@ -1,17 +1,15 @@
 //! The bucket: objects, uploads in parts, and what requests do to them.
 
 use super::{
-    Answer, XmlError, decoded, flipped, parameter, response,
+    Answer, XmlError,
+    content::{check_content, crc32c, described, value, within},
+    decoded, flipped, parameter, response,
     uploads::{Upload, no_such_upload},
     xml_error,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use hyper::{
-    HeaderMap, Method, StatusCode,
-    header::{self, HeaderName, HeaderValue},
-    http::request::Parts,
-};
+use hyper::{HeaderMap, Method, StatusCode, header, http::request::Parts};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     time::SystemTime,
@@ -23,7 +21,7 @@ pub struct Objects {
     /// Object Versioning is on: a delete without a generation, and a put, only make the live version noncurrent.
     pub versioned: bool,
     noncurrent: Vec<(String, Object)>,
-    /// Under an object hold, which keeps a version from being deleted.
+    /// The keys under an object hold, which protects a version from being deleted.
     pub held: HashSet<String>,
     pub uploads: HashMap<String, Upload>,
     pub generation: u64,
@@ -222,48 +220,8 @@ impl Object {
     }
 }
 
-/// The content type and the metadata of a request.
-pub fn described(headers: &HeaderMap) -> HeaderMap {
-    let kept = |name: &HeaderName| *name == header::CONTENT_TYPE || name.as_str().starts_with("x-goog-meta-");
-    let kept = headers.iter().filter(|(name, _)| kept(name));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// Held to what the request says of its content.
-pub fn check_content(headers: &HeaderMap, content: &Bytes) -> Result<(), XmlError> {
-    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let hash = format!("crc32c={}", BASE64_STANDARD.encode(crc32c(content).to_be_bytes()));
-    if said("x-goog-hash").is_some_and(|said| said != hash) {
-        return Err(xml_error(StatusCode::BAD_REQUEST, "BadDigest"));
-    }
-    let range = said("x-goog-content-length-range").and_then(|range| range.split_once(','));
-    if range.is_some_and(|(least, most)| {
-        let bound = |text: &str| text.parse::<usize>().ok();
-        !(bound(least)..=bound(most)).contains(&Some(content.len()))
-    }) {
-        return Err(xml_error(StatusCode::BAD_REQUEST, "EntityTooLarge"));
-    }
-    Ok(())
-}
-
-/// From `bytes=0-9`: the first and the last byte, of those that there are.
-fn within(range: &HeaderValue, length: usize) -> Option<(usize, usize)> {
-    let (first, last) = range.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
-    let first: usize = first.parse().ok()?;
-    let last = last.parse().unwrap_or(usize::MAX).min(length.checked_sub(1)?);
-    (first <= last).then_some((first, last))
-}
-
-pub fn crc32c(content: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, content) as u32
-}
-
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-pub fn value(text: &str) -> HeaderValue {
-    HeaderValue::try_from(text).expect("printable text")
 }
 
 fn empty() -> http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error> {

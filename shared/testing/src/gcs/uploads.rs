@@ -2,7 +2,8 @@
 
 use super::{
     Answer, XmlError,
-    objects::{Objects, Outcome, check_content, crc32c, described, value},
+    content::{check_content, crc32c, described, value},
+    objects::{Objects, Outcome},
     parameter, response, xml_error,
 };
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! Rules that compare what a function's code declares with what its deployment provides.
 
 use super::{Limits, declared::Declared};
-use crate::deployment::{Deployment, Function, Platform};
+use crate::deployment::{Deployed, Deployment, Platform};
 use shared::health;
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub const BUCKET: &[&str] = &["STORAGE_URL", "GCS_BUCKET", "S3_BUCKET"];
 const DEPENDENCIES: [(&[&str], &str); 2] = [(DATABASE, "a database"), (BUCKET, "a bucket")];
 
 /// Every deployed function of this bundle, with its declaration.
-fn known<'a>(deployment: &'a Deployment, limits: Limits<'a>) -> impl Iterator<Item = (&'a Function, &'a Declared)> {
+fn known<'a>(deployment: &'a Deployment, limits: Limits<'a>) -> impl Iterator<Item = (&'a Deployed, &'a Declared)> {
     let functions = deployment.functions.iter();
     functions.filter_map(move |function| Some((function, limits.declared(function)?)))
 }
@@ -23,7 +23,7 @@ pub fn lack_what_they_read(deployment: &Deployment, limits: Limits<'_>) -> Vec<S
     for (function, declared) in known(deployment, limits) {
         let place = &function.place;
         for (names, word) in DEPENDENCIES {
-            if declared.reads_any(names) && !function.is_given(names) {
+            if declared.reads_any(names) && !function.sets_any(names) {
                 places.push(format!(
                     "{place}: reads where {word} is, and none is given: {}",
                     names.join(" or ")
@@ -49,7 +49,7 @@ pub fn have_what_they_do_not_read(deployment: &Deployment, limits: Limits<'_>) -
     for (function, declared) in known(deployment, limits) {
         let place = &function.place;
         for (names, word) in DEPENDENCIES {
-            if function.is_given(names) && !declared.reads_any(names) {
+            if function.sets_any(names) && !declared.reads_any(names) {
                 places.push(format!(
                     "{place}: is given {word}, and does not read {}",
                     names.join(" or ")

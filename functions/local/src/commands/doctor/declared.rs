@@ -1,7 +1,7 @@
 //! What the code of each function declares: whether it streams, and which variables it reads.
 
 use crate::{
-    deployment::Function,
+    deployment::Deployed,
     functions::{FUNCTIONS, JOBS},
 };
 use shared::{config::Env, runtime::Responses};
@@ -46,7 +46,7 @@ impl Declared {
     }
 
     /// Whether this is the function that a file deploys.
-    pub fn is_deployed_as(&self, function: &Function) -> bool {
+    pub fn is_deployed_as(&self, function: &Deployed) -> bool {
         function.binaries.contains(&self.name)
     }
 

@@ -4,7 +4,7 @@ use super::{
     Limits,
     agreement::{self, DATABASE},
 };
-use crate::deployment::{Deployment, Function, Platform};
+use crate::deployment::{Deployed, Deployment, Platform};
 use shared::{
     config::{Env, parse_duration},
     database::Database,
@@ -88,7 +88,7 @@ fn deletes_evidence(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
 }
 
 fn answers_every_origin(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
-    let star = |function: &&Function| {
+    let star = |function: &&Deployed| {
         let own = function
             .setting("CORS_ORIGINS")
             .is_some_and(|origins| origins.contains('*'));
@@ -161,13 +161,13 @@ fn shows_secrets(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
 
 impl Limits<'_> {
     /// Whether a function may connect to the database: its code reads `DATABASE_URL`, or the file sets it.
-    fn uses_database(self, function: &Function) -> bool {
+    fn uses_database(self, function: &Deployed) -> bool {
         let declared = self.declared(function);
-        function.is_given(DATABASE) || declared.is_some_and(|declared| declared.reads_any(DATABASE))
+        function.sets_any(DATABASE) || declared.is_some_and(|declared| declared.reads_any(DATABASE))
     }
 
     /// Whether a function streams: by its Function URL, by its code, or by its settings if the code is not known here.
-    fn streams(self, function: &Function) -> bool {
+    fn streams(self, function: &Deployed) -> bool {
         let streams = match self.declared(function) {
             Some(declared) => declared.streams,
             None => function.setting(MAX_AGE).is_some(),
@@ -176,7 +176,7 @@ impl Limits<'_> {
     }
 }
 
-impl Function {
+impl Deployed {
     /// The value of a variable, if it stands in the file.
     fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key)?.as_deref()
@@ -194,6 +194,9 @@ impl Function {
 
     /// The largest number of connections of one instance.
     fn pool(&self) -> u64 {
-        Database::from_env(&self.env()).max_connections().into()
+        let set = self
+            .setting("DATABASE_MAX_CONNECTIONS")
+            .and_then(|text| text.trim().parse().ok());
+        set.unwrap_or_else(|| Database::from_env(&self.env()).max_connections().into())
     }
 }

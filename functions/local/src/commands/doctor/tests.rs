@@ -13,12 +13,12 @@ const LIMITS: Limits<'_> = Limits {
     declared: &[],
 };
 
-/// With the functions of this bundle.
+/// The limits, with these functions known.
 fn with(declared: &[Declared]) -> Limits<'_> {
     Limits { declared, ..LIMITS }
 }
 
-/// Without knowing any function.
+/// The findings, with no function known.
 fn findings(files: &[(&str, &str)]) -> Vec<String> {
     findings_with(files, LIMITS)
 }
@@ -148,6 +148,8 @@ fn pools_that_can_exceed_the_servers_connections_are_named_with_their_sum() {
         "pools of 100 connections, and the server has 97",
     );
     assert_eq!(findings(&[("service.yaml", &pool(9))]), [""; 0]);
+    // More than a function accepts.
+    names(&findings(&[("service.yaml", &pool(5000))]), "pools of 50000");
     let (one, other) = (service("", 10, DATABASE), service("", 10, DATABASE));
     names(
         &findings(&[("a/service.yaml", &one), ("b/service.yaml", &other)]),
@@ -193,7 +195,7 @@ fn what_a_manifest_takes_from_the_environment_is_examined_too() {
 }
 
 #[test]
-fn a_file_that_is_not_what_its_name_says_is_told() {
+fn a_file_that_is_not_what_its_name_says_is_named() {
     let mut deployment = Deployment::default();
     for (file, text) in [
         ("template.yaml", "a: ["),

@@ -1,4 +1,4 @@
-//! What the routes need: what the environment names, and private stand-ins for the rest.
+//! The database and the bucket of `local`: those that the environment names, or private ones.
 
 use postgres::{Options, PrivatePostgres};
 use shared::{
@@ -44,12 +44,13 @@ impl Dependencies {
         if self.bucket() == Ok(Location::Folder(bucket.to_string_lossy().into_owned())) {
             fs::create_dir_all(&bucket).map_err(|error| format!("cannot make {}: {error}", bucket.display()))?;
         }
-        if !Database::from_env(&self.env).is_configured() {
+        let mut database = Database::from_env(&self.env);
+        if !database.is_configured() {
             self.start_postgres().await?;
+            database = Database::from_env(&self.env);
         }
-        let database = Database::from_env(&self.env);
         let migrator = database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
-        migrator.up(None).await.map_err(|refusal| refused(&refusal))?;
+        migrator.up(None).await.map_err(|error| explained(&error))?;
         Ok(&self.env)
     }
 
@@ -66,7 +67,7 @@ impl Dependencies {
             settings: Vec::new(),
         };
         let start = move || PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
-        // On another thread, because a signal must be able to end this process meanwhile, and what it has started.
+        // On another thread, so that a signal can end this process, and the server it has started, in the meantime.
         let started = tokio::task::spawn_blocking(start).await;
         let postgres = started
             .map_err(|panic| panic.to_string())?
@@ -74,14 +75,14 @@ impl Dependencies {
         let url = postgres.url("postgres");
         self.env = self.env.overlay(move |key| match key {
             "DATABASE_URL" => Some(url.clone()),
-            // libpq's variables are meant for another server.
-            _ => key.starts_with("PG").then(String::new),
+            // libpq's variables, and the password file in the home folder, are meant for another server.
+            _ => (key == "HOME" || key.starts_with("PG")).then(String::new),
         });
         self.postgres = Some(postgres);
         Ok(())
     }
 
-    /// The database in the words of the terminal.
+    /// Where the database is, for the person at the terminal.
     pub fn database_is(&self) -> String {
         match &self.postgres {
             Some(postgres) => format!("psql '{}'", postgres.url("postgres")),
@@ -89,19 +90,19 @@ impl Dependencies {
         }
     }
 
-    /// The bucket in the words of the terminal.
+    /// Where the bucket is, for the person at the terminal.
     pub fn storage_is(&self) -> String {
         match self.bucket() {
             Ok(Location::Folder(path)) => format!("the folder {path}"),
             Ok(Location::Memory) => "memory".to_owned(),
             Ok(Location::Gcs(name)) => format!("the GCS bucket {name}"),
             Ok(Location::S3(name)) => format!("the S3 bucket {name}"),
-            Err(_) => "misconfigured; /health/storage reports it".to_owned(),
+            Err(_) => "misconfigured; its health check reports it".to_owned(),
         }
     }
 }
 
-/// The environment, with the bucket in this folder unless it names one.
+/// The environment; where it names no bucket, it then names this folder.
 fn with_bucket(env: &Env, folder: &Path) -> Env {
     if Settings::from_env(env).location != Err(Unusable::NotConfigured) {
         return env.clone();
@@ -110,14 +111,15 @@ fn with_bucket(env: &Env, folder: &Path) -> Env {
     env.overlay(move |key| (key == "STORAGE_URL").then(|| url.clone()))
 }
 
-fn refused(refusal: &MigrateError) -> String {
-    let MigrateError::Database(reason) = refusal else {
-        return format!("cannot migrate the database: {refusal}");
+/// Why the migrations failed, for the person at the terminal.
+fn explained(error: &MigrateError) -> String {
+    let MigrateError::Database(reason) = error else {
+        return format!("cannot migrate the database: {error}");
     };
     let hint = match reason {
         Reason::Unreachable | Reason::Timeout => "nothing answers at DATABASE_URL",
         Reason::AuthFailed => "it does not accept the user or password of DATABASE_URL",
-        Reason::Misconfigured | Reason::NotConfigured => "DATABASE_URL names something that is no usable database",
+        Reason::Misconfigured | Reason::NotConfigured => "DATABASE_URL is not a valid address of a database",
         Reason::TlsFailed => "the TLS handshake failed",
         Reason::TooManyConnections => "it has no connection left",
         _ => "see the log line above",

@@ -1,4 +1,4 @@
-//! Uploads that are large, wrong, or given up.
+//! Uploads that are large, corrupt, or abandoned.
 
 use super::*;
 

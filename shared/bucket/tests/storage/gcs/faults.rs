@@ -128,7 +128,7 @@ async fn a_body_that_breaks_is_continued_and_one_that_always_breaks_is_unreachab
 async fn a_read_that_makes_no_progress_ends_however_often_the_store_answers() {
     let emulator = GcsEmulator::start("evidence").await;
     let storage = on(&emulator, &[("STORAGE_TIMEOUT", "2s")]);
-    // Half of a byte is none.
+    // Half of one byte is no byte at all.
     storage.put(&key("a"), content(1), &Put::default()).await.unwrap();
     emulator.always(Some(Fault::Truncated));
     let (start, before) = (Instant::now(), emulator.requests());

@@ -17,7 +17,7 @@ async fn world() -> World {
     }
 }
 
-// Not its races: it looks and then writes.
+// Races are left out: moto looks first and writes then.
 conforms!(
     world(),
     #[ignore = "needs moto, which .ci/run installs"]
@@ -72,7 +72,7 @@ async fn what_is_held_is_not_deleted_not_hidden_and_not_replaced() {
     let deleted = |name: &str| request(moto.port, "DELETE", &format!("/evidence/{name}"), "").0;
     let put = |name: &str| request(moto.port, "PUT", &format!("/evidence/{name}"), "If-None-Match: *\r\n").0;
     assert_eq!((put("held"), deleted("held"), put("held")), (412, 204, 200));
-    // By its version it is read all the same.
+    // A read that names the version still succeeds.
     let (object, _) = storage.get(held, None).await.unwrap();
     assert_eq!((object.size, object.sha256), (10, Some(stored.sha256)));
     assert_eq!(read(&storage, "held", None).await.unwrap(), "");
@@ -82,7 +82,7 @@ async fn what_is_held_is_not_deleted_not_hidden_and_not_replaced() {
 
 #[tokio::test]
 #[ignore = "needs moto, which .ci/run installs"]
-async fn what_somebody_else_has_hidden_is_not_found_and_its_place_not_given_away() {
+async fn what_somebody_else_has_hidden_is_not_found_and_its_place_is_not_reused() {
     let moto = Moto::start();
     let storage = on_moto(&moto);
     for size in [10, LARGE] {

@@ -4,7 +4,7 @@
 use super::{End, Progress};
 use crate::database::proxy::{
     ProxyError,
-    dialer::Stream,
+    dialer::Connection,
     messages::{CHUNK, HEADER, length},
 };
 use bytes::BytesMut;
@@ -17,7 +17,7 @@ use tokio::{
 
 /// The direction from the server to sqlx.
 pub(super) struct Answers {
-    pub from: ReadHalf<Stream>,
+    pub from: ReadHalf<Connection>,
     pub input: BytesMut,
     /// Bytes still to come of the current message.
     pub passing: usize,

@@ -3,7 +3,7 @@
 use super::Progress;
 use crate::database::proxy::{
     RequestTimeout,
-    dialer::Stream,
+    dialer::Connection,
     messages::{CHUNK, HEADER, length},
 };
 use bytes::{Buf, BytesMut};
@@ -30,7 +30,7 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Forwards until sqlx closes its connection, or the server accepts no more.
-    pub async fn carry(&mut self, to: &mut WriteHalf<Stream>) -> io::Result<()> {
+    pub async fn carry(&mut self, to: &mut WriteHalf<Connection>) -> io::Result<()> {
         loop {
             self.input.reserve(CHUNK);
             if self.from.read_buf(&mut self.input).await? == 0 {

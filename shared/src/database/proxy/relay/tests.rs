@@ -7,7 +7,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
-/// What goes through it, and in how many pieces.
+/// A connection that counts the pieces in which bytes arrive.
 struct Counted(DuplexStream, Arc<AtomicUsize>);
 
 impl AsyncRead for Counted {
@@ -49,7 +49,7 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
     const BODY: usize = 1 << 20;
     let pieces = Arc::new(AtomicUsize::new(0));
     let (server, mut far) = duplex(BODY + HEADER);
-    let (from_server, mut to_server) = split(Box::new(Counted(server, Arc::clone(&pieces))) as Stream);
+    let (from_server, mut to_server) = split(Box::new(Counted(server, Arc::clone(&pieces))) as Connection);
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (from_client, mut to_client) = ours.into_split();
     let (mut from_us, mut to_us) = theirs.into_split();

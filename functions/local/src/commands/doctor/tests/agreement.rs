@@ -27,7 +27,7 @@ const SOCKET: &str = "run.googleapis.com/cloudsql-instances: 'project:region:ins
 const BUCKET: &str = "{ name: GCS_BUCKET, value: evidence }";
 
 #[test]
-fn a_function_that_is_not_given_what_it_reads_is_named() {
+fn a_function_without_a_dependency_that_it_reads_is_named() {
     for (reads, given, named) in [
         ("DATABASE_URL", DATABASE, "reads where a database is"),
         ("GCS_BUCKET", BUCKET, "reads where a bucket is"),
@@ -41,7 +41,7 @@ fn a_function_that_is_not_given_what_it_reads_is_named() {
 }
 
 #[test]
-fn a_function_that_is_given_what_it_does_not_read_is_named() {
+fn a_function_with_a_dependency_that_it_does_not_read_is_named() {
     let declared = bundle(false, &[]);
     for (annotation, given, named) in [
         ("", DATABASE, "is given a database"),

@@ -310,18 +310,20 @@ fn a_template_that_deploys_nothing_is_named_beside_a_manifest_that_is_safe() {
 fn a_file_under_another_name_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("functions/app")).unwrap();
+    std::fs::create_dir_all(folder.path().join(".github/deploy")).unwrap();
     for file in [
         "samconfig.toml",
         "template.yml",
         "functions/app/worker.yaml",
         "functions/app/lifecycle-gcs.json",
+        ".github/deploy/lifecycle-s3.json",
     ] {
         std::fs::write(folder.path().join(file), [0xff]).unwrap();
     }
     let deployment = Deployment::read(folder.path(), &Env::new(|_| None), None);
     assert_eq!(
         examine(&deployment, LIMITS).len(),
-        4,
+        5,
         "{:?}",
         examine(&deployment, LIMITS)
     );

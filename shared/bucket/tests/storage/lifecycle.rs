@@ -1,13 +1,11 @@
-//! What the buckets' rules delete by themselves: uploads that were killed, in every version, and no evidence.
-
-#![allow(clippy::unwrap_used)]
+//! The lifecycle rules of buckets delete uploads that were killed, in every version, and nothing else.
 
 use serde_json::Value;
 
 const UPLOADS: &str = ".pilotlight/uploads/";
 
 fn rules(file: &str, member: &str) -> Vec<Value> {
-    let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../../.github/deploy/{file}", env!("CARGO_MANIFEST_DIR"));
     let rules: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     rules[member].as_array().unwrap().clone()
 }
