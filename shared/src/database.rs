@@ -6,6 +6,7 @@ mod migrations;
 mod proxy;
 mod reason;
 mod settings;
+mod transaction;
 
 use crate::config::{Env, Unusable};
 use checks::Checks;
@@ -23,6 +24,7 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::OnceCell, time::timeout};
+pub use transaction::{Transaction, violation};
 
 /// Postgres. Connects at the first query. Clones share their connections.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 
 use super::proxy::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
 use crate::closed_set;
-use std::io;
+use std::{fmt, io};
 
 closed_set! {
     /// Why Postgres, or its schema, cannot be used: the closed set of `/health/db`.
@@ -57,13 +57,22 @@ const POOLERS: &[(&str, Reason)] = &[
     ("unsupported startup parameter", Reason::Misconfigured),
 ];
 
+impl fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl std::error::Error for Reason {}
+
 impl From<&sqlx::Error> for Reason {
     fn from(error: &sqlx::Error) -> Self {
         match error {
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Timeout,
             sqlx::Error::Io(_) => Self::Unreachable,
             sqlx::Error::PoolTimedOut => Self::Timeout,
-            sqlx::Error::Configuration(_) => Self::Misconfigured,
+            // What `transaction` makes of a reason.
+            sqlx::Error::Configuration(error) => error.downcast_ref().copied().unwrap_or(Self::Misconfigured),
             sqlx::Error::Database(error) => {
                 Self::from_sqlstate(error.code().as_deref().unwrap_or_default(), error.message())
             }
@@ -93,18 +102,26 @@ impl Reason {
     }
 }
 
-/// Returns the reason of an error, and logs its cause with the request's id. The cause is cut, because a server may
-/// send a message of any length.
+/// Returns the reason of an error, and logs its cause with the request's id.
 pub(super) fn logged(error: &sqlx::Error) -> Reason {
-    const MAX_CHARACTERS: usize = 1000;
     let reason = Reason::from(error);
+    tracing::error!(
+        reason = reason.as_str(),
+        cause = cause(error),
+        "the database cannot be used"
+    );
+    reason
+}
+
+/// The message and the SQLSTATE, without the values that the server gives as its detail. Cut, because a server may send a
+/// message of any length.
+pub(super) fn cause(error: &sqlx::Error) -> String {
+    const MAX_CHARACTERS: usize = 1000;
     let cause = match error {
         sqlx::Error::Database(error) => format!("{} ({})", error.message(), error.code().unwrap_or_default()),
         error => error.to_string(),
     };
-    let cause: String = cause.chars().take(MAX_CHARACTERS).collect();
-    tracing::error!(reason = reason.as_str(), cause, "the database cannot be used");
-    reason
+    cause.chars().take(MAX_CHARACTERS).collect()
 }
 
 /// Has the connection failed, rather than the query?

@@ -11,11 +11,13 @@ use std::sync::{
     LazyLock,
     atomic::{AtomicUsize, Ordering},
 };
+use tokio::sync::OnceCell;
 
 /// A private server. It and its data end with the test binary.
 pub struct Postgres {
     server: PrivatePostgres,
     options: Options,
+    migrated_template: OnceCell<()>,
 }
 
 impl Postgres {
@@ -39,22 +41,29 @@ impl Postgres {
         Self {
             server: server.unwrap_or_else(|error| panic!("{error}")),
             options,
+            migrated_template: OnceCell::new(),
         }
     }
 
     /// The URL of a new and empty database.
     pub async fn empty_database(&self) -> String {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        execute(&self.url(), &format!("CREATE DATABASE {name}")).await;
-        self.tcp(&self.server.url(&name))
+        self.copy("template0").await
     }
 
-    /// The URL of a new database with the schema of this build.
+    /// The URL of a new database with the schema of this build. It is a copy of `template1`, which is migrated once, so that
+    /// it costs the same whatever the number of migrations.
     pub async fn migrated_database(&self) -> String {
-        let url = self.empty_database().await;
-        migrate(&url).await;
-        url
+        let template = self.tcp(&self.server.url("template1"));
+        self.migrated_template.get_or_init(|| migrate(&template)).await;
+        self.copy("template1").await
+    }
+
+    /// The URL of a copy of a database that nobody is connected to.
+    async fn copy(&self, template: &str) -> String {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        execute(&self.url(), &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        self.tcp(&self.server.url(&name))
     }
 
     /// The URL of the maintenance database.

@@ -1,0 +1,46 @@
+//! The sources that have typed queries.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    time::SystemTime,
+};
+
+/// The macros that read `.sqlx`.
+const MACROS: &[&str] = &[
+    "query!(",
+    "query_as!(",
+    "query_scalar!(",
+    "query_unchecked!(",
+    "query_as_unchecked!(",
+];
+
+/// Makes the sources with typed queries newer than what Cargo has built of them, because Cargo does not know that a macro
+/// asks a database.
+pub fn touch(root: &Path) -> io::Result<()> {
+    for folder in ["functions", "shared"] {
+        touch_folder(&root.join(folder))?;
+    }
+    Ok(())
+}
+
+fn touch_folder(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let (path, kind) = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+        if kind.is_dir() {
+            touch_folder(&path)?;
+        } else if kind.is_file() && path.extension().is_some_and(|extension| extension == "rs") && has_query(&path)? {
+            File::options()
+                .append(true)
+                .open(&path)?
+                .set_modified(SystemTime::now())?;
+        }
+    }
+    Ok(())
+}
+
+fn has_query(source: &Path) -> io::Result<bool> {
+    let text = fs::read_to_string(source)?;
+    Ok(MACROS.iter().any(|name| text.contains(name)))
+}

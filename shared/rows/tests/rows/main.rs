@@ -1,0 +1,12 @@
+//! What a database does to transactions. The servers here have their own defaults.
+
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod conflicts;
+mod dropped;
+mod failures;
+mod log;
+mod poolers;
+mod template;
+mod typed;

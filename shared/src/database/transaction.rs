@@ -1,0 +1,197 @@
+//! Transactions: bounded by a deadline, repeated after a conflict, rolled back when their future is dropped.
+
+mod failure;
+mod lease;
+mod query;
+
+use super::{Database, QUERY_TIMEOUT, reason::logged};
+use crate::{deadline::Deadline, random};
+use failure::Failure;
+pub use failure::violation;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
+use lease::Lease;
+use query::Unnamed;
+use sqlx::{
+    AssertSqlSafe, Either, Execute, Executor, Postgres, SqlStr,
+    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
+};
+use std::{io, time::Duration};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+/// How much earlier than the caller gives up the server ends a statement, so that its answer still arrives.
+const MARGIN: Duration = Duration::from_millis(20);
+/// How long the first repetition waits, at most. Each further one waits for up to twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(320);
+/// How long the end of a failed transaction may hold up its error.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_millis(50);
+/// How often a transaction is repeated because its session was lost. The next session may be an old one, too.
+const MAX_LOST: u32 = 2;
+
+/// A transaction that has begun. It executes queries: `query.execute(&mut *transaction)`.
+#[derive(Debug)]
+pub struct Transaction {
+    session: Lease,
+    /// Why the last query failed, if it did. The server then refuses everything but `ROLLBACK` and `ROLLBACK TO`.
+    failure: Option<Failure>,
+}
+
+impl Database {
+    /// Runs `work` in a transaction and commits it if `work` returns `Ok`. Otherwise nothing is stored.
+    ///
+    /// `work` runs again, in a new transaction, after a serialization failure (40001), a deadlock (40P01), or the loss of
+    /// the session before the commit; until the deadline, or for 30 s at most. It must change nothing but rows.
+    ///
+    /// The server itself ends a statement, or a transaction in which nothing happens, at the deadline, so that no lock stays
+    /// when this process is killed or frozen. Dropping the future cancels the statement and rolls back.
+    ///
+    /// Works through PgBouncer in transaction mode: statements are unnamed, and all settings are `LOCAL`.
+    ///
+    /// # Errors
+    /// What `work` returns; or the error of sqlx that kept the transaction from starting or from committing, which has been
+    /// logged. After the loss of the session during the commit it is unknown whether the transaction was stored.
+    pub async fn transaction<T, E: From<sqlx::Error>>(
+        &self,
+        deadline: &Deadline,
+        mut work: impl AsyncFnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let end = deadline.cap(Instant::now() + QUERY_TIMEOUT);
+        let mut pause = FIRST_PAUSE;
+        let mut lost = 0;
+        loop {
+            let mut transaction = Transaction::new(before(end, Lease::acquire(self)).await?);
+            let done = transaction.run(end, &mut work).await;
+            match transaction.failure.filter(|_| Instant::now() < end) {
+                Some(Failure::Conflict) => {}
+                Some(Failure::Lost) if lost < MAX_LOST => lost += 1,
+                _ => return done,
+            }
+            drop(transaction);
+            let pausing = sleep(pause.mul_f64(random::fraction()));
+            before(end, pausing.map(Ok::<_, E>)).await?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// The result of `step`, or an error, which is logged, if there is none by the end.
+async fn before<T, E: From<sqlx::Error>>(end: Instant, step: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    timeout_at(end, step).await.unwrap_or_else(|_| {
+        let late = io::Error::new(io::ErrorKind::TimedOut, "a transaction did not end before its deadline");
+        let late = sqlx::Error::Io(late);
+        logged(&late);
+        Err(late.into())
+    })
+}
+
+impl Transaction {
+    fn new(session: Lease) -> Self {
+        Self { session, failure: None }
+    }
+
+    async fn run<T, E: From<sqlx::Error>>(
+        &mut self,
+        end: Instant,
+        work: &mut impl AsyncFnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let done = before(end, self.attempt(end, work)).await;
+        if done.is_err() {
+            self.rollback().await;
+        }
+        done
+    }
+
+    async fn attempt<T, E: From<sqlx::Error>>(
+        &mut self,
+        end: Instant,
+        work: &mut impl AsyncFnMut(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.begin(end).await?;
+        match work(self).await {
+            // The server would answer COMMIT with ROLLBACK, which is not an error of the protocol.
+            Ok(_) if self.failure.is_some() => Err(aborted().into()),
+            Ok(value) => self.commit().await.map(|()| value).map_err(E::from),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One message, because it is one round trip; `LOCAL`, because a pooler lends the session to others afterwards.
+    async fn begin(&mut self, end: Instant) -> sqlx::Result<()> {
+        let left = end.saturating_duration_since(Instant::now());
+        let statement = left.saturating_sub(MARGIN).as_millis().max(1);
+        let idle = left.as_millis().max(1);
+        let begin = format!(
+            "BEGIN; SET LOCAL statement_timeout = {statement}; SET LOCAL idle_in_transaction_session_timeout = {idle}"
+        );
+        self.execute(AssertSqlSafe(begin)).await.map(drop)
+    }
+
+    async fn commit(&mut self) -> sqlx::Result<()> {
+        let committed = self.execute("COMMIT").await;
+        // Whether the server has committed is not known, so a repetition might store everything twice.
+        if let Some(Failure::Lost) = self.failure {
+            self.failure = Some(Failure::Other);
+        }
+        self.session.is_idle = committed.is_ok();
+        committed.map(drop)
+    }
+
+    /// Makes the session fit for the next transaction. One that does not answer at once, because it is lost or still busy
+    /// with a statement, is closed instead.
+    async fn rollback(&mut self) {
+        let rolled_back = timeout(ROLLBACK_TIMEOUT, self.session.execute("ROLLBACK")).await;
+        self.session.is_idle = matches!(rolled_back, Ok(Ok(_)));
+    }
+}
+
+fn aborted() -> sqlx::Error {
+    sqlx::Error::Protocol("a query of this transaction has failed, so nothing of it is stored".to_owned())
+}
+
+impl<'c> Executor<'c> for &'c mut Transaction {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        'q: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let query = Unnamed::new(query);
+        let sql = query.sql.clone();
+        let Transaction { session, failure } = self;
+        let answers = session.fetch_many(query);
+        answers
+            .inspect(move |answer| Failure::record(failure, answer, &sql))
+            .boxed()
+    }
+
+    fn fetch_optional<'e, 'q, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        'q: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let query = Unnamed::new(query);
+        let sql = query.sql.clone();
+        let Transaction { session, failure } = self;
+        let answer = session.fetch_optional(query);
+        answer
+            .inspect(move |answer| Failure::record(failure, answer, &sql))
+            .boxed()
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        self.session.prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        self.session.describe(sql)
+    }
+}

@@ -1,0 +1,72 @@
+//! What the failure of a query means for its transaction. Each is logged here, once, whatever the function makes of it.
+
+use crate::database::reason::{cause, is_lost};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Failure {
+    /// Another transaction was in the way. A repetition may succeed.
+    Conflict,
+    /// The session has ended, and the transaction with it.
+    Lost,
+    /// A repetition would fail in the same way.
+    Other,
+}
+
+impl Failure {
+    /// Keeps and logs why a query has failed.
+    pub fn record<T>(failure: &mut Option<Self>, answer: &sqlx::Result<T>, sql: &sqlx::SqlStr) {
+        let Err(error) = answer else {
+            *failure = None;
+            return;
+        };
+        // A query after one that failed: the first one matters.
+        if failure.is_some() && code(error) == IN_FAILED_TRANSACTION {
+            return;
+        }
+        let found = Self::of(error);
+        log(error, found, sql.as_str());
+        *failure = Some(found);
+    }
+
+    fn of(error: &sqlx::Error) -> Self {
+        match &*code(error) {
+            SERIALIZATION_FAILURE | DEADLOCK => Self::Conflict,
+            _ if is_lost(error) => Self::Lost,
+            _ => Self::Other,
+        }
+    }
+}
+
+const SERIALIZATION_FAILURE: &str = "40001";
+const DEADLOCK: &str = "40P01";
+const IN_FAILED_TRANSACTION: &str = "25P02";
+
+/// A constraint is there to be violated, and a conflict to be repeated: both are no errors of the function.
+fn log(error: &sqlx::Error, failure: Failure, sql: &str) {
+    const MAX_CHARACTERS: usize = 200;
+    let sql: String = sql.chars().take(MAX_CHARACTERS).collect();
+    let cause = cause(error);
+    if failure == Failure::Conflict || constraint(error).is_some() {
+        tracing::info!(cause, sql, "a query was refused");
+    } else {
+        tracing::error!(cause, sql, "a query failed");
+    }
+}
+
+/// Turns the violation of a constraint into an error of the function, and leaves all other errors as they are:
+/// `.map_err(violation("accounts_name_key", Refused::NameTaken))`.
+pub fn violation<E: From<sqlx::Error>>(constraint: &str, instead: E) -> impl FnOnce(sqlx::Error) -> E {
+    move |error| match self::constraint(&error) {
+        Some(violated) if violated == constraint => instead,
+        _ => error.into(),
+    }
+}
+
+fn constraint(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error()?.constraint()
+}
+
+fn code(error: &sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.unwrap_or_default().into_owned()
+}
