@@ -8,6 +8,7 @@ use axum::{
     http::{Method, Request, StatusCode, Uri},
     response::Response,
 };
+use hyper::body::Body as _;
 use std::{sync::Arc, time::Instant};
 
 /// The record of one request, written on drop.
@@ -23,10 +24,10 @@ pub struct AccessLog {
 
 impl AccessLog {
     /// Starts the clock when a request arrives.
-    pub fn begin<B>(request: &Request<B>, context: Context) -> Self {
+    pub fn begin(request: &Request<Body>, context: Context) -> Self {
         #[cfg(feature = "otel")]
         let (context, span) = telemetry::otlp::begin(context);
-        Self {
+        let begun = Self {
             context: Arc::new(context),
             method: request.method().clone(),
             uri: request.uri().clone(),
@@ -34,6 +35,12 @@ impl AccessLog {
             status: None,
             #[cfg(feature = "otel")]
             span,
+        };
+        // A body may take as long as a stream.
+        if request.body().is_end_stream() {
+            begun
+        } else {
+            begun.detached()
         }
     }
 

@@ -294,8 +294,8 @@ async fn ten_thousand_slow_uploads_leave_memory_flat_and_probes_fast() {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
-    // Of a debug build. The allocator keeps some of the first rounds; later ones add nothing.
-    assert!(peaks[3] <= 40, "{peaks:?} KiB an upload");
+    // Of a debug build. glibc keeps pages of the first rounds that have holes in them; later rounds fill those.
+    assert!(peaks[3] <= 32, "{peaks:?} KiB an upload");
     assert!(
         peaks[3] <= peaks[2] + 2,
         "each round costs more: {peaks:?} KiB an upload"
