@@ -123,6 +123,8 @@ impl Declared {
 #[derive(Clone)]
 pub struct Routes {
     pub router: Router,
+    /// Whether answers leave chunk by chunk, so that one may be an event stream.
+    pub streams: bool,
     /// By their paths. Axum's router has the handlers, and says nothing else of a route.
     table: Arc<matchit::Router<Vec<Declared>>>,
 }
@@ -144,6 +146,7 @@ impl Routes {
             router: router
                 .fallback(async || Problem::new(&problem::NOT_FOUND))
                 .method_not_allowed_fallback(async || Problem::new(&problem::METHOD_NOT_ALLOWED)),
+            streams: false,
             table: Arc::new(table),
         }
     }
@@ -152,6 +155,7 @@ impl Routes {
     pub fn refusing(problem: Problem) -> Self {
         Self {
             router: Router::new().fallback(move || ready(problem.clone())),
+            streams: false,
             table: Arc::default(),
         }
     }
