@@ -30,6 +30,8 @@ pub struct Declared {
     pub path: &'static str,
     /// The body that it takes. `None`: a request with content is refused.
     pub content: Option<Content>,
+    /// Whether its requests have an `Idempotency-Key`.
+    pub once: bool,
 }
 
 macro_rules! methods {
@@ -51,6 +53,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
             method,
             path,
             content: None,
+            once: false,
         };
         Self { declared, handler }
     }
@@ -59,6 +62,22 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     #[must_use]
     pub fn takes(mut self, content: Content) -> Self {
         self.declared.content = Some(content);
+        self
+    }
+
+    /// Its requests have an `Idempotency-Key`, for handlers that extract [`Once`](crate::idempotency::Once). One without is
+    /// refused before its body is read.
+    ///
+    /// # Panics
+    /// It is a route for GET, which may be repeated anyway: a test that builds the function finds it.
+    #[cfg(feature = "database")]
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        assert_ne!(self.declared.method, Method::GET, "{}", self.declared.path);
+        self.declared.once = true;
+        self.handler = self
+            .handler
+            .route_layer(axum::middleware::from_fn(crate::idempotency::admit));
         self
     }
 
