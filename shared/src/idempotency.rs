@@ -88,12 +88,12 @@ impl Once {
         };
         let claim = Claim {
             caller: "",
-            key: &self.key,
-            fingerprint: &fingerprint,
+            key: self.key.clone(),
+            fingerprint,
         };
-        let done = database.transaction(deadline, async |transaction| {
+        let done = database.transaction(deadline, async move |transaction| {
             if !claim.take(transaction).await? {
-                return Ok(replayed(claim, transaction).await?);
+                return Ok(replayed(&claim, transaction).await?);
             }
             let answer = work(transaction).await.map_err(Failed::Work)?.into_response();
             if answer.status().is_server_error() {
@@ -107,10 +107,7 @@ impl Once {
     }
 }
 
-async fn replayed<E: From<sqlx::Error>>(
-    claim: Claim<'_>,
-    transaction: &mut Transaction,
-) -> Result<Response, Failed<E>> {
+async fn replayed<E: From<sqlx::Error>>(claim: &Claim, transaction: &mut Transaction) -> Result<Response, Failed<E>> {
     let refused = match claim.stored(transaction).await? {
         Some(stored) if stored.fingerprint == claim.fingerprint => return Ok(stored.answer.replayed()),
         Some(_) => Problem::new(&KEY_REUSED),

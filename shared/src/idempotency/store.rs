@@ -6,12 +6,12 @@ use sqlx::{FromRow, Row, postgres::PgRow};
 use std::time::Duration;
 
 /// Whose key it is, and what it was sent with.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
+#[derive(Clone, Debug)]
+pub struct Claim {
     /// Empty where the caller is not known.
-    pub caller: &'a str,
-    pub key: &'a str,
-    pub fingerprint: &'a [u8],
+    pub caller: &'static str,
+    pub key: String,
+    pub fingerprint: [u8; 32],
 }
 
 /// What is stored under a key.
@@ -21,42 +21,42 @@ pub struct Stored {
     pub answer: Answer,
 }
 
-impl Claim<'_> {
+impl Claim {
     /// Whether the key is new, and nobody else is working on it. It then belongs to this transaction.
     ///
     /// The primary key alone makes two effects impossible. The lock, which ends with the transaction, lets whoever comes second
     /// see that at once: without it, the insertion would wait for the other transaction.
-    pub async fn take(self, transaction: &mut Transaction) -> sqlx::Result<bool> {
+    pub async fn take(&self, transaction: &mut Transaction) -> sqlx::Result<bool> {
         let insert = sqlx::query(
             "INSERT INTO idempotency_keys (caller, key, fingerprint)
              SELECT $1, $2, $3 WHERE pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))
              ON CONFLICT DO NOTHING",
         );
-        let insert = insert.bind(self.caller).bind(self.key).bind(self.fingerprint);
+        let insert = insert.bind(self.caller).bind(&self.key).bind(&self.fingerprint[..]);
         let inserted = insert.execute(transaction).await?;
         Ok(inserted.rows_affected() == 1)
     }
 
     /// What is stored under the key; `None` while another transaction is working on it.
-    pub async fn stored(self, transaction: &mut Transaction) -> sqlx::Result<Option<Stored>> {
+    pub async fn stored(&self, transaction: &mut Transaction) -> sqlx::Result<Option<Stored>> {
         let select = sqlx::query_as(
             "SELECT fingerprint, status, header_names, header_values, body FROM idempotency_keys
              WHERE caller = $1 AND key = $2",
         );
         select
             .bind(self.caller)
-            .bind(self.key)
+            .bind(&self.key)
             .fetch_optional(transaction)
             .await
     }
 
     /// Stores the answer under the key, which belongs to this transaction.
-    pub async fn store(self, transaction: &mut Transaction, answer: &Answer) -> sqlx::Result<()> {
+    pub async fn store(&self, transaction: &mut Transaction, answer: &Answer) -> sqlx::Result<()> {
         let update = sqlx::query(
             "UPDATE idempotency_keys SET status = $3, header_names = $4, header_values = $5, body = $6
              WHERE caller = $1 AND key = $2",
         );
-        let update = update.bind(self.caller).bind(self.key).bind(answer.status);
+        let update = update.bind(self.caller).bind(&self.key).bind(answer.status);
         let update = update
             .bind(&answer.header_names)
             .bind(&answer.header_values)
