@@ -31,3 +31,6 @@ pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;
 pub mod telemetry;
+
+/// The name of this bundle: `[workspace.metadata] name` of the root manifest.
+pub const BUNDLE: &str = env!("BUNDLE");

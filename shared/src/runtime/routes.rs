@@ -179,6 +179,12 @@ impl Routes {
         }
     }
 
+    /// The path of the routes that such a path belongs to, whatever their methods.
+    pub fn template(&self, path: &str) -> Option<&'static str> {
+        let routes = self.table.at(path).ok()?.value;
+        routes.first().map(|route| route.path)
+    }
+
     /// The route that answers such a request.
     pub fn find(&self, method: &Method, path: &str) -> Option<&Declared> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
