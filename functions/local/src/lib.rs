@@ -5,5 +5,7 @@ mod commands;
 pub mod deployment;
 pub mod functions;
 pub mod openapi;
+pub mod pages;
+pub mod problems;
 
 pub use commands::run;
