@@ -59,6 +59,12 @@ impl Content {
         }
     }
 
+    /// The same, of at most `limit` bytes.
+    pub(crate) const fn at_most(self, limit: u64) -> Self {
+        let limit = if self.limit < limit { self.limit } else { limit };
+        Self { limit, ..self }
+    }
+
     /// How many bytes it may have.
     pub const fn limit(&self) -> u64 {
         self.limit

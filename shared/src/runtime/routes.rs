@@ -109,6 +109,24 @@ impl Route {
         &self.declared
     }
 
+    /// Lets its body be no larger than the platform hands over.
+    pub(super) fn limit_body(&mut self, most: u64) {
+        let Declared {
+            method,
+            path,
+            content: Some(content),
+            ..
+        } = &mut self.declared
+        else {
+            return;
+        };
+        if content.limit() > most {
+            let limit = content.limit();
+            tracing::warn!(%method, path, limit, most, "the platform hands over less than this route takes: more gets 413");
+            *content = content.at_most(most);
+        }
+    }
+
     /// What it says of itself, and its handler, which in debug builds panics where it answers an undeclared problem.
     fn into_parts(self) -> (Declared, MethodRouter) {
         let Self { declared, mut handler } = self;

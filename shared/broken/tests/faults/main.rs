@@ -7,5 +7,6 @@ mod lambda;
 mod log;
 mod refusals;
 mod signals;
+mod slow_uploads;
 mod spans;
 mod uploads;

@@ -4,7 +4,11 @@ use crate::{
     deployment::Deployed,
     functions::{FUNCTIONS, JOBS},
 };
-use shared::{config::Env, runtime::Responses};
+use shared::{
+    body::LAMBDA_LIMIT,
+    config::Env,
+    runtime::{Declared as Route, Responses, Service},
+};
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 /// A function, as its code declares it.
@@ -13,6 +17,8 @@ pub struct Declared {
     pub name: String,
     /// Whether it streams its answers.
     pub streams: bool,
+    /// The routes that take larger bodies than Lambda hands over, each with its limit in bytes.
+    pub large_bodies: Vec<(String, u64)>,
     /// The variables that it asks for while it is built with an empty environment.
     reads: BTreeSet<String>,
 }
@@ -25,12 +31,14 @@ impl Declared {
             Self {
                 name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
+                large_bodies: large_bodies(&service),
                 reads,
             }
         });
         let jobs = JOBS.iter().map(|(name, job)| Self {
             name: (*name).to_owned(),
             streams: false,
+            large_bodies: Vec::new(),
             reads: watched(job).1,
         });
         services.chain(jobs).collect()
@@ -41,6 +49,7 @@ impl Declared {
         Self {
             name: name.to_owned(),
             streams,
+            large_bodies: Vec::new(),
             reads: reads.iter().map(|key| (*key).to_owned()).collect(),
         }
     }
@@ -59,6 +68,12 @@ impl Declared {
     pub fn has<T>(&self, settings: impl FnOnce(&Env) -> T) -> bool {
         watched(settings).1.is_subset(&self.reads)
     }
+}
+
+fn large_bodies(service: &Service) -> Vec<(String, u64)> {
+    let limit = |route: &Route| Some((format!("{} {}", route.method, route.path), route.content?.limit()));
+    let limits = service.routes().filter_map(limit);
+    limits.filter(|(_, limit)| *limit > LAMBDA_LIMIT).collect()
 }
 
 /// Builds with an empty environment. Returns what was built, and the variables it asked for.
