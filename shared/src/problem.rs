@@ -26,6 +26,11 @@ pub struct ProblemType {
     pub detail: &'static str,
 }
 
+/// An extension of a response: an error whose body leaves as it is, such as a report of health, or one that another protocol
+/// prescribes. The runtime turns any other error into a problem.
+#[derive(Clone, Copy, Debug)]
+pub struct AsIs;
+
 /// Marks the answer of a problem, in debug builds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slug(pub &'static str);
