@@ -111,7 +111,20 @@ impl Problem {
         Self::new(&INTERNAL)
     }
 
-    /// [`INVALID_BODY`]: these parts of the body do not fit.
+    /// [`INVALID_BODY`]: these parts of the body do not fit. For what a type cannot say, such as one value that depends on
+    /// another:
+    ///
+    /// ```
+    /// # use shared::problem::{FieldError, Problem};
+    /// fn check(first: u32, last: u32) -> Result<(), Problem> {
+    ///     if first <= last {
+    ///         return Ok(());
+    ///     }
+    ///     let detail = "before first".to_owned();
+    ///     let pointer = "#/last".to_owned();
+    ///     Err(Problem::invalid_body(&[FieldError { detail, pointer }]))
+    /// }
+    /// ```
     pub fn invalid_body(errors: &[FieldError]) -> Self {
         Self::new(&INVALID_BODY).member("errors", errors)
     }
