@@ -1,11 +1,12 @@
-//! What the code of each function declares: whether it streams, and which variables it reads.
+//! What the code of each function declares: whether it streams, what it reports, and which variables it reads.
 
 use crate::{
     deployment::Deployed,
-    functions::{FUNCTIONS, JOBS},
+    functions::{FUNCTIONS, Function, JOBS},
 };
-use shared::{config::Env, runtime::Responses};
+use shared::{config::Env, health::process, runtime::Responses};
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use utoipa::openapi::{RefOr, Response};
 
 /// A function, as its code declares it.
 pub struct Declared {
@@ -13,6 +14,8 @@ pub struct Declared {
     pub name: String,
     /// Whether it streams its answers.
     pub streams: bool,
+    /// Whether a route of its own reports health: that of what it depends on.
+    pub reports: bool,
     /// The variables that it asks for while it is built with an empty environment.
     reads: BTreeSet<String>,
 }
@@ -25,12 +28,14 @@ impl Declared {
             Self {
                 name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
+                reports: reports(function),
                 reads,
             }
         });
         let jobs = JOBS.iter().map(|(name, job)| Self {
             name: (*name).to_owned(),
             streams: false,
+            reports: false,
             reads: watched(job).1,
         });
         services.chain(jobs).collect()
@@ -41,6 +46,7 @@ impl Declared {
         Self {
             name: name.to_owned(),
             streams,
+            reports: false,
             reads: reads.iter().map(|key| (*key).to_owned()).collect(),
         }
     }
@@ -59,6 +65,18 @@ impl Declared {
     pub fn has<T>(&self, settings: impl FnOnce(&Env) -> T) -> bool {
         watched(settings).1.is_subset(&self.reads)
     }
+}
+
+/// As the API document has it: by the media type of reports.
+fn reports(function: &Function) -> bool {
+    let mut paths = function.document().paths.paths.into_iter();
+    paths.any(|(path, item)| {
+        let report = |response: &RefOr<Response>| match response {
+            RefOr::T(response) => response.content.contains_key("application/health+json"),
+            RefOr::Ref(_) => false,
+        };
+        path != process::PATH && item.get.is_some_and(|get| get.responses.responses.values().any(report))
+    })
 }
 
 /// Builds with an empty environment. Returns what was built, and the variables it asked for.
