@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod contract;
 mod lambda;
 mod log;
 mod refusals;
