@@ -10,5 +10,6 @@ mod deploy;
 mod disk;
 mod newcomer;
 mod private_postgres;
+mod reset;
 mod signals;
 mod start;
