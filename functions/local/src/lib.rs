@@ -7,5 +7,6 @@ pub mod functions;
 pub mod openapi;
 pub mod pages;
 pub mod problems;
+pub mod route_table;
 
 pub use commands::run;
