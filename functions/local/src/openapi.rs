@@ -2,11 +2,15 @@
 
 mod problem;
 
-use crate::{bundle, functions::FUNCTIONS};
+use crate::{
+    bundle,
+    functions::{self, FUNCTIONS},
+};
 use axum::{
     http::{HeaderValue, header},
     response::IntoResponse,
 };
+use shared::config::Env;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -31,7 +35,8 @@ pub fn document() -> String {
     for function in FUNCTIONS {
         document.merge(function.document());
     }
-    problem::add_responses(&mut document);
+    let service = functions::service(&Env::new(|_| None));
+    problem::add_responses(&mut document, service.routes());
     let document = document.to_pretty_json().expect("the document has string keys");
     document + "\n"
 }
