@@ -41,6 +41,8 @@ problem_types! {
         "A value of the body does not fit; errors says which.";
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal Server Error",
         "The function failed; its log has the cause under this request's x-request-id.";
+    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Unavailable",
+        "Something that this function needs does not answer. Try again after Retry-After.";
     OVERLOADED = SERVICE_UNAVAILABLE, "overloaded", "Overloaded",
         "Too much is being sent at once. Try again after Retry-After.";
 }
