@@ -11,7 +11,7 @@ pub fn title() -> String {
 }
 
 /// `[workspace.metadata] name`.
-fn name() -> &'static str {
+pub fn name() -> &'static str {
     let manifest = include_str!("../../../Cargo.toml");
     let metadata = manifest.split("\n[workspace.metadata]\nname = \"").nth(1);
     let name = metadata.and_then(|rest| rest.split('"').next());
