@@ -5,5 +5,6 @@ mod commands;
 pub mod deployment;
 pub mod functions;
 pub mod openapi;
+pub mod route_table;
 
 pub use commands::run;
