@@ -68,8 +68,6 @@ struct Dependencies {
     request_body = Message, // if body
     responses(
         (status = 200, description = "The answer.", body = Answer, content_type = "application/json"),
-        (status = "default", description = "The request was not one to serve.",
-            body = shared::problem::Details, content_type = "application/problem+json"),
     ),
 ))]
 async fn answer(

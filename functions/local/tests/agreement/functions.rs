@@ -73,6 +73,18 @@ async fn a_slug_is_one_kind_of_problem_whichever_function_answers_it() {
 }
 
 #[tokio::test]
+async fn a_slug_is_one_kind_of_problem_whichever_function_answers_it() {
+    let service = local::functions::service(&Env::new(|_| None));
+    let mut kinds: BTreeMap<&str, &ProblemType> = RUNTIME.iter().map(|kind| (kind.slug, kind)).collect();
+    for declared in service.routes() {
+        for kind in &declared.problems {
+            let first = kinds.entry(kind.slug).or_insert(kind);
+            assert_eq!(first, kind, "{} {}", declared.method, declared.path);
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_route_answers_an_error_that_is_neither_a_problem_nor_a_report() {
     let service = local::functions::service(&Env::new(|_| None));
     let paths: Vec<String> = service
