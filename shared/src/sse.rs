@@ -24,7 +24,11 @@ mod event;
 mod events;
 mod last_event_id;
 
-use crate::{config::Env, deadline::Deadline, random};
+use crate::{
+    config::Env,
+    deadline::{Deadline, MARGIN},
+    random,
+};
 use axum::{
     BoxError, Error,
     body::Body,
@@ -43,9 +47,6 @@ pub use last_event_id::LastEventId;
 
 /// How long a client waits before it reconnects; sent with the first event of every stream.
 pub const RETRY: Duration = Duration::from_secs(2);
-
-/// How long before the platform would cut it a stream ends.
-const MARGIN: Duration = Duration::from_secs(1);
 
 /// The settings of event streams.
 #[derive(Clone, Copy, Debug)]

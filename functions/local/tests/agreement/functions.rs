@@ -15,7 +15,7 @@ use shared::{
     storage::SENTINEL_KEY,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -58,18 +58,6 @@ fn every_function_with_a_route_is_in_the_route_table() {
         unrouted.is_empty(),
         "no line in the route table of Cargo.toml for {unrouted:?}; a job says `job = true` in its manifest"
     );
-}
-
-#[tokio::test]
-async fn a_slug_is_one_kind_of_problem_whichever_function_answers_it() {
-    let service = local::functions::service(&Env::new(|_| None));
-    let mut kinds: BTreeMap<&str, &ProblemType> = RUNTIME.iter().map(|kind| (kind.slug, kind)).collect();
-    for declared in service.routes() {
-        for kind in &declared.problems {
-            let first = kinds.entry(kind.slug).or_insert(kind);
-            assert_eq!(first, kind, "{} {}", declared.method, declared.path);
-        }
-    }
 }
 
 #[tokio::test]
