@@ -1,32 +1,36 @@
-//! `POST /examples/{id}`: answers a message.
+//! `POST /examples/{id}`: answers a message with an event stream.
 
 mod objects; // if storage
 mod rows; // if db
 
 use axum::extract::{
-    Path,  // if path
-    State, // if state
+    Path, // if path
+    State,
 };
+use axum::response::Response;
+use futures_util::{Stream, StreamExt, stream};
 use serde::{
     Deserialize, // if input
     Serialize,
 };
 use shared::{
-    body::{
-        Json,
-        json, // if body
-    },
+    body::{Json, json}, // if body
     config::Env,
     database::Database, // if db
-    deadline::Deadline, // if db
+    deadline::Deadline,
     problem::{
         FieldError, // if body
         Problem,
     },
     runtime::{Route, Service},
+    sse::{self, Event, LastEventId},
     storage::Storage, // if storage
 };
+use std::time::Duration;
+use tokio::time::interval;
 
+/// The time between two events.
+const PAUSE: Duration = Duration::from_secs(1);
 const PATH: &str = "/examples/{id}";
 
 // if body
@@ -38,44 +42,47 @@ const LIMIT: u64 = 64 << 10;
 ///
 /// A second route needs a line in the route table of the root manifest, and its handler in [`Api`].
 pub fn service(env: &Env) -> Service {
-    // if state
-    // Neither connects before the first request, so that a setting that is wrong breaks no other route.
+    // Nothing connects before the first request, so that a setting that is wrong breaks no other route.
     let state = Dependencies {
+        stream: sse::Settings::from_env(env),
         database: Database::from_env(env), // if db
         storage: Storage::from_env(env),   // if storage
     };
-
+    let heartbeat = state.stream.heartbeat;
     let route = Route::post(PATH, answer);
     let route = route.takes(json(LIMIT)); // if body
-    let route = route.with_state(state); // if state
-    Service::new([route])
+    let route = route.with_state(state);
+    Service::new([route]).streamed(heartbeat)
 }
 
-// if state
 /// What the handler needs. A clone shares the connections.
 #[derive(Clone)]
 struct Dependencies {
+    stream: sse::Settings,
     database: Database, // if db
     storage: Storage,   // if storage
 }
 
-/// Answers a message.
+/// Answers a message with an event a second.
 ///
-/// The attribute describes the route in the API document: `cargo run -- openapi > functions/local/openapi.json` renews that.
+/// A client that comes back continues after the last event that it has seen.
+// `cargo run -- openapi > functions/local/openapi.json` renews the API document, which this describes the route for.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    post, path = PATH, operation_id = "example", tag = "example",
+    post, path = PATH, operation_id = "example-stream", tag = "example-stream",
     params(Parameters), // if path
     request_body = Message, // if body
     responses(
-        (status = 200, description = "The answer.", body = Answer, content_type = "application/json"),
+        (status = 200, description = "An event stream, as the HTML standard defines it; the schema is that of an event.",
+            body = sse::EventSchema, content_type = "text/event-stream"),
     ),
 ))]
 async fn answer(
-    State(state): State<Dependencies>,  // if state
+    State(state): State<Dependencies>,
     Path(parameters): Path<Parameters>, // if path
-    deadline: Deadline,                 // if db
-    Json(message): Json<Message>,       // if body
-) -> Result<Json<Answer>, Problem> {
+    deadline: Deadline,
+    last: Option<LastEventId>,
+    Json(message): Json<Message>, // if body
+) -> Result<Response, Problem> {
     message.check()?; // if body
     let time = state
         .database
@@ -83,20 +90,32 @@ async fn answer(
         .await
         .map_err(Problem::internal)?; // if db
     objects::store(&state.storage, message.text.clone()).await?; // if storage and body
-    Ok(Json(Answer {
-        from: "example",
+    let answer = Answer {
+        from: "example-stream",
         to: parameters,                               // if path
         text: message.text,                           // if body
         time,                                         // if db
         stored: objects::size(&state.storage).await?, // if storage
-    }))
+    };
+    let last = last.and_then(|LastEventId(id)| id.parse().ok()).unwrap_or(0);
+    Ok(sse::stream(state.stream, deadline, events(&answer, last)?))
+}
+
+/// The answer now, and again every second. Whatever a stream waits for ends with the stream.
+fn events(answer: &Answer, last: u64) -> Result<impl Stream<Item = Event> + use<>, Problem> {
+    let event = Event::default().json(answer).map_err(Problem::internal)?;
+    let ticks = stream::unfold((last, interval(PAUSE)), async |(last, mut ticks)| {
+        ticks.tick().await;
+        Some((last + 1, (last + 1, ticks)))
+    });
+    Ok(ticks.map(move |id| event.clone().id(id)))
 }
 
 // if path
 /// The parameters of the path.
 #[derive(Deserialize, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams, utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", into_params(parameter_in = Path), schema(as = ExampleParameters))]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Path))]
 struct Parameters {
     /// As the client has named it.
     #[cfg_attr(feature = "openapi", param(example = "1"))]
@@ -107,7 +126,7 @@ struct Parameters {
 /// The body of a request. One that is not JSON is answered 400, one of another form 422: the function never sees it.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = ExampleMessage, example = json!({"text": "good morning, world"})))]
+#[cfg_attr(feature = "openapi", schema(as = ExampleStreamMessage, example = json!({"text": "good morning, world"})))]
 struct Message {
     /// Not empty.
     #[cfg_attr(feature = "openapi", schema(min_length = 1))]
@@ -129,10 +148,8 @@ impl Message {
     }
 }
 
-/// The body of an answer.
+/// What each event says.
 #[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = ExampleAnswer))]
 struct Answer {
     /// The function that answers.
     from: &'static str,

@@ -4,5 +4,5 @@ use shared::runtime;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    runtime::serve(example::service)
+    runtime::serve(example_stream::service)
 }

@@ -8,7 +8,7 @@ use shared::storage::{
     Storage,
 };
 
-const KEY: &str = "example/text";
+const KEY: &str = "example-stream/text";
 
 // if body
 /// Stores a text in the place of the one before.
