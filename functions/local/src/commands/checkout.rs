@@ -20,7 +20,9 @@ impl Checkout {
         let package = env.text("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let folder = package.map_or_else(std::env::current_dir, Ok);
         let folder = folder.map_err(|error| format!("the current folder cannot be read: {error}"))?;
-        let root = folder.ancestors().find(|root| root.join("functions/local/Cargo.toml").is_file());
+        let root = folder
+            .ancestors()
+            .find(|root| root.join("functions/local/Cargo.toml").is_file());
         let root = root.ok_or("this folder is in no checkout: no functions/local is above it")?;
         Ok(Self { root: root.to_owned() })
     }

@@ -30,7 +30,8 @@ impl<'a> Edit<'a> {
         let failed = |error: io::Error| format!("{FOLDER} cannot be written: {error}");
         fs::create_dir_all(checkout.path(FOLDER)).map_err(failed)?;
         let lock = File::create(checkout.path(FOLDER).join("lock")).map_err(failed)?;
-        lock.try_lock().map_err(|_| "another command is changing this checkout".to_owned())?;
+        lock.try_lock()
+            .map_err(|_| "another command is changing this checkout".to_owned())?;
         let edit = Self {
             checkout,
             moves: Vec::new(),
@@ -54,7 +55,9 @@ impl<'a> Edit<'a> {
         for (file, text) in files {
             let path = self.checkout.path(&staged).join(file);
             let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
-            parent.and_then(|()| fs::write(&path, text)).map_err(|error| format!("{staged}/{file}: {error}"))?;
+            parent
+                .and_then(|()| fs::write(&path, text))
+                .map_err(|error| format!("{staged}/{file}: {error}"))?;
         }
         self.moves.push([staged, folder.to_owned()]);
         Ok(())
@@ -112,7 +115,8 @@ impl<'a> Edit<'a> {
     /// Restores what the journal has, in the opposite order.
     fn undo(&self) -> Result<(), String> {
         let journal: Value = serde_json::from_str(&self.checkout.text(JOURNAL)?).map_err(|error| error.to_string())?;
-        let moves: Vec<[String; 2]> = serde_json::from_value(journal["moves"].clone()).map_err(|error| error.to_string())?;
+        let moves: Vec<[String; 2]> =
+            serde_json::from_value(journal["moves"].clone()).map_err(|error| error.to_string())?;
         let (added, removed): (Vec<_>, Vec<_>) = moves.iter().partition(|[from, _]| from.starts_with(FOLDER));
         let back = |[from, to]: &[String; 2]| match self.checkout.path(to).exists() {
             true => self.rename(to, from),

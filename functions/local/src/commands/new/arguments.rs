@@ -1,6 +1,6 @@
 //! The arguments of `new`.
 
-use super::route::Route;
+use super::{ARGUMENTS as USAGE, route::Route};
 
 /// What the new function is to be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,9 +24,6 @@ pub enum Kind {
     Job,
 }
 
-pub const USAGE: &str = "new NAME --route 'POST /greetings/{id}' [--db] [--storage] [--stream], or new NAME --job [--db] \
-                         [--storage]";
-
 impl Arguments {
     /// # Errors
     /// Why there is no such function.
@@ -35,12 +32,16 @@ impl Arguments {
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match *argument {
-                "--route" if route.is_some() => return Err("a new function has one route; more are added in its code".to_owned()),
+                "--route" if route.is_some() => {
+                    return Err("a new function has one route; more are added in its code".to_owned());
+                }
                 "--route" => route = Some(Route::parse(arguments.next().ok_or("--route has no value")?)?),
                 flag @ ("--db" | "--storage" | "--stream" | "--job") if !flags.contains(&flag) => flags.push(flag),
-                unknown if unknown.starts_with('-') => return Err(format!("{unknown} is unknown or there twice: {USAGE}")),
+                unknown if unknown.starts_with('-') => {
+                    return Err(format!("{unknown} is unknown or there twice: new {USAGE}"));
+                }
                 text if name.is_none() => name = Some(text.to_owned()),
-                text => return Err(format!("{text:?} is a second name: {USAGE}")),
+                text => return Err(format!("{text:?} is a second name: new {USAGE}")),
             }
         }
         let has = |flag| flags.contains(&flag);
@@ -49,10 +50,10 @@ impl Arguments {
             (Some(route), false, false) => Kind::Answer(route),
             (Some(route), false, true) => Kind::Stream(route),
             (_, true, _) => return Err("a job has no route and no stream".to_owned()),
-            (None, false, _) => return Err(format!("a function has a --route, or is a --job: {USAGE}")),
+            (None, false, _) => return Err(format!("a function has a --route, or is a --job: new {USAGE}")),
         };
         Ok(Self {
-            name: name.ok_or_else(|| format!("a function has a name: {USAGE}"))?,
+            name: name.ok_or_else(|| format!("a function has a name: new {USAGE}"))?,
             kind,
             db: has("--db"),
             storage: has("--storage"),

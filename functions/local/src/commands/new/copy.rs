@@ -1,7 +1,8 @@
-//! Copies a text of the example, without what was not asked for.
+//! Copies a text of an example, without what was not asked for.
 //!
 //! A line that ends in `// if db` stays with `--db` only, and so do the comments and attributes above it. A comment `// if db`
-//! by itself does the same to everything up to the next empty line. In TOML and YAML, a comment begins with `#`.
+//! by itself does the same to everything up to the next empty line. In TOML and YAML it is `# if db`, and the lines below that
+//! are further in go with the line.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +12,20 @@ pub type Wishes = BTreeSet<&'static str>;
 /// The text without what other wishes are for, and without the conditions.
 pub fn copy(text: &str, wishes: &Wishes) -> String {
     let mut copied: Vec<&str> = Vec::new();
-    let mut lines = text.lines();
+    let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
-        match Condition::of(line) {
-            None => copied.push(line),
-            Some(Condition { before: "", wanted }) if holds(wanted, wishes) => {}
-            Some(Condition { before: "", .. }) => _ = lines.find(|line| line.is_empty()),
-            Some(Condition { before, wanted }) if holds(wanted, wishes) => copied.push(before),
-            Some(_) => drop_attached(&mut copied),
+        let Some(condition) = Condition::of(line) else {
+            copied.push(line);
+            continue;
+        };
+        match (condition.before.trim(), condition.holds(wishes)) {
+            ("", true) => {}
+            ("", false) => _ = lines.by_ref().find(|line| line.is_empty()),
+            (_, true) => copied.push(condition.before),
+            (_, false) => {
+                drop_attached(&mut copied);
+                while condition.is_yaml && lines.next_if(|below| indent(below) > indent(line)).is_some() {}
+            }
         }
     }
     copied.join("\n") + "\n"
@@ -28,33 +35,48 @@ struct Condition<'a> {
     /// The line without the condition.
     before: &'a str,
     wanted: &'a str,
+    is_yaml: bool,
 }
 
 impl<'a> Condition<'a> {
     fn of(line: &'a str) -> Option<Self> {
-        let (before, wanted) = ["// if ", "# if "].iter().find_map(|mark| line.rsplit_once(mark))?;
-        let is_doc = before.trim_start().starts_with("//");
-        (!is_doc).then_some(Self {
-            before: before.trim_end(),
+        let found = |mark| {
+            line.rsplit_once(mark)
+                .map(|(before, wanted)| (before.trim_end(), wanted, mark))
+        };
+        let (before, wanted, mark) = found("// if ").or_else(|| found("# if "))?;
+        let is_yaml = mark.starts_with('#');
+        Some(Self {
+            before,
             wanted,
+            is_yaml,
         })
     }
-}
 
-/// `db`, `not db`, `db and body`.
-fn holds(condition: &str, wishes: &Wishes) -> bool {
-    condition.split(" and ").all(|wish| match wish.strip_prefix("not ") {
-        Some(unwanted) => !wishes.contains(unwanted),
-        None => wishes.contains(wish),
-    })
+    /// `db`, `not db`, `db and body`, `db or body`.
+    fn holds(&self, wishes: &Wishes) -> bool {
+        let holds = |wish: &str| match wish.strip_prefix("not ") {
+            Some(unwanted) => !wishes.contains(unwanted),
+            None => wishes.contains(wish),
+        };
+        self.wanted.split(" or ").any(|wanted| wanted.split(" and ").all(holds))
+    }
 }
 
 /// The comments and attributes above a line that is left out.
 fn drop_attached(copied: &mut Vec<&str>) {
-    let is_attached = |line: &&str| ["///", "#[", "# "].iter().any(|begin| line.trim_start().starts_with(begin));
+    let is_attached = |line: &&str| {
+        ["// ", "///", "#[", "# "]
+            .iter()
+            .any(|begin| line.trim_start().starts_with(begin))
+    };
     while copied.last().is_some_and(is_attached) {
         copied.pop();
     }
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
 }
 
 #[cfg(test)]
@@ -72,18 +94,28 @@ three // if a and not b
 four
 five
 
-six
+six // if a or b
 ";
 
-    fn copied(wishes: &[&'static str]) -> String {
-        copy(TEXT, &wishes.iter().copied().collect())
+    fn copied(text: &str, wishes: &[&'static str]) -> String {
+        copy(text, &wishes.iter().copied().collect())
     }
 
     #[test]
     fn what_was_not_asked_for_is_left_out_with_its_comments() {
-        assert_eq!(copied(&[]), "\nfour\nfive\n\nsix\n");
-        assert_eq!(copied(&["a"]), "one\nthree\n\nsix\n");
-        assert_eq!(copied(&["a", "b"]), "one\n/// About two.\n#[two]\ntwo\n\nsix\n");
-        assert_eq!(copied(&["b"]), "/// About two.\n#[two]\ntwo\n\nfour\nfive\n\nsix\n");
+        assert_eq!(copied(TEXT, &[]), "\nfour\nfive\n\n");
+        assert_eq!(copied(TEXT, &["a"]), "one\nthree\n\nsix\n");
+        assert_eq!(copied(TEXT, &["a", "b"]), "one\n/// About two.\n#[two]\ntwo\n\nsix\n");
+        assert_eq!(
+            copied(TEXT, &["b"]),
+            "/// About two.\n#[two]\ntwo\n\nfour\nfive\n\nsix\n"
+        );
+    }
+
+    #[test]
+    fn what_is_further_in_goes_with_its_line() {
+        let yaml = "a: # if b\n  c: 1\n\n  d: 2\ne: 3 # f # if b\n";
+        assert_eq!(copied(yaml, &[]), "\n  d: 2\n");
+        assert_eq!(copied(yaml, &["b"]), "a:\n  c: 1\n\n  d: 2\ne: 3 # f\n");
     }
 }

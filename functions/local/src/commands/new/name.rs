@@ -1,6 +1,7 @@
 //! Names of functions: each is a folder, a package, a crate, a binary, a service and an account.
 
-use crate::{bundle, commands::checkout::Checkout};
+use crate::commands::checkout::Checkout;
+use shared::BUNDLE;
 
 /// A valid name: lower-case words with hyphens, such as `order-items`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,7 +20,17 @@ const KEYWORDS: &[&str] = &[
 
 /// Crates of the toolchain, folders in which Cargo builds, and accounts of the deployment.
 const RESERVED: &[&str] = &[
-    "alloc", "core", "proc-macro", "std", "test", "build", "deps", "examples", "incremental", "scheduler", "smoke",
+    "alloc",
+    "core",
+    "proc-macro",
+    "std",
+    "test",
+    "build",
+    "deps",
+    "examples",
+    "incremental",
+    "scheduler",
+    "smoke",
 ];
 
 /// Is it a keyword of Rust?
@@ -31,22 +42,29 @@ impl Name {
     /// # Errors
     /// Why there can be no function of this name.
     pub fn parse(text: &str, checkout: &Checkout) -> Result<Self, String> {
-        let longest = ACCOUNT - bundle::name().len() - 1;
-        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let longest = ACCOUNT - BUNDLE.len() - 1;
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         let refused = |why: String| Err(format!("{text:?} is not a name for a function: {why}"));
         if !text.split('-').all(is_word) || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
             return refused("lower-case words with hyphens are, such as order-items".to_owned());
         }
         if text.len() > longest {
-            return refused(format!("it is longer than {longest} characters, so that an account would have more than {ACCOUNT}"));
+            return refused(format!(
+                "it is longer than {longest} characters, so that an account would have more than {ACCOUNT}"
+            ));
         }
         if RESERVED.contains(&text) || is_keyword(text) {
             return refused("Rust, Cargo or the deployment uses it".to_owned());
         }
-        if text.contains(bundle::name()) {
+        if text.contains(BUNDLE) {
             return refused("it repeats the name of the bundle".to_owned());
         }
-        if checkout.packages()?.iter().any(|package| package.replace('_', "-") == text) {
+        if checkout
+            .packages()?
+            .iter()
+            .any(|package| package.replace('_', "-") == text)
+        {
             return refused("a package of this workspace, or one that it depends on, has it".to_owned());
         }
         if checkout.path("functions").join(text).symlink_metadata().is_ok() {
@@ -73,5 +91,7 @@ impl Name {
 
 /// `OrderItems` for `order-items`.
 pub fn camel_case(name: &str) -> String {
-    name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
+    name.split('-')
+        .map(|word| word[..1].to_uppercase() + &word[1..])
+        .collect()
 }

@@ -37,8 +37,26 @@ impl Route {
 
     /// A path that it answers: each parameter is 1.
     pub fn example(&self) -> String {
-        let segments = self.path.split('/').map(|segment| parameter(segment).map_or(segment, |_| "1"));
+        let segments = self
+            .path
+            .split('/')
+            .map(|segment| parameter(segment).map_or(segment, |_| "1"));
         segments.collect::<Vec<_>>().join("/")
+    }
+
+    /// A command that sends a request to `local`.
+    pub fn curl(&self, curl: &str) -> String {
+        let method = if self.method == "GET" {
+            String::new()
+        } else {
+            format!(" -X {}", self.method)
+        };
+        let body = if self.has_body() {
+            " -H 'content-type: application/json' -d '{\"text\": \"good morning\"}'"
+        } else {
+            ""
+        };
+        format!("{curl}{method}{body} http://127.0.0.1:9000{}", self.example())
     }
 
     /// Does its method come with a body?
@@ -86,7 +104,9 @@ fn check_segment(segment: &str, is_last: bool) -> Result<(), String> {
         return Err("clients resolve . and .. before they send a path".to_owned());
     }
     if !segment.bytes().all(is_plain) {
-        return Err(format!("the segment {segment:?} has other characters than letters, digits and -._~, or is not one {{parameter}}"));
+        return Err(format!(
+            "the segment {segment:?} has other characters than letters, digits and -._~, or is not one {{parameter}}"
+        ));
     }
     Ok(())
 }
@@ -95,7 +115,9 @@ fn check_segment(segment: &str, is_last: bool) -> Result<(), String> {
 fn check_parameter(name: &str) -> Result<(), String> {
     let is_field = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.bytes().all(is_field) {
-        return Err(format!("{name:?} is not the name of a parameter: lower-case letters, digits and _ are"));
+        return Err(format!(
+            "{name:?} is not the name of a parameter: lower-case letters, digits and _ are"
+        ));
     }
     if is_keyword(name) {
         return Err(format!("the parameter {name} has the name of a keyword of Rust"));

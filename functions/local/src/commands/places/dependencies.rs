@@ -12,7 +12,10 @@ pub fn add(manifest: &str, name: &str, has_route: bool) -> Result<String, String
 pub fn remove(manifest: &str, name: &str) -> String {
     let entries = entries(manifest);
     let found = entries.iter().find(|(.., other)| other == name);
-    found.map_or_else(|| manifest.to_owned(), |(first, end, _)| without(manifest, *first, *end))
+    found.map_or_else(
+        || manifest.to_owned(),
+        |(first, end, _)| without(manifest, *first, *end),
+    )
 }
 
 fn entries(manifest: &str) -> Vec<(usize, usize, String)> {

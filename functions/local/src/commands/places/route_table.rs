@@ -9,13 +9,17 @@ pub fn add(manifest: &str, new: &Route) -> Result<String, String> {
     let entries = entries(manifest);
     let Some((first, end, path)) = entries.iter().find(|(.., path)| *path == new.path) else {
         let line = format!("\"{}\" = \"{}\"\n", new.path, new.function);
-        return insert_sorted(manifest, &entries, &new.path, &line).ok_or_else(|| format!("Cargo.toml has no lines in {TABLE}"));
+        return insert_sorted(manifest, &entries, &new.path, &line)
+            .ok_or_else(|| format!("Cargo.toml has no lines in {TABLE}"));
     };
     let value = lines(manifest, *first, *end);
     let shared = match value.trim_end().strip_suffix(']') {
         Some(list) => format!("{}, {}{}", list.trim_end(), items(new), &value[list.trim_end().len()..]),
         None => {
-            let others = declared().into_iter().filter(|other| other.path == *path).map(|other| items(&other));
+            let others = declared()
+                .into_iter()
+                .filter(|other| other.path == *path)
+                .map(|other| items(&other));
             let all: Vec<String> = others.chain([items(new)]).collect();
             format!("\"{path}\" = [{}]\n", all.join(", "))
         }
@@ -35,8 +39,15 @@ pub fn remove(manifest: &str, name: &str) -> Result<String, String> {
             manifest = with(&manifest, first, end, &unshared(&line, &path, name));
         }
     }
-    let left = route_table::read(&manifest)?.into_iter().find(|line| line.function == name);
-    left.map_or(Ok(manifest), |line| Err(format!("Cargo.toml: remove {name} from the line of {} first", line.path)))
+    let left = route_table::read(&manifest)?
+        .into_iter()
+        .find(|line| line.function == name);
+    left.map_or(Ok(manifest), |line| {
+        Err(format!(
+            "Cargo.toml: remove {name} from the line of {} first",
+            line.path
+        ))
+    })
 }
 
 /// A list without a function; the plain form where only one function is left.
@@ -49,7 +60,11 @@ fn unshared(line: &str, path: &str, name: &str) -> String {
             line = line.replace(&text, "");
         }
     }
-    let mut functions: Vec<&str> = line.split("function = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let mut functions: Vec<&str> = line
+        .split("function = \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
     functions.dedup();
     match functions[..] {
         _ if !is_changed => line,
@@ -72,7 +87,11 @@ fn item(method: &str, function: &str) -> String {
 /// The lines of each path, and the path.
 fn entries(manifest: &str) -> Vec<(usize, usize, String)> {
     let mut entries: Vec<(usize, usize, String)> = Vec::new();
-    let numbered = manifest.lines().enumerate().skip_while(|(_, line)| *line != TABLE).skip(1);
+    let numbered = manifest
+        .lines()
+        .enumerate()
+        .skip_while(|(_, line)| *line != TABLE)
+        .skip(1);
     for (number, line) in numbered.take_while(|(_, line)| !line.is_empty() && !line.starts_with("[w")) {
         match (line.split('"').nth(1), entries.last_mut()) {
             (Some(path), _) if line.starts_with('"') => entries.push((number, number + 1, path.to_owned())),
