@@ -10,7 +10,7 @@ use testing::{
     Postgres, // if db
 };
 
-fn example_job() -> Binary {
+fn function() -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_example-job"))
 }
 
@@ -24,17 +24,17 @@ fn run(job: &Binary, arguments: &[&str]) -> (Option<i32>, Value) {
 // if state
 #[test]
 fn without_what_it_needs_it_fails() {
-    assert_eq!(run(&example_job(), &[]), (Some(1), "failed".into()));
+    assert_eq!(run(&function(), &[]), (Some(1), "failed".into()));
 }
 
 #[test]
 fn an_argument_is_refused() {
-    assert_eq!(run(&example_job(), &["all"]), (Some(1), "usage".into()));
+    assert_eq!(run(&function(), &["all"]), (Some(1), "usage".into()));
 }
 
 #[tokio::test]
 async fn every_life_does_the_work() {
-    let job = example_job();
+    let job = function();
     let job = job.with("DATABASE_URL", Postgres::shared().migrated_database().await); // if db
     let bucket = tempfile::tempdir().unwrap(); // if storage
     let job = job.with("STORAGE_URL", format!("file://{}", bucket.path().display())); // if storage

@@ -66,7 +66,7 @@ struct Dependencies {
 /// Answers a message with an event a second.
 ///
 /// A client that comes back continues after the last event that it has seen.
-// `cargo run -- openapi > functions/local/openapi.json` renews the API document, which this describes the route for.
+// The attribute describes the route in the API document: `cargo run -- openapi > functions/local/openapi.json` renews that.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = PATH, operation_id = "example-stream", tag = "example-stream",
     params(Parameters), // if path

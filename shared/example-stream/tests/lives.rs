@@ -12,7 +12,7 @@ use testing::{
 const PATH: &str = "/examples/1";
 const PROBLEM: &str = "application/problem+json"; // if body or state
 
-fn example_stream() -> Binary {
+fn function() -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_example-stream"))
 }
 
@@ -24,11 +24,11 @@ fn asked(status: u16, media_type: &'static str) -> Expected {
 
 #[tokio::test]
 async fn every_life_gives_the_same_answers() {
-    let example = example_stream();
-    let example = example.with("DATABASE_URL", Postgres::shared().migrated_database().await); // if db
+    let function = function();
+    let function = function.with("DATABASE_URL", Postgres::shared().migrated_database().await); // if db
     let bucket = tempfile::tempdir().unwrap(); // if storage
-    let example = example.with("STORAGE_URL", format!("file://{}", bucket.path().display())); // if storage
-    matrix::same_in_every_life(&example, &[asked(200, "text/event-stream")]).await;
+    let function = function.with("STORAGE_URL", format!("file://{}", bucket.path().display())); // if storage
+    matrix::same_in_every_life(&function, &[asked(200, "text/event-stream")]).await;
 }
 
 // if body
@@ -41,11 +41,11 @@ async fn a_body_that_does_not_fit_is_refused_in_every_life() {
         refused(422, "application/json", b"{}"),
         refused(422, "application/json", br#"{"text": ""}"#),
     ];
-    matrix::same_in_every_life(&example_stream(), &expected).await;
+    matrix::same_in_every_life(&function(), &expected).await;
 }
 
 // if state
 #[tokio::test]
 async fn without_what_it_needs_it_answers_a_problem_in_every_life() {
-    matrix::same_in_every_life(&example_stream(), &[asked(500, PROBLEM)]).await;
+    matrix::same_in_every_life(&function(), &[asked(500, PROBLEM)]).await;
 }

@@ -39,7 +39,7 @@ const LIMIT: u64 = 64 << 10;
 /// A second route needs a line in the route table of the root manifest, and its handler in [`Api`].
 pub fn service(env: &Env) -> Service {
     // if state
-    // Neither connects before the first request, so that a setting that is wrong breaks no other route.
+    // Nothing connects before the first request, so that a setting that is wrong breaks no other route.
     let state = Dependencies {
         database: Database::from_env(env), // if db
         storage: Storage::from_env(env),   // if storage
@@ -60,8 +60,7 @@ struct Dependencies {
 }
 
 /// Answers a message.
-///
-/// The attribute describes the route in the API document: `cargo run -- openapi > functions/local/openapi.json` renews that.
+// The attribute describes the route in the API document: `cargo run -- openapi > functions/local/openapi.json` renews that.
 #[cfg_attr(feature = "openapi", utoipa::path(
     post, path = PATH, operation_id = "example", tag = "example",
     params(Parameters), // if path
