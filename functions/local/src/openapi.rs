@@ -29,7 +29,7 @@ pub fn document() -> String {
     let mut document = Bundle::openapi();
     document.info.title = bundle::title();
     for function in FUNCTIONS {
-        document.merge((function.api)());
+        document.merge(function.document());
     }
     problem::add_responses(&mut document);
     let document = document.to_pretty_json().expect("the document has string keys");

@@ -11,4 +11,5 @@ mod disk;
 mod newcomer;
 mod private_postgres;
 mod signals;
+mod smoke;
 mod start;
