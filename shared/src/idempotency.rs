@@ -99,9 +99,9 @@ impl Once {
             if answer.status().is_server_error() {
                 return Err(Failed::Answer(Box::new(answer)));
             }
-            let answer = Answer::read(answer).await.map_err(Failed::Problem)?;
-            claim.store(transaction, &answer).await?;
-            Ok(answer.into_response())
+            let (stored, answer) = Answer::read(answer).await.map_err(Failed::Problem)?;
+            claim.store(transaction, &stored).await?;
+            Ok(answer)
         });
         done.await.or_else(Failed::answer)
     }

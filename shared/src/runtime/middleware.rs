@@ -9,7 +9,7 @@ use crate::{
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -46,14 +46,16 @@ impl Service<Request<Body>> for CatchPanic {
             return Box::pin(answer(router, request));
         }
         let route = self.0.find(request.method(), request.uri().path());
-        match route.and_then(|route| route.content) {
-            Some(content) => Box::pin(take_content(router, request, content)),
-            None => Box::pin(async {
+        match route.map(|route| route.content) {
+            Some(Some(content)) => Box::pin(take_content(router, request, content)),
+            Some(None) => Box::pin(async {
                 match refuse_content(request).await {
                     Ok(request) => answer(router, request).await,
                     Err(problem) => Ok(problem.into_response()),
                 }
             }),
+            // An unknown path, a wrong method or OPTIONS: the answer depends on no content.
+            None => Box::pin(answer(router, request.map(|_unread| Body::empty()))),
         }
     }
 }
@@ -111,7 +113,7 @@ fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
 /// still be empty (only a last chunk, an empty DATA frame or trailers), so it is read up to its first byte.
 async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
     let (parts, mut body) = request.into_parts();
-    if body.size_hint().lower() > 0 {
+    if body.size_hint().lower() > 0 || expects_continue(&parts.headers) {
         return Err(Problem::new(&problem::UNEXPECTED_BODY));
     }
     let deadline: Deadline = parts.extensions.get().cloned().unwrap_or_default();
@@ -129,4 +131,10 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
         Some(false) => Err(Problem::new(&problem::UNEXPECTED_BODY)),
         None => Err(Problem::new(&problem::REQUEST_TIMEOUT)),
     }
+}
+
+/// Such a client has content, and waits for 100 to send it. A read would send 100 (RFC 9110, section 10.1.1).
+fn expects_continue(headers: &HeaderMap) -> bool {
+    let expected = headers.get(header::EXPECT).map(HeaderValue::as_bytes);
+    expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
 }

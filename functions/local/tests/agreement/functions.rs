@@ -13,6 +13,7 @@ use proptest::{
 use shared::{
     config::Env,
     deadline::Deadline,
+    problem::{ProblemType, RUNTIME},
     runtime::{App, Cors},
     storage::SENTINEL_KEY,
 };
@@ -87,6 +88,18 @@ async fn every_route_of_the_table_is_declared_by_its_function() {
             "{}",
             function.name()
         );
+    }
+}
+
+#[tokio::test]
+async fn a_slug_is_one_kind_of_problem_whichever_function_answers_it() {
+    let service = local::functions::service(&Env::new(|_| None));
+    let mut kinds: BTreeMap<&str, &ProblemType> = RUNTIME.iter().map(|kind| (kind.slug, kind)).collect();
+    for declared in service.routes() {
+        for kind in &declared.problems {
+            let first = kinds.entry(kind.slug).or_insert(kind);
+            assert_eq!(first, kind, "{} {}", declared.method, declared.path);
+        }
     }
 }
 
