@@ -33,7 +33,7 @@ pub const FUNCTIONS: &[Function] = functions![health, health_db, health_storage,
 pub type NamedJob = (&'static str, fn(&Env) -> Job);
 
 /// Every function without a route.
-pub const JOBS: &[NamedJob] = &[("migrate", migrate::job)];
+pub const JOBS: &[NamedJob] = &[("migrate", migrate::job), ("sweep", sweep::job)];
 
 impl Function {
     /// The name of its folder, package and binary.
