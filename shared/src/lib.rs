@@ -1,6 +1,7 @@
 //! The library that every function uses. It has four floors, and a module imports only from the floors below it:
 //!
-//! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] takes what clients send; [`telemetry`] logs;
+//! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] takes what clients send; [`download`]
+//!    answers bytes; [`telemetry`] logs;
 //!    [`deadline`] bounds everything that waits; `https` (feature `https`) is the HTTPS client; [`random`] draws numbers;
 //!    `closed_set!` declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
@@ -17,6 +18,7 @@ pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
 pub mod deadline;
+pub mod download;
 pub mod health;
 #[cfg(feature = "https")]
 pub mod https;
@@ -29,3 +31,6 @@ pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;
 pub mod telemetry;
+
+/// The name of this bundle: `[workspace.metadata] name` of the root manifest.
+pub const BUNDLE: &str = env!("BUNDLE");

@@ -81,6 +81,7 @@ impl App {
             request_id: id.unwrap_or_else(next_id),
             invocation,
             trace: Trace::from_headers(request.headers()),
+            route: self.routes().template(request.uri().path()),
         };
         let access = AccessLog::begin(&request, context);
         request.extensions_mut().insert(deadline);
@@ -95,6 +96,14 @@ impl App {
             headers.entry(name).or_insert(value);
         }
         access.until_end_of(response)
+    }
+
+    fn routes(&self) -> &Routes {
+        let CatchPanic(routes) = match &self.0 {
+            Either::Left(cors) => cors.get_ref(),
+            Either::Right(routes) => routes,
+        };
+        routes
     }
 
     /// The CORS layer answers every OPTIONS request itself, even on an unknown path. So the routes answer it, and the headers

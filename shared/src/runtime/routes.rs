@@ -36,10 +36,10 @@ pub struct Declared {
     pub path: &'static str,
     /// The body that it takes. `None`: a request with content is refused.
     pub content: Option<Content>,
-    /// Whether its requests have an `Idempotency-Key`.
-    pub once: bool,
     /// The problems that its handler answers. The runtime answers [`RUNTIME`], too.
     pub problems: Vec<&'static ProblemType>,
+    /// Whether its requests have an `Idempotency-Key`.
+    pub once: bool,
 }
 
 macro_rules! methods {
@@ -61,8 +61,8 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
             method,
             path,
             content: None,
-            once: false,
             problems: Vec::new(),
+            once: false,
         };
         Self { declared, handler }
     }
@@ -144,6 +144,8 @@ impl Declared {
 #[derive(Clone)]
 pub struct Routes {
     pub router: Router,
+    /// Whether answers leave chunk by chunk, so that one may be an event stream.
+    pub streams: bool,
     /// By their paths. Axum's router has the handlers, and says nothing else of a route.
     table: Arc<matchit::Router<Vec<Declared>>>,
 }
@@ -165,6 +167,7 @@ impl Routes {
             router: router
                 .fallback(async || Problem::new(&problem::NOT_FOUND))
                 .method_not_allowed_fallback(async || Problem::new(&problem::METHOD_NOT_ALLOWED)),
+            streams: false,
             table: Arc::new(table),
         }
     }
@@ -173,8 +176,15 @@ impl Routes {
     pub fn refusing(problem: Problem) -> Self {
         Self {
             router: Router::new().fallback(move || ready(problem.clone())),
+            streams: false,
             table: Arc::default(),
         }
+    }
+
+    /// The path of the routes that such a path belongs to, whatever their methods.
+    pub fn template(&self, path: &str) -> Option<&'static str> {
+        let routes = self.table.at(path).ok()?.value;
+        routes.first().map(|route| route.path)
     }
 
     /// The route that answers such a request.
