@@ -1,5 +1,6 @@
 //! The API document: an OpenAPI 3.1 document that merges what each function declares about its routes.
 
+mod idempotency;
 mod problem;
 
 use crate::{bundle, functions::FUNCTIONS};
@@ -31,6 +32,7 @@ pub fn document() -> String {
     for function in FUNCTIONS {
         document.merge((function.api)());
     }
+    problem::for_each_route(&mut document, idempotency::add_parameter);
     problem::add_responses(&mut document);
     let document = document.to_pretty_json().expect("the document has string keys");
     document + "\n"

@@ -68,15 +68,7 @@ fn path(slug: &str) -> String {
 
 /// Gives every operation the problems of its route, each under its status, and those of the runtime as `default`.
 pub fn add_responses(document: &mut OpenApi) {
-    let service = functions::service(&Env::new(|_| None));
-    for declared in service.routes() {
-        // OpenAPI has no wildcards.
-        let path = declared.path.replace("{*", "{");
-        let item = document.paths.paths.get_mut(&path);
-        if let Some(operation) = item.and_then(|item| operation(item, declared)) {
-            add_declared(operation, declared);
-        }
-    }
+    for_each_route(document, add_declared);
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let response = response("The request was not served.");
         operation
@@ -84,6 +76,19 @@ pub fn add_responses(document: &mut OpenApi) {
             .responses
             .entry("default".to_owned())
             .or_insert(response.into());
+    }
+}
+
+/// Visits every operation with what its route declares.
+pub fn for_each_route(document: &mut OpenApi, visit: impl Fn(&mut Operation, &Declared)) {
+    let service = functions::service(&Env::new(|_| None));
+    for declared in service.routes() {
+        // OpenAPI has no wildcards.
+        let path = declared.path.replace("{*", "{");
+        let item = document.paths.paths.get_mut(&path);
+        if let Some(operation) = item.and_then(|item| operation(item, declared)) {
+            visit(operation, declared);
+        }
     }
 }
 
