@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod answers;
 mod lambda;
 mod log;
+mod metrics;
 mod refusals;
 mod signals;
+mod span_fields;
 mod spans;
 mod uploads;
