@@ -117,8 +117,10 @@ impl AccessLog {
         let init_ms = self.cold_start.as_ref().and_then(|start| start.init.map(milliseconds));
         macro_rules! record {
             ($level:ident, $message:literal) => {
+                // In no span: whatever a handler has entered, it has nothing to add.
                 tracing::$level!(
                     target: ACCESS,
+                    parent: None,
                     method, route, path, status, latency_ms, duration_ms, errors, cold_starts, init_ms, $message
                 )
             };

@@ -67,10 +67,12 @@ pub struct Around {
 }
 
 impl Around {
-    /// The fields, without those that the event has itself.
+    /// The fields, without those that the event has itself. Its message is no field.
     pub fn fields_beside(&self, event: &Event<'_>) -> impl Iterator<Item = (&'static str, &Value)> {
         let inner = event.metadata().fields();
-        self.fields.iter().filter(move |(name, _)| inner.field(*name).is_none())
+        self.fields
+            .iter()
+            .filter(move |(name, _)| *name == "message" || inner.field(*name).is_none())
     }
 }
 

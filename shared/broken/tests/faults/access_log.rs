@@ -141,7 +141,7 @@ async fn the_first_request_that_is_not_a_probe_is_the_cold_start() {
     assert!(second["init_ms"].is_null(), "{second}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_has_the_time_to_its_head_and_the_time_to_its_end_and_counts_as_an_error_if_it_breaks() {
     let mut server = quiet().with("STREAMED", "1").serve();
     for (path, errors) in [

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     io::Write,
     process::{Command, Stdio},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 use testing::{Binary, Client, EventShape, FakeRuntimeApi};
 
@@ -72,12 +72,14 @@ async fn access_lines(function: Binary, paths: &[&str]) -> Vec<Value> {
     let api = FakeRuntimeApi::start().await;
     let mut lambda = function.on_lambda(&api);
     for path in paths {
-        api.exchange(&EventShape::FunctionUrl.event("GET", path, &[])).await;
+        let event = EventShape::FunctionUrl.event("GET", path, &[]);
+        // To its end, which may be a failure.
+        api.invoke(&event, Duration::from_secs(5)).await.rest().await;
     }
     api.exchange(&EventShape::FunctionUrl.event("GET", "/health", &[]))
         .await;
     lambda.signal("KILL");
-    lambda.exit_code(std::time::Duration::from_secs(5));
+    lambda.exit_code(Duration::from_secs(5));
     let log = lambda.log();
     let lines = log.lines().filter(|line| line.contains("access"));
     lines
