@@ -9,6 +9,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// How long a client may hold up the end of its request or its answer after the deadline.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long before the platform's deadline an answer that takes its time ends by itself.
+pub(crate) const MARGIN: Duration = Duration::from_secs(1);
+
 /// Longer than any process lives: 30 years.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 

@@ -1,11 +1,13 @@
 //! The library that every function uses. It has four floors, and a module imports only from the floors below it:
 //!
-//! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] takes what clients send; [`telemetry`] logs;
+//! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] takes what clients send; [`download`]
+//!    answers bytes; [`telemetry`] logs;
 //!    [`deadline`] bounds everything that waits; `https` (feature `https`) is the HTTPS client; [`random`] draws numbers;
 //!    `closed_set!` declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
-//! 3. [`health`] is the health contract; [`sse`] serves event streams.
+//! 3. [`health`] is the health contract; [`sse`] serves event streams; `idempotency` (feature `database`) answers a request
+//!    that is repeated.
 //! 4. [`runtime`] runs a binary in its four lives.
 //!
 //! What never ships is in packages beside `src`.
@@ -16,9 +18,12 @@ pub mod config;
 #[cfg(feature = "database")]
 pub mod database;
 pub mod deadline;
+pub mod download;
 pub mod health;
 #[cfg(feature = "https")]
 pub mod https;
+#[cfg(feature = "database")]
+pub mod idempotency;
 pub mod problem;
 pub mod random;
 pub mod runtime;

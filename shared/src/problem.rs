@@ -12,7 +12,8 @@ use std::{borrow::Cow, fmt::Display, time::Duration};
 
 pub use types::*;
 
-/// A kind of problem: a constant beside the function that answers it.
+/// A kind of problem: a constant beside the handler that answers it, which its route declares
+/// ([`crate::runtime::Route::problems`]).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ProblemType {
     /// Lower-case words with hyphens. The `type` of the answer is `/problems/` and this: clients branch on it.
@@ -24,6 +25,10 @@ pub struct ProblemType {
     /// What to do about it, in a sentence: for the API document, and the `detail` of an answer that has no other.
     pub detail: &'static str,
 }
+
+/// Marks the answer of a problem, in debug builds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slug(pub &'static str);
 
 /// Why a request was not served. A function's own errors turn into it: `impl From<Error> for Problem`.
 ///
@@ -190,6 +195,9 @@ impl IntoResponse for Problem {
         }
         headers.insert(header::CONTENT_TYPE, MEDIA_TYPE);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if cfg!(debug_assertions) {
+            self.slug.map(|slug| response.extensions_mut().insert(Slug(slug)));
+        }
         response
     }
 }

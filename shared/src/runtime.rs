@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use app::App;
 pub use cors::Cors;
 pub use http::{bind, serve_until};
-pub use job::{Format, Job, Outcome, run_job};
+pub use job::{Format, Job, Outcome, run_job, run_once};
 pub use routes::{Declared, Route};
 pub use service::{Responses, Service};
 pub use signals::stop_on_signal;

@@ -1,32 +1,57 @@
-//! Event streams: the framing of `text/event-stream`, and the life of a stream from its first byte to its end.
+//! Event streams: an answer from any [`Stream`] of events, under a [`Deadline`].
+//!
+//! ```
+//! use futures_util::{StreamExt, stream};
+//! use shared::{deadline::Deadline, sse::{self, Event, LastEventId}};
+//!
+//! async fn numbers(settings: sse::Settings, deadline: Deadline, last: Option<LastEventId>) -> axum::response::Response {
+//!     let last: u64 = last.and_then(|LastEventId(id)| id.parse().ok()).unwrap_or(0);
+//!     let events = stream::iter(last + 1..=10).map(|number| Event::default().id(number).data("a number"));
+//!     sse::stream(settings, deadline, events)
+//! }
+//! ```
+//!
+//! - The head and `retry:` leave at once. A comment follows whenever `SSE_HEARTBEAT_INTERVAL` has passed in silence.
+//! - The stream ends between two events: with its source, at its max age, one second before the platform's deadline, when
+//!   this process drains, or earlier if the caller says so: `deadline.earlier(at)`.
+//! - Each event is asked for when the one before has been written, so a stream holds one event, whatever its source does
+//!   and its client does not. The source is dropped as soon as the stream ends or its client has gone.
+//! - An error of the source, or a panic, breaks the answer: no last chunk, a reset, or an error of the platform. Clients
+//!   come back, and the log has the cause. What a client should see, the source sends as an event before it ends.
+//! - A function that answers streams says so: [`Service::streamed`](crate::runtime::Service::streamed).
 
-use crate::{config::Env, deadline::Deadline, random};
+mod event;
+mod events;
+mod last_event_id;
+
+use crate::{
+    config::Env,
+    deadline::{Deadline, MARGIN},
+    random,
+};
 use axum::{
+    BoxError, Error,
     body::Body,
-    http::{HeaderValue, header},
+    http::{HeaderName, HeaderValue, header},
     response::Response,
 };
-use bytes::Bytes;
-use hyper::body::Frame;
-use std::{
-    convert::Infallible,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
-use tokio::time::{Instant, Sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use events::Events;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use std::{convert::Infallible, time::Duration};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+pub use event::Event;
+#[cfg(feature = "openapi")]
+pub use event::EventSchema;
+pub use last_event_id::LastEventId;
 
 /// How long a client waits before it reconnects; sent with the first event of every stream.
 pub const RETRY: Duration = Duration::from_secs(2);
 
-/// How long before the platform would cut it a stream ends.
-const MARGIN: Duration = Duration::from_secs(1);
-
 /// The settings of event streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// `SSE_HEARTBEAT_INTERVAL`: the time between two heartbeats.
+    /// `SSE_HEARTBEAT_INTERVAL`: the time between two heartbeats, and the longest silence of any stream.
     pub heartbeat: Duration,
     /// `SSE_MAX_AGE`: the age at which a stream ends, give or take [`Settings::SPREAD`].
     pub max_age: Duration,
@@ -43,115 +68,56 @@ impl Settings {
             max_age: env.duration("SSE_MAX_AGE", Duration::from_secs(5 * 60)),
         }
     }
-}
 
-/// One event, as the HTML standard frames it
-/// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>).
-#[derive(Clone, Copy, Debug, Default)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Event<'a> {
-    /// What the client sends back as `Last-Event-ID`. NUL, which would make clients ignore it, is left out.
-    #[cfg_attr(feature = "openapi", schema(nullable = false))]
-    pub id: Option<&'a str>,
-    /// The event's type; `message` when `None`.
-    #[cfg_attr(feature = "openapi", schema(nullable = false))]
-    pub event: Option<&'a str>,
-    /// The payload. CR, LF and CRLF reach the client as LF.
-    pub data: &'a str,
-}
-
-impl Event<'_> {
-    /// The event on the wire, with its final blank line. No value of a field can add a field or end the event early.
-    pub fn encode(&self) -> String {
-        let mut frame = String::with_capacity(self.data.len() + 64);
-        for (name, value) in [("id: ", self.id), ("event: ", self.event)] {
-            if let Some(value) = value {
-                frame.push_str(name);
-                frame.extend(value.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')));
-                frame.push('\n');
-            }
-        }
-        for line in self.data.replace("\r\n", "\n").split(['\n', '\r']) {
-            frame.push_str("data: ");
-            frame.push_str(line);
-            frame.push('\n');
-        }
-        frame.push('\n');
-        frame
+    /// The age at which one stream ends.
+    fn age(&self) -> Duration {
+        let share = 1.0 - Self::SPREAD + 2.0 * Self::SPREAD * random::fraction();
+        self.max_age.mul_f64(share)
     }
 }
 
-/// Opens a stream of heartbeats: `next` writes one event, now and at every interval, until the stream ends.
-///
-/// The stream ends at its max age (give or take a fifth, so that clients do not all reconnect at once), one second before
-/// the platform's deadline, or when this process drains: whichever comes first, and always between two events. Events that a
-/// slow client missed are left out, so a stream buffers one event at most.
-pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> String) -> Response {
-    let now = Instant::now();
-    let share = 1.0 - Settings::SPREAD + 2.0 * Settings::SPREAD * random::fraction();
-    let max_age = settings.max_age.mul_f64(share);
-    let deadline = deadline.before(MARGIN).earlier(now + max_age);
-    let body = Heartbeats {
-        interval: settings.heartbeat,
-        next,
-        due: now,
-        opened: false,
-        timer: Box::pin(tokio::time::sleep_until(now)),
-        drain: Box::pin(deadline.drained()),
-        deadline: deadline.clone(),
-    };
-    let mut response = Response::new(Body::new(body));
+/// An answer that sends the events of `source`.
+pub fn stream(settings: Settings, deadline: Deadline, source: impl Stream<Item = Event> + Send + 'static) -> Response {
+    try_stream(settings, deadline, source.map(Ok::<_, Infallible>))
+}
+
+/// The same from a source that may fail: an error breaks the answer, and the log has it.
+pub fn try_stream<E: Into<BoxError> + 'static>(
+    settings: Settings,
+    deadline: Deadline,
+    source: impl Stream<Item = Result<Event, E>> + Send + 'static,
+) -> Response {
+    let deadline = deadline.before(MARGIN).earlier(Instant::now() + settings.age());
+    let source = source.map_err(Error::new).boxed();
+    let mut response = Response::new(Body::new(Events::new(source, settings.heartbeat, deadline.clone())));
+    // What cuts off a client that takes nothing.
     response.extensions_mut().insert(deadline);
     let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache, no-transform"),
-        // Nginx and similar proxies buffer a response without this header.
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
+    for (name, value) in HEADERS {
+        headers.insert(name, value);
     }
     response
 }
 
-/// The body of a stream. It buffers nothing: each poll writes the event that is due.
-struct Heartbeats {
-    interval: Duration,
-    next: fn() -> String,
-    deadline: Deadline,
-    due: Instant,
-    opened: bool,
-    timer: Pin<Box<Sleep>>,
-    drain: Pin<Box<WaitForCancellationFutureOwned>>,
-}
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+    (
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    ),
+    // Nginx and similar proxies buffer a response without this header.
+    (
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    ),
+];
 
-impl hyper::body::Body for Heartbeats {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = &mut *self;
-        if !this.opened {
-            this.opened = true;
-            // `retry` is part of the first event, because some clients take a separate block for an empty event.
-            let opening = format!("retry: {}\n", RETRY.as_millis()) + &(this.next)();
-            this.due += this.interval;
-            this.timer.as_mut().reset(this.deadline.cap(this.due));
-            return Poll::Ready(Some(Ok(Frame::data(opening.into()))));
-        }
-        if this.drain.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
-        }
-        std::task::ready!(this.timer.as_mut().poll(cx));
-        if this.deadline.has_come() {
-            return Poll::Ready(None);
-        }
-        let now = Instant::now();
-        let late = (now - this.due).as_nanos() % this.interval.as_nanos();
-        this.due = now + this.interval - Duration::from_nanos(late as u64);
-        this.timer.as_mut().reset(this.deadline.cap(this.due));
-        Poll::Ready(Some(Ok(Frame::data((this.next)().into()))))
-    }
+/// An answer that sends an event now and at every interval. Those that a slow client missed are left out.
+pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> Event) -> Response {
+    let mut interval = interval(settings.heartbeat);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let beats = stream::poll_fn(move |cx| interval.poll_tick(cx).map(|_| Some(next())));
+    stream(settings, deadline, beats)
 }
 
 #[cfg(test)]
@@ -165,12 +131,8 @@ mod tests {
         max_age: Duration::from_secs(300),
     };
 
-    fn beat() -> String {
-        Event {
-            data: "ping",
-            ..Event::default()
-        }
-        .encode()
+    fn beat() -> Event {
+        Event::default().data("ping")
     }
 
     /// The length of a stream's life and the number of its frames.
@@ -184,34 +146,6 @@ mod tests {
             frames += 1;
         }
         (start.elapsed(), frames)
-    }
-
-    #[test]
-    fn line_ends_and_nul_in_any_field_cannot_break_the_framing() {
-        let hostile = "a\r\nb\rc\nd\0e\n\nevent: forged";
-        let event = Event {
-            id: Some(hostile),
-            event: Some(hostile),
-            data: hostile,
-        };
-        let frame = event.encode();
-        let lines: Vec<&str> = frame.split('\n').collect();
-        assert_eq!(lines[0], "id: abcdeevent: forged");
-        assert_eq!(lines[1], "event: abcdeevent: forged");
-        assert_eq!(
-            lines[2..],
-            [
-                "data: a",
-                "data: b",
-                "data: c",
-                "data: d\0e",
-                "data: ",
-                "data: event: forged",
-                "",
-                ""
-            ]
-        );
-        assert!(!frame.contains('\r'));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
 //! The bucket: GCS, S3, a folder or memory behind one type. No type of an SDK leaves this module.
 
+mod answer;
 mod backend;
 mod checksum;
-mod disposition;
 mod download;
 mod error;
 mod folder;

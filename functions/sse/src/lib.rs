@@ -29,9 +29,7 @@ pub fn service(env: &Env) -> Service {
     get, path = PATH, operation_id = "heartbeat", tag = "stream",
     responses(
         (status = 200, description = "An event stream, as the HTML standard defines it; the schema is that of an event.",
-            body = Event, content_type = "text/event-stream"),
-        (status = "default", description = "The request was not one to serve.",
-            body = shared::problem::Details, content_type = "application/problem+json"),
+            body = sse::EventSchema, content_type = "text/event-stream"),
     ),
 ))]
 async fn heartbeat(State(settings): State<Settings>, deadline: Deadline) -> Response {
@@ -45,13 +43,8 @@ async fn heartbeat(State(settings): State<Settings>, deadline: Deadline) -> Resp
 pub struct Api;
 
 /// One heartbeat. Its id is the time in ms since the epoch: ids grow across streams, and show a reader how late a beat is.
-fn beat() -> String {
+fn beat() -> Event {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let id = since_epoch.map_or(0, |time| time.as_millis()).to_string();
-    let event = Event {
-        id: Some(&id),
-        event: Some("heartbeat"),
-        data: "ping",
-    };
-    event.encode()
+    let id = since_epoch.map_or(0, |time| time.as_millis());
+    Event::default().id(id).event("heartbeat").data("ping")
 }

@@ -19,7 +19,9 @@ const LIMIT: u64 = 64 << 10;
 
 pub fn routes() -> [Route; 7] {
     [
-        Route::post("/greetings/{id}", greet).takes(json(LIMIT)),
+        Route::post("/greetings/{id}", greet)
+            .takes(json(LIMIT))
+            .problems(&[FORBIDDEN_NAME, TOO_OFTEN]),
         Route::get("/greetings/{id}", async |Path(id): Path<u32>| id.to_string()),
         Route::put("/size", size).takes(stream(LIMIT)),
         Route::put("/picture", size).takes(stream(LIMIT).of_type("image/png")),

@@ -37,10 +37,14 @@ problem_types! {
         "The body is larger than this path takes.";
     UNSUPPORTED_BODY = UNSUPPORTED_MEDIA_TYPE, "unsupported-body", "Unsupported Body",
         "This path does not take a body of this type or coding.";
+    RANGE_NOT_SATISFIABLE = RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "Range Not Satisfiable",
+        "The content has no byte in the range that was asked for; Content-Range has its length.";
     INVALID_BODY = UNPROCESSABLE_ENTITY, "invalid-body", "Invalid Body",
         "A value of the body does not fit; errors says which.";
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal Server Error",
         "The function failed; its log has the cause under this request's x-request-id.";
+    UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Unavailable",
+        "Something that this function needs does not answer. Try again after Retry-After.";
     OVERLOADED = SERVICE_UNAVAILABLE, "overloaded", "Overloaded",
         "Too much is being sent at once. Try again after Retry-After.";
 }

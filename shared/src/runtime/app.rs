@@ -146,12 +146,17 @@ fn grant(cors: &cors::Cors) -> CorsLayer {
             header::AUTHORIZATION,
             header::CACHE_CONTROL,
             header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("traceparent"),
             HeaderName::from_static("tracestate"),
             REQUEST_ID,
         ])
-        .expose_headers([REQUEST_ID, TRACE_RESPONSE])
+        .expose_headers([
+            HeaderName::from_static("idempotent-replayed"),
+            REQUEST_ID,
+            TRACE_RESPONSE,
+        ])
         .max_age(PREFLIGHT_AGE)
 }
 

@@ -1,4 +1,5 @@
 //! The innermost middleware: refuses request bodies, answers OPTIONS, and turns a panic of a handler into an answer.
+//! It also refuses to send an event stream of a function that does not stream: on Lambda it would arrive after its end.
 
 use super::{errors, routes::Routes};
 use crate::{
@@ -7,9 +8,8 @@ use crate::{
     problem::{self, Problem},
 };
 use axum::{
-    Router,
     body::Body,
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -41,30 +41,32 @@ impl Service<Request<Body>> for CatchPanic {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let router = self.0.router.clone();
+        let routes = self.0.clone();
         if request.body().is_end_stream() {
-            return Box::pin(answer(router, request));
+            return Box::pin(answer(routes, request));
         }
         let route = self.0.find(request.method(), request.uri().path());
-        match route.and_then(|route| route.content) {
-            Some(content) => Box::pin(take_content(router, request, content)),
-            None => Box::pin(async {
+        match route.map(|route| route.content) {
+            Some(Some(content)) => Box::pin(take_content(routes, request, content)),
+            Some(None) => Box::pin(async {
                 match refuse_content(request).await {
-                    Ok(request) => answer(router, request).await,
+                    Ok(request) => answer(routes, request).await,
                     Err(problem) => Ok(problem.into_response()),
                 }
             }),
+            // An unknown path, a wrong method or OPTIONS: the answer depends on no content.
+            None => Box::pin(answer(routes, request.map(|_unread| Body::empty()))),
         }
     }
 }
 
 /// Once the body has failed, the error is its: the handler may have taken it for one of its own, or for a bug.
-async fn take_content(router: Router, request: Request<Body>, content: Content) -> Result<Response, Infallible> {
+async fn take_content(routes: Routes, request: Request<Body>, content: Content) -> Result<Response, Infallible> {
     let (request, failure) = match content.admit(request) {
         Ok(admitted) => admitted,
         Err(problem) => return Ok(problem.into_response()),
     };
-    let response = answer(router, request).await?;
+    let response = answer(routes, request).await?;
     let status = response.status();
     match failure.get() {
         Some(error) if status.is_client_error() || status.is_server_error() => Ok(Problem::from(error).into_response()),
@@ -72,12 +74,12 @@ async fn take_content(router: Router, request: Request<Body>, content: Content) 
     }
 }
 
-async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, Infallible> {
+async fn answer(mut routes: Routes, request: Request<Body>) -> Result<Response, Infallible> {
     let is_options = request.method() == Method::OPTIONS;
     if is_options && request.uri().path() == "*" {
         return Ok(options(HeaderValue::from_static("GET,HEAD,OPTIONS")));
     }
-    let response = AssertUnwindSafe(router.call(request)).catch_unwind();
+    let response = AssertUnwindSafe(routes.router.call(request)).catch_unwind();
     let mut response = response.await.unwrap_or_else(|_panic| {
         // The panic hook has logged the message and the place; this record has the request id.
         tracing::error!("a handler panicked");
@@ -90,6 +92,9 @@ async fn answer(mut router: Router, request: Request<Body>) -> Result<Response, 
             return Ok(options(allow));
         }
         response.headers_mut().insert(header::ALLOW, allow);
+    }
+    if !routes.streams && response.extensions().get::<Deadline>().is_some() {
+        return Ok(Problem::internal("an event stream of a function that is not `streamed`").into_response());
     }
     Ok(errors::as_problem(response))
 }
@@ -111,7 +116,7 @@ fn with_options(allow: Option<&HeaderValue>) -> Option<HeaderValue> {
 /// still be empty (only a last chunk, an empty DATA frame or trailers), so it is read up to its first byte.
 async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem> {
     let (parts, mut body) = request.into_parts();
-    if body.size_hint().lower() > 0 {
+    if body.size_hint().lower() > 0 || expects_continue(&parts.headers) {
         return Err(Problem::new(&problem::UNEXPECTED_BODY));
     }
     let deadline: Deadline = parts.extensions.get().cloned().unwrap_or_default();
@@ -129,4 +134,10 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
         Some(false) => Err(Problem::new(&problem::UNEXPECTED_BODY)),
         None => Err(Problem::new(&problem::REQUEST_TIMEOUT)),
     }
+}
+
+/// Such a client has content, and waits for 100 to send it. A read would send 100 (RFC 9110, section 10.1.1).
+fn expects_continue(headers: &HeaderMap) -> bool {
+    let expected = headers.get(header::EXPECT).map(HeaderValue::as_bytes);
+    expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
 }

@@ -2,18 +2,20 @@
 
 use crate::{
     body::Content,
-    problem::{self, Problem},
+    problem::{self, Problem, ProblemType, RUNTIME, Slug},
 };
 use axum::{
     Router,
     handler::Handler,
     http::Method,
+    middleware::map_response,
+    response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::ready, sync::Arc};
 
-/// A route, declared once, beside its handler: its method, its path, and what body it takes. It takes none unless
-/// [`Route::takes`] says so.
+/// A route, declared once, beside its handler: its method, its path, what body it takes, and what problems it answers. It
+/// takes no body unless [`Route::takes`] says so.
 ///
 /// `S` is the state that its handler extracts; [`Route::with_state`] hands it over.
 pub struct Route<S = ()> {
@@ -30,6 +32,10 @@ pub struct Declared {
     pub path: &'static str,
     /// The body that it takes. `None`: a request with content is refused.
     pub content: Option<Content>,
+    /// The problems that its handler answers. The runtime answers [`RUNTIME`], too.
+    pub problems: Vec<&'static ProblemType>,
+    /// Whether its requests have an `Idempotency-Key`.
+    pub once: bool,
 }
 
 macro_rules! methods {
@@ -51,6 +57,8 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
             method,
             path,
             content: None,
+            problems: Vec::new(),
+            once: false,
         };
         Self { declared, handler }
     }
@@ -59,6 +67,30 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     #[must_use]
     pub fn takes(mut self, content: Content) -> Self {
         self.declared.content = Some(content);
+        self
+    }
+
+    /// Its handler answers these problems, beside those of the runtime: the API document lists them. In debug builds, the
+    /// handler panics where it answers another one.
+    #[must_use]
+    pub fn problems(mut self, problems: &'static [ProblemType]) -> Self {
+        self.declared.problems.extend(problems);
+        self
+    }
+
+    /// Its requests have an `Idempotency-Key`, for handlers that extract [`Once`](crate::idempotency::Once). One without is
+    /// refused before its body is read.
+    ///
+    /// # Panics
+    /// It is a route for GET, which may be repeated anyway: a test that builds the function finds it.
+    #[cfg(feature = "database")]
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        assert_ne!(self.declared.method, Method::GET, "{}", self.declared.path);
+        self.declared.once = true;
+        self.handler = self
+            .handler
+            .route_layer(axum::middleware::from_fn(crate::idempotency::admit));
         self
     }
 
@@ -76,12 +108,42 @@ impl Route {
     pub fn declared(&self) -> &Declared {
         &self.declared
     }
+
+    /// What it says of itself, and its handler, which in debug builds panics where it answers an undeclared problem.
+    fn into_parts(self) -> (Declared, MethodRouter) {
+        let Self { declared, mut handler } = self;
+        if cfg!(debug_assertions) {
+            let declared = declared.clone();
+            handler = handler.layer(map_response(move |response: Response| {
+                declared.check(&response);
+                ready(response)
+            }));
+        }
+        (declared, handler)
+    }
+}
+
+impl Declared {
+    fn check(&self, response: &Response) {
+        let Some(Slug(slug)) = response.extensions().get() else {
+            return;
+        };
+        let mut problems = self.problems.iter().copied().chain(RUNTIME);
+        assert!(
+            problems.any(|kind| kind.slug == *slug),
+            "the problem {slug} is not declared: Route::{}({:?}, ..).problems(..)",
+            self.method.as_str().to_lowercase(),
+            self.path
+        );
+    }
 }
 
 /// The routes of a function, with problems as the answers to unknown paths and wrong methods. A clone copies two pointers.
 #[derive(Clone)]
 pub struct Routes {
     pub router: Router,
+    /// Whether answers leave chunk by chunk, so that one may be an event stream.
+    pub streams: bool,
     /// By their paths. Axum's router has the handlers, and says nothing else of a route.
     table: Arc<matchit::Router<Vec<Declared>>>,
 }
@@ -91,7 +153,7 @@ impl Routes {
     /// Two routes are the same, or their paths are in conflict: a test that builds the function finds it.
     pub fn new(routes: Vec<Route>) -> Self {
         let (mut router, mut by_path) = (Router::new(), BTreeMap::<_, Vec<_>>::new());
-        for Route { declared, handler } in routes {
+        for (declared, handler) in routes.into_iter().map(Route::into_parts) {
             router = router.route(declared.path, handler);
             by_path.entry(declared.path).or_default().push(declared);
         }
@@ -103,6 +165,7 @@ impl Routes {
             router: router
                 .fallback(async || Problem::new(&problem::NOT_FOUND))
                 .method_not_allowed_fallback(async || Problem::new(&problem::METHOD_NOT_ALLOWED)),
+            streams: false,
             table: Arc::new(table),
         }
     }
@@ -110,7 +173,8 @@ impl Routes {
     /// No route: the same answer to every request.
     pub fn refusing(problem: Problem) -> Self {
         Self {
-            router: Router::new().fallback(move || std::future::ready(problem.clone())),
+            router: Router::new().fallback(move || ready(problem.clone())),
+            streams: false,
             table: Arc::default(),
         }
     }
@@ -133,6 +197,11 @@ impl Routes {
 mod tests {
     use super::*;
     use crate::body::json;
+    use axum::{
+        body::Body,
+        http::{Request, StatusCode},
+    };
+    use tower::ServiceExt;
 
     #[test]
     fn a_request_finds_what_its_route_declares() {
@@ -160,5 +229,30 @@ mod tests {
     #[should_panic(expected = "Overlapping method route")]
     fn a_route_that_is_declared_twice_is_found_by_any_test() {
         Routes::new(vec![Route::get("/", async || {}), Route::get("/", async || {})]);
+    }
+
+    const SOLD_OUT: ProblemType = ProblemType {
+        slug: "sold-out",
+        status: StatusCode::CONFLICT,
+        title: "Sold Out",
+        detail: "There is none left.",
+    };
+
+    async fn answered(problem: ProblemType, declared: &'static [ProblemType]) -> StatusCode {
+        let route = Route::get("/", async move || Problem::new(&problem)).problems(declared);
+        let request = Request::get("/").body(Body::empty()).unwrap();
+        Routes::new(vec![route]).router.oneshot(request).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the problem sold-out is not declared: Route::get(\"/\", ..).problems(..)")]
+    async fn a_problem_that_no_route_declares_is_found_by_any_test_that_causes_it() {
+        answered(SOLD_OUT, &[]).await;
+    }
+
+    #[tokio::test]
+    async fn the_problems_of_a_route_and_of_the_runtime_are_answered() {
+        assert_eq!(answered(SOLD_OUT, &[SOLD_OUT]).await, 409);
+        assert_eq!(answered(problem::INTERNAL, &[]).await, 500);
     }
 }

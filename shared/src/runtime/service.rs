@@ -50,7 +50,8 @@ impl Service {
         Self::new([route]).check(async move { check.report().await })
     }
 
-    /// The same function, whose answers leave chunk by chunk, with at least one chunk every `heartbeat`.
+    /// The same function, whose answers leave chunk by chunk, those that are event streams with at least one chunk every
+    /// `heartbeat`. Without it, an answer that is an event stream is replaced by an error.
     #[must_use]
     #[inline(always)]
     pub fn streamed(self, heartbeat: Duration) -> Self {
@@ -105,6 +106,8 @@ impl Service {
         process::started();
         routes.push(Route::get(process::PATH, process::health));
         let check = check.unwrap_or_else(|| Box::pin(async { process::report().into() }));
-        (Routes::new(routes), responses, check)
+        let mut routes = Routes::new(routes);
+        routes.streams = responses != Responses::Buffered;
+        (routes, responses, check)
     }
 }

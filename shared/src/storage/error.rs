@@ -1,8 +1,12 @@
 //! Why an operation on the bucket failed: a closed set, the same for every backend.
 
 use super::InvalidKey;
+use crate::problem::{self, Problem};
 use axum::BoxError;
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, time::Duration};
+
+/// When a client whose request could not reach the store may try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A failed operation. Its `Display` is safe to show to clients; its source is for the log.
 #[derive(Debug)]
@@ -82,6 +86,18 @@ impl From<Kind> for Error {
 impl From<InvalidKey> for Error {
     fn from(invalid: InvalidKey) -> Self {
         Self::new(Kind::Invalid, invalid)
+    }
+}
+
+/// For handlers: `?` answers 503 where another attempt may succeed, and 500 otherwise. The log has the cause.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        tracing::error!(cause = error.chain(), "the bucket cannot be used");
+        if error.is_transient() {
+            Self::new(&problem::UNAVAILABLE).retry_after(RETRY_AFTER)
+        } else {
+            Self::new(&problem::INTERNAL)
+        }
     }
 }
 

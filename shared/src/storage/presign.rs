@@ -1,6 +1,7 @@
 //! Signed URLs: a client's direct way to one object, for a while.
 
-use super::{Attributes, Crc32c, Error, Key, Kind, ObjectId, Put, Sha256, Storage, disposition::attachment};
+use super::{Attributes, Crc32c, Error, Key, Kind, ObjectId, Put, Sha256, Storage};
+use crate::download::attachment;
 use std::time::Duration;
 
 /// The longest that both stores take: 7 days.

@@ -44,7 +44,9 @@ proptest! {
         event in proptest::option::of(hostile()),
         data in hostile(),
     ) {
-        let encoded = Event { id: id.as_deref(), event: event.as_deref(), data: &data }.encode();
+        let start = Event::default();
+        let start = id.as_ref().map_or(start.clone(), |id| start.id(id));
+        let encoded = event.as_ref().map_or(start.clone(), |event| start.event(event)).data(&data).encode();
         let seen = interpreted(&encoded);
         prop_assert_eq!(seen.len(), 1, "{:?}", encoded);
         let line = |text: Option<String>| text.map(|text| text.replace(['\r', '\n', '\0'], ""));

@@ -71,7 +71,9 @@ async fn a_body_is_answered_the_same_in_every_life() {
         (Method::PUT, "/picture", ("image/jpeg", b"\x89PNG"), 415, PROBLEM),
         (Method::PUT, "/text", ("text/plain", b"text"), 200, text),
         (Method::PUT, "/text", ("text/plain", b"\xff"), 400, PROBLEM),
-        (Method::PUT, "/nowhere", ("text/plain", b"text"), 400, PROBLEM),
+        (Method::PUT, "/nowhere", ("text/plain", b"text"), 404, PROBLEM),
+        (Method::PATCH, "/size", ("text/plain", b"text"), 405, PROBLEM),
+        (Method::DELETE, "/health", ("text/plain", b"text"), 405, PROBLEM),
     ];
     let expected: Vec<Expected> = rows
         .into_iter()
@@ -161,8 +163,10 @@ fn only_a_body_that_will_be_taken_is_continued() {
             "content-length: 3\r\ncontent-type: text/plain\r\nexpect: 100-continue",
             "415",
         ),
-        ("/health", "content-length: 3\r\nexpect: 100-continue", "400"),
-        ("/nowhere", "content-length: 3\r\nexpect: 100-continue", "400"),
+        ("/health", "content-length: 3\r\nexpect: 100-continue", "405"),
+        ("/health", "transfer-encoding: chunked\r\nexpect: 100-continue", "405"),
+        ("/nowhere", "content-length: 3\r\nexpect: 100-continue", "404"),
+        ("/nowhere", "transfer-encoding: chunked\r\nexpect: 100-continue", "404"),
     ] {
         let (answer, time) = raw(&server.url, head(path, more).as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");

@@ -57,7 +57,7 @@ pub async fn serve(settings: Settings, app: App, responses: Responses) -> ExitCo
             let response = answer(app, event, &invocation).await;
             match responses {
                 Responses::Buffered => buffered(origin, response).await,
-                Responses::Streamed { .. } => Ok(streamed(response)),
+                Responses::Streamed { .. } => Ok(streamed(response, invocation.deadline())),
             }
         }
     })

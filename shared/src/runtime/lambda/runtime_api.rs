@@ -1,6 +1,7 @@
 //! A client of the Lambda Runtime API that sends small writes at once.
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
+use crate::deadline::Deadline;
 use axum::{
     BoxError,
     http::{HeaderName, HeaderValue},
@@ -31,6 +32,9 @@ const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-
 /// How long a connection may stay busy after the API's response: an answer that was posted completely takes no time.
 const SENT_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// How long before the platform's deadline, which is a second after that of the answer, the rest of it is given up.
+const HEADROOM: Duration = Duration::from_millis(200);
+
 pub type ApiBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// An event and the headers that came with it.
@@ -41,7 +45,11 @@ pub struct Invocation {
 
 pub enum Answer {
     Buffered(Bytes),
-    Streamed(ApiBody),
+    /// What is not taken a second after the deadline is given up.
+    Streamed {
+        body: ApiBody,
+        deadline: Deadline,
+    },
 }
 
 /// An error in the Runtime API's shape.
@@ -125,9 +133,13 @@ impl RuntimeApi {
         if let Some(id) = invocation.get(INVOCATION_ID) {
             request = request.header(INVOCATION_ID, id);
         }
+        let deadline = match &answer {
+            Ok(Answer::Streamed { deadline, .. }) => deadline.clone().before(HEADROOM),
+            _ => Deadline::default(),
+        };
         let request = match answer {
             Ok(Answer::Buffered(body)) => request.body(Full::new(body).boxed_unsync()),
-            Ok(Answer::Streamed(body)) => request
+            Ok(Answer::Streamed { body, .. }) => request
                 .header("lambda-runtime-function-response-mode", "streaming")
                 .header(CONTENT_TYPE, "application/vnd.awslambda.http-integration-response")
                 .header(TRAILER, HeaderValue::from_name(ERROR_TYPE))
@@ -145,7 +157,9 @@ impl RuntimeApi {
                     .body(Full::from(failure.json()).boxed_unsync())
             }
         };
-        self.post(request?).await
+        // Dropping the post breaks its connection: the platform does not take the answer for whole.
+        let posted = deadline.cut_off(self.post(request?)).await;
+        posted.unwrap_or(Err("the answer was not taken in time".into()))
     }
 
     /// Reports that this process cannot start.

@@ -18,11 +18,20 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 
 /// Any file name, for any client: in full in `filename*`, and in ASCII for clients that know only `filename`.
-pub(super) fn attachment(file_name: &str) -> String {
+pub fn attachment(file_name: &str) -> String {
+    format!("attachment; {}", parameters(file_name))
+}
+
+/// The same for what a browser shows.
+pub fn inline(file_name: &str) -> String {
+    format!("inline; {}", parameters(file_name))
+}
+
+fn parameters(file_name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ' | '(' | ')');
     let ascii: String = file_name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
     let encoded = utf8_percent_encode(file_name, ENCODED);
-    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
+    format!("filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
 }
 
 #[cfg(test)]
