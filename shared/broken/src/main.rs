@@ -2,6 +2,7 @@
 //! `STREAMED`, its answers are streamed; with `BROKEN_START`, it panics before it starts.
 
 mod bodies;
+mod spans;
 mod uploads;
 
 use axum::body::Body;
@@ -36,6 +37,7 @@ fn service(env: &Env) -> Service {
     let routes = routes
         .into_iter()
         .chain(bodies::routes(stream, storage))
+        .chain(spans::routes())
         .chain(uploads::routes());
     let service = Service::new(routes).check(async {
         println!("the check has begun");

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod answers;
 mod contract;
 mod lambda;
 mod log;
+mod metrics;
 mod refusals;
 mod signals;
 mod slow_uploads;
+mod span_fields;
 mod spans;
 mod uploads;
