@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod downloads;
 mod lambda;
 mod log;
 mod refusals;
 mod signals;
 mod spans;
+mod streams;
 mod uploads;
