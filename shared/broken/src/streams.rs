@@ -71,9 +71,9 @@ async fn panics(State(settings): State<Settings>, deadline: Deadline) -> Respons
     sse::stream(settings, deadline, held("panics", events))
 }
 
-/// Ends in a second, as for a caller whose token expires then.
+/// As for a caller whose token expires in two seconds.
 async fn expires(State(settings): State<Settings>, deadline: Deadline) -> Response {
-    let deadline = deadline.earlier(Instant::now() + Duration::from_secs(1));
+    let deadline = deadline.earlier(Instant::now() + Duration::from_secs(2));
     sse::stream(settings, deadline, held("expires", stream::pending()))
 }
 

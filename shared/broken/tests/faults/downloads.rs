@@ -108,6 +108,9 @@ async fn bytes_are_answered_whole_or_in_the_range_that_was_asked_for_in_every_li
                 let disposition = "attachment; filename=\"Bild ___.png\"; filename*=UTF-8''Bild%20%22%C3%84%22.png";
                 assert_eq!(header(&answer, "content-disposition"), Some(disposition));
             }
+            if status == 304 {
+                assert_eq!(header(&answer, "content-length"), None);
+            }
             if status < 400 {
                 assert_eq!(header(&answer, "etag"), Some("\"v1\""));
             }
@@ -220,10 +223,6 @@ async fn a_download_that_fails_is_never_taken_for_whole_in_any_life() {
     for mut server in [buffered().serve(), streamed().serve()] {
         for version in ["1.1", "1.0"] {
             let (answer, reset) = raw(&server, path, version, "");
-            assert!(
-                answer.contains("content-length: 10") && answer.contains("first"),
-                "{answer}"
-            );
             assert!(!is_whole(&answer, reset), "{answer}");
         }
         let error = Client::h2c()
@@ -231,7 +230,7 @@ async fn a_download_that_fails_is_never_taken_for_whole_in_any_life() {
             .await
             .expect_err(path);
         assert!(error.contains("INTERNAL_ERROR"), "{error}");
-        let line = server.wait_for_line("an answer broke off");
+        let line = server.next_line("an answer broke off").await;
         assert!(
             line.contains("it broke") && line.contains("\"request_id\":\"mine\""),
             "{line}"
@@ -260,7 +259,7 @@ async fn on_lambda_a_download_that_does_not_end_fails_before_the_deadline_and_wi
     assert_eq!(posted.stream_error().unwrap()["errorType"], "BrokenBody");
     let time = start.elapsed().as_millis();
     assert!((2500..3900).contains(&time), "{time} ms");
-    lambda.wait_for_line("did not end before the deadline");
+    lambda.next_line("did not end before the deadline").await;
     let api = FakeRuntimeApi::start().await;
     let lambda = buffered().on_lambda(&api);
     let start = Instant::now();
@@ -289,7 +288,7 @@ async fn the_source_of_a_download_is_freed_when_its_client_leaves() {
         content.frame().await.unwrap().unwrap();
         drop((content, client));
         let left = Instant::now();
-        server.wait_for_line("\"source\":\"slow\"");
+        server.next_line("\"source\":\"slow\"").await;
         assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
     }
 }
@@ -311,7 +310,7 @@ async fn a_client_that_takes_nothing_is_cut_off_and_one_that_pauses_is_not() {
         paused.frame().await.unwrap().expect("a pause is no end");
     }
     drop((paused, patient));
-    server.wait_for_line("\"source\":\"eager\"");
+    server.next_line("\"source\":\"eager\"").await;
     let grown = server.resident_kib().saturating_sub(before);
     assert!(
         grown < 16 << 10,

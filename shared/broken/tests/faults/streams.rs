@@ -104,7 +104,7 @@ async fn a_silent_stream_opens_at_once_beats_and_is_freed_when_its_client_leaves
         assert!((600..1100).contains(&time), "{time} ms for two comments");
         let left = Instant::now();
         // The body was dropped: over HTTP/1 with its connection.
-        server.wait_for_line("\"source\":\"silent\"");
+        server.next_line("\"source\":\"silent\"").await;
         assert!(left.elapsed() < Duration::from_millis(200), "{:?}", left.elapsed());
     }
 }
@@ -141,7 +141,7 @@ async fn a_source_that_is_always_ready_delays_nobody_and_ends_at_its_max_age() {
         assert!(end.ends_with("x\n\n\r\n0\r\n\r\n"), "not between two events: {end:?}");
     }
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
-    server.wait_for_line("\"source\":\"eager\"");
+    server.next_line("\"source\":\"eager\"").await;
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_source_that_fails_or_panics_breaks_its_stream_in_every_life_and_the_l
         let (answer, reset) = raw(&server, path, "1.1", "");
         assert!(answer.contains("data: first\n\n"), "{answer}");
         assert!(!is_whole(&answer, reset) && !answer.contains("broke"), "{answer}");
-        let line = server.wait_for_line("an answer broke off");
+        let line = server.next_line("an answer broke off").await;
         assert!(
             line.contains(cause) && line.contains("\"request_id\":\"mine\""),
             "{line}"
@@ -189,7 +189,7 @@ async fn a_source_that_fails_or_panics_breaks_its_stream_in_every_life_and_the_l
         let mut posted = api.invoke(&event, Duration::from_secs(30)).await;
         assert!(posted.rest().await.ends_with(b"data: first\n\n"), "{path}");
         assert_eq!(posted.stream_error().unwrap()["errorType"], "BrokenBody");
-        lambda.wait_for_line(cause);
+        lambda.next_line(cause).await;
     }
 }
 
@@ -290,7 +290,7 @@ async fn a_function_that_does_not_stream_answers_an_error_in_place_of_an_event_s
             assert_eq!(answer.status, 500, "{path}");
             assert_eq!(answer.json()["type"], "/problems/internal", "{path}");
         }
-        server.wait_for_line("not `streamed`");
+        server.next_line("not `streamed`").await;
     }
 }
 
@@ -339,6 +339,6 @@ async fn a_client_of_http_1_that_closes_is_noticed_while_its_source_is_silent() 
     client.read_exact(&mut [0; 100]).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let left = Instant::now();
-    server.wait_for_line("\"source\":\"silent\"");
+    server.next_line("\"source\":\"silent\"").await;
     assert!(left.elapsed() < Duration::from_millis(500), "{:?}", left.elapsed());
 }
