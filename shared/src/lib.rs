@@ -6,7 +6,8 @@
 //!    `closed_set!` declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
-//! 3. [`health`] is the health contract; [`sse`] serves event streams.
+//! 3. [`health`] is the health contract; [`sse`] serves event streams; `idempotency` (feature `database`) answers a request
+//!    that is repeated.
 //! 4. [`runtime`] runs a binary in its four lives.
 //!
 //! What never ships is in packages beside `src`.
@@ -21,6 +22,8 @@ pub mod download;
 pub mod health;
 #[cfg(feature = "https")]
 pub mod https;
+#[cfg(feature = "database")]
+pub mod idempotency;
 pub mod problem;
 pub mod random;
 pub mod runtime;
@@ -28,3 +31,6 @@ pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;
 pub mod telemetry;
+
+/// The name of this bundle: `[workspace.metadata] name` of the root manifest.
+pub const BUNDLE: &str = env!("BUNDLE");

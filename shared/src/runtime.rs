@@ -2,6 +2,7 @@
 
 mod access_log;
 mod app;
+mod cold_start;
 mod cors;
 mod errors;
 mod http;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub use app::App;
 pub use cors::Cors;
 pub use http::{bind, serve_until};
-pub use job::{Format, Job, Outcome, run_job};
+pub use job::{Format, Job, Outcome, run_job, run_once};
 pub use routes::{Declared, Route};
 pub use service::{Responses, Service};
 pub use signals::stop_on_signal;
@@ -85,6 +86,7 @@ pub fn start<F>(life: impl FnOnce(&Env) -> F) -> ExitCode
 where
     F: Future<Output = ExitCode>,
 {
+    cold_start::started();
     let env = Env::from_process();
     telemetry::init(&env);
     let _flush = FlushAtEnd;
@@ -146,6 +148,7 @@ async fn listen(address: SocketAddr, app: App, responses: Responses) -> ExitCode
     tokio::spawn(stop_on_signal(stop.clone()));
     // The task above catches signals before the log says that this process listens.
     tokio::task::yield_now().await;
+    cold_start::ready();
     tracing::info!(address = %listener.local_addr().unwrap_or(address), "listening");
     serve_until(stop, listener, app, responses).await;
     ExitCode::SUCCESS

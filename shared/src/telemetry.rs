@@ -1,15 +1,22 @@
 //! Logs on standard error: text on a terminal, otherwise one JSON object a line in the format of the platform. All records of
-//! a request have its ids.
+//! a request have its ids, and those of a span its fields.
 
+mod emf;
+mod entered;
+mod fields;
 mod format;
+mod log;
 #[cfg(feature = "otel")]
 pub mod otlp;
+mod spans;
 mod trace;
 mod writer;
 
 use crate::config::Env;
 use axum::http::HeaderValue;
-use format::Format;
+use emf::Metrics;
+use format::{Format, Lines};
+use log::Log;
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     future::Future,
@@ -19,12 +26,8 @@ use std::{
     time::Duration,
 };
 use tokio::task::JoinHandle;
-use tracing::{
-    Event, Level, Metadata, Subscriber,
-    span::{Attributes, Id, Record},
-    subscriber::{Interest, set_global_default},
-};
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Instrument, Level, subscriber::set_global_default};
+use tracing_subscriber::filter::Targets;
 
 pub use trace::{Trace, XRAY};
 pub use writer::{flush, flush_before_freeze};
@@ -32,6 +35,8 @@ pub use writer::{flush, flush_before_freeze};
 /// The target of records about the process itself (panics, invalid settings, lost records). They are written whatever the
 /// configured level is.
 pub const PROCESS: &str = "process";
+/// The target of the access log.
+pub const ACCESS: &str = "access";
 
 /// How long a panic waits for its record to be written.
 const PANIC_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
@@ -45,6 +50,16 @@ pub struct Context {
     pub invocation: Option<HeaderValue>,
     /// The trace that the request belongs to.
     pub trace: Option<Trace>,
+    /// The path of the route that it asks for, with `{parameters}`. `None`: there is no such route.
+    pub route: Option<&'static str>,
+}
+
+impl Context {
+    /// Whether it asks for the health of something.
+    pub fn is_probe(&self) -> bool {
+        let rest = self.route.and_then(|route| route.strip_prefix("/health"));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 tokio::task_local! {
@@ -61,13 +76,14 @@ pub fn in_context<T>(context: Arc<Context>, work: impl FnOnce() -> T) -> T {
     CONTEXT.sync_scope(context, work)
 }
 
-/// As [`tokio::spawn`], for a task that a handler starts: its records have the context of the request.
+/// As [`tokio::spawn`], for a task that a handler starts: its records have the context of the request, and the fields of the
+/// span that starts it.
 pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
     // Looked up now: the other task has no context.
-    let context = context();
+    let (context, work) = (context(), work.in_current_span());
     tokio::spawn(async move {
         match context {
             Some(context) => with_context(context, work).await,
@@ -108,9 +124,12 @@ pub fn init(env: &Env) {
     };
     let by_platform = env.parse("AWS_LAMBDA_LOG_FORMAT", stderr().is_terminal(), "Text or JSON", format);
     let text = env.parse("LOG_FORMAT", by_platform, "text or json", format);
-    let format = if text { Format::Text } else { json(env) };
+    let lines = Lines {
+        format: if text { Format::Text } else { json(env) },
+        metrics: Metrics::from_env(env),
+    };
     // Fails if a subscriber is set already, in a test.
-    if set_global_default(Log { levels, format }).is_ok() {
+    if set_global_default(Log::new(levels, lines)).is_ok() {
         set_hook(Box::new(log_panic));
     }
     #[cfg(feature = "otel")]
@@ -127,6 +146,17 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     flush(PANIC_FLUSH_TIMEOUT);
 }
 
+/// The name under which metrics and spans of this process appear: `OTEL_SERVICE_NAME`, else the platform's name of the
+/// function, else that of the binary.
+fn service_name(env: &Env) -> String {
+    let named = ["OTEL_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME", "K_SERVICE"];
+    let named = named.into_iter().find_map(|key| env.text(key));
+    named.unwrap_or_else(|| {
+        let binary = std::env::current_exe().unwrap_or_default();
+        binary.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    })
+}
+
 fn json(env: &Env) -> Format {
     if env.text("AWS_LAMBDA_RUNTIME_API").is_some() {
         Format::Lambda
@@ -139,51 +169,6 @@ fn json(env: &Env) -> Format {
     }
 }
 
-/// Writes events and ignores spans: [`Context`] is all that the records of a request share, and a registry of spans would
-/// make every function 72 KB larger.
-struct Log {
-    levels: Targets,
-    format: Format,
-}
-
-impl Subscriber for Log {
-    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if self.enabled(metadata) {
-            Interest::always()
-        } else {
-            Interest::never()
-        }
-    }
-
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let wanted = || self.levels.would_enable(metadata.target(), metadata.level());
-        !metadata.is_span() && (metadata.target() == PROCESS || wanted())
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.levels
-            .iter()
-            .map(|(_, level)| level)
-            .chain(self.levels.default_level())
-            // For the target `process`.
-            .chain([LevelFilter::WARN])
-            .max()
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        writer::write(&self.format.line(event));
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +179,7 @@ mod tests {
             request_id: HeaderValue::from_static("mine"),
             invocation: None,
             trace: None,
+            route: None,
         });
         let id_in_a_task = async || {
             spawn(async { context().map(|context| context.request_id.clone()) })

@@ -37,8 +37,6 @@ pub fn service(env: &Env) -> Service {
             (DatabaseReport = "application/json"),
             (shared::health::HealthJson = "application/health+json"),
         )),
-        (status = "default", description = "The request was not one to serve.",
-            body = shared::problem::Details, content_type = "application/problem+json"),
     ),
 ))]
 async fn health_db(State(check): State<Check>, headers: HeaderMap) -> Response {

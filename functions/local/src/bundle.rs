@@ -2,18 +2,10 @@
 
 /// The name as pages and the API document show it, each word with a capital: `my-app` becomes "My App".
 pub fn title() -> String {
-    let words = name().split('-').map(|word| {
+    let words = shared::BUNDLE.split('-').map(|word| {
         let mut letters = word.chars();
         let first = letters.next().into_iter().flat_map(char::to_uppercase);
         first.chain(letters).collect::<String>()
     });
     words.collect::<Vec<_>>().join(" ")
-}
-
-/// `[workspace.metadata] name`.
-fn name() -> &'static str {
-    let manifest = include_str!("../../../Cargo.toml");
-    let metadata = manifest.split("\n[workspace.metadata]\nname = \"").nth(1);
-    let name = metadata.and_then(|rest| rest.split('"').next());
-    name.expect("Cargo.toml names the bundle")
 }

@@ -5,5 +5,8 @@ mod commands;
 pub mod deployment;
 pub mod functions;
 pub mod openapi;
+pub mod pages;
+pub mod problems;
+pub mod route_table;
 
 pub use commands::run;

@@ -1,5 +1,7 @@
 //! The API document: an OpenAPI 3.1 document that merges what each function declares about its routes.
 
+mod problem;
+
 use crate::{bundle, functions::FUNCTIONS};
 use axum::{
     http::{HeaderValue, header},
@@ -13,6 +15,7 @@ use utoipa::OpenApi;
         description = "Health of the process, of its database and of its bucket, and an event stream.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
+    components(schemas(problem::Problem)),
     tags(
         (name = "health", description = "For load balancers, probes and people: 200 is healthy or degraded, 503 is not. \
                                          HEAD mirrors GET."),
@@ -28,6 +31,7 @@ pub fn document() -> String {
     for function in FUNCTIONS {
         document.merge((function.api)());
     }
+    problem::add_responses(&mut document);
     let document = document.to_pretty_json().expect("the document has string keys");
     document + "\n"
 }

@@ -30,8 +30,6 @@ pub fn service(env: &Env) -> Service {
     responses(
         (status = 200, description = "An event stream, as the HTML standard defines it; the schema is that of an event.",
             body = sse::EventSchema, content_type = "text/event-stream"),
-        (status = "default", description = "The request was not one to serve.",
-            body = shared::problem::Details, content_type = "application/problem+json"),
     ),
 ))]
 async fn heartbeat(State(settings): State<Settings>, deadline: Deadline) -> Response {

@@ -1,8 +1,8 @@
-//! Why a server cannot start.
+//! Why a server cannot start, or its data not be deleted.
 
 use std::{io, path::PathBuf};
 
-/// Why a server cannot start, in one sentence that says what to do.
+/// Why a server cannot start, or its data not be deleted, in one sentence that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The machine has no Postgres, and none could be fetched.
@@ -16,6 +16,9 @@ pub enum Error {
     /// A folder belongs to another user, or others can write to it.
     #[error("{0} belongs to somebody else or is open to others: remove it")]
     NotOurs(PathBuf),
+    /// Another process uses the server.
+    #[error("the server in {0} is in use")]
+    InUse(PathBuf),
     /// Postgres needs the name of the user that it runs as, and that user id has none.
     #[error(
         "PostgreSQL does not run as user id {0}, which has no name: add a line to /etc/passwd such as \

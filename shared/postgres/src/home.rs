@@ -15,7 +15,7 @@ use std::{
 
 /// Two folders: one that belongs to the server's user and is closed to everybody else, and one in which that user can change
 /// nothing. As root, this process opens, writes and executes files in the second one only.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
     /// `None` for a server in a temporary folder, which no other process can find and join.
@@ -38,9 +38,8 @@ impl Home {
             None => (temporary("/tmp", RandomState::new().hash_one(())), None),
             Some(wanted) => {
                 let path = place(wanted, user)?;
-                let mut control = path.as_os_str().to_owned();
-                control.push("-control");
-                (path, Some(PathBuf::from(control)))
+                let control = control(&path);
+                (path, Some(control))
             }
         };
         if let Some(control) = &control {
@@ -49,6 +48,16 @@ impl Home {
         let home = Self { path, control, user };
         home.make(&home.path)?;
         Ok(home)
+    }
+
+    /// The folders of an earlier start, checked; `None` where there are none.
+    pub fn find(wanted: &Path) -> Result<Option<Self>, Error> {
+        let path = place(wanted, user()?)?;
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Self::prepare(Some(wanted)).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::Io(path, error)),
+        }
     }
 
     /// A folder for programs: everybody can execute them, and only this process's user can change them.
@@ -100,6 +109,13 @@ impl Home {
         let owner = self.user.map_or_else(effective_uid, |user| user.uid);
         check(path, |found| found.uid() == owner && found.mode() & 0o077 == 0)
     }
+}
+
+/// The folder of this process's files, beside that of the server's files.
+fn control(home: &Path) -> PathBuf {
+    let mut control = home.as_os_str().to_owned();
+    control.push("-control");
+    PathBuf::from(control)
 }
 
 /// Creates a folder that only this process's user can write to, or checks that an existing one is such a folder.

@@ -2,6 +2,7 @@
 //! user ends.
 
 mod binaries;
+mod erase;
 mod error;
 mod home;
 mod users;
@@ -66,14 +67,9 @@ impl PrivatePostgres {
         let users = home.control().map(Users::new);
         let lock = users.as_ref().map(Users::lock).transpose()?;
         let binaries = Binaries::obtain(&options.store, progress)?;
-        let mut server = Self {
-            socket: home.sockets()?,
-            data: home.path().join(format!("data-{}", binaries.major())),
-            tcp_port: options.tcp_port,
-            home,
-            member: None,
-            supervisor: None,
-        };
+        let data = home.path().join(format!("data-{}", binaries.major()));
+        let mut server = Self::at(&home, data)?;
+        server.tcp_port = options.tcp_port;
         if let Some(users) = &users {
             server.member = server.join(users);
         }
@@ -83,6 +79,18 @@ impl PrivatePostgres {
         }
         drop(lock);
         Ok(server)
+    }
+
+    /// The server of these data, which this process does not use yet.
+    fn at(home: &Home, data: PathBuf) -> Result<Self, Error> {
+        Ok(Self {
+            socket: home.sockets()?,
+            data,
+            tcp_port: None,
+            home: home.clone(),
+            member: None,
+            supervisor: None,
+        })
     }
 
     /// Becomes a user of the server that runs. The supervisor confirms, unless the last user has just ended: then the server
@@ -105,6 +113,11 @@ impl PrivatePostgres {
     pub fn url(&self, name: &str) -> String {
         let socket = percent_encode(self.socket.as_os_str().as_bytes(), ENCODED);
         format!("postgresql://{SUPERUSER}@localhost/{name}?host={socket}")
+    }
+
+    /// The folder of its data.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// The process id of the server, while it runs.

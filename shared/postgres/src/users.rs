@@ -65,6 +65,13 @@ impl Users {
         self.member(fifo).ok()
     }
 
+    /// Is there a user? Call it under [`Users::lock`], so that nobody joins meanwhile.
+    pub fn any(&self) -> Result<bool, Error> {
+        let used = self.open("used.lock");
+        let used = used.map_err(|error| Error::Io(self.folder.join("used.lock"), error))?;
+        Ok(matches!(used.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     fn member(&self, fifo: File) -> io::Result<Member> {
         let used = self.open("used.lock")?;
         used.lock_shared()?;

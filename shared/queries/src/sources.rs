@@ -7,15 +7,6 @@ use std::{
     time::SystemTime,
 };
 
-/// The macros that read `.sqlx`.
-const MACROS: &[&str] = &[
-    "query!(",
-    "query_as!(",
-    "query_scalar!(",
-    "query_unchecked!(",
-    "query_as_unchecked!(",
-];
-
 /// Makes the sources with typed queries newer than what Cargo has built of them, because Cargo does not know that a macro
 /// asks a database.
 pub fn touch(root: &Path) -> io::Result<()> {
@@ -40,7 +31,13 @@ fn touch_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Has it `query!`, `query_as!`, `query_file_scalar!` or another macro of that family?
 fn has_query(source: &Path) -> io::Result<bool> {
-    let text = fs::read_to_string(source)?;
-    Ok(MACROS.iter().any(|name| text.contains(name)))
+    let bytes = fs::read(source)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let is_macro = |(at, _): (usize, &str)| {
+        let name_ends = text[at..].trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '_');
+        name_ends.trim_start().starts_with('!')
+    };
+    Ok(text.match_indices("query").any(is_macro))
 }

@@ -59,7 +59,7 @@ impl Database {
         let mut pause = FIRST_PAUSE;
         let mut lost = 0;
         loop {
-            let mut transaction = Transaction::new(before(end, Lease::acquire(self)).await?);
+            let mut transaction = Transaction::new(before(end, Lease::acquire(self.clone())).await?);
             let done = transaction.run(end, &mut work).await;
             match transaction.failure.filter(|_| Instant::now() < end) {
                 Some(Failure::Conflict) => {}

@@ -25,8 +25,6 @@ pub fn started() {
             (HealthReport = "application/json"),
             (super::HealthJson = "application/health+json"),
         )),
-        (status = "default", description = "The request was not one to serve.",
-            body = crate::problem::Details, content_type = "application/problem+json"),
     ),
 ))]
 pub async fn health(headers: HeaderMap) -> Response {

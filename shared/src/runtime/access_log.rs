@@ -1,24 +1,43 @@
-//! The access log: a record of each request with its method, path, status and duration, written when its answer ends.
+//! The access log: a record of each request with its method, its route, the status, and how long it took, written when its
+//! answer ends. Metrics are made of it.
+//!
+//! It has the path of the route, with `{parameters}`: what clients put there may be an id or a secret. For debugging,
+//! `access=trace` adds the path of the request.
 
-use super::on_end::{self, OnEnd};
-use crate::telemetry::{self, Context};
+use super::{
+    cold_start::{self, ColdStart},
+    on_end::{self, OnEnd},
+};
+use crate::telemetry::{self, ACCESS, Context};
 use axum::{
     Error,
     body::Body,
-    http::{Method, Request, StatusCode, Uri},
+    http::{Method, Request, StatusCode},
     response::Response,
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The route of a request whose path no route has.
+const UNMATCHED: &str = "unmatched";
 
 /// The record of one request, written on drop.
 pub struct AccessLog {
     context: Arc<Context>,
     method: Method,
-    uri: Uri,
+    /// The path of the request, where it is asked for.
+    path: Option<Box<str>>,
     start: Instant,
+    cold_start: Option<ColdStart>,
     status: Option<StatusCode>,
+    /// The time to the head of the answer.
+    latency: Option<Duration>,
+    /// Whether the body of the answer failed.
+    broken: bool,
     #[cfg(feature = "otel")]
-    span: Option<telemetry::otlp::Span>,
+    span: Option<telemetry::otlp::Recording>,
 }
 
 impl AccessLog {
@@ -26,12 +45,16 @@ impl AccessLog {
     pub fn begin<B>(request: &Request<B>, context: Context) -> Self {
         #[cfg(feature = "otel")]
         let (context, span) = telemetry::otlp::begin(context);
+        let with_path = tracing::enabled!(target: ACCESS, tracing::Level::TRACE);
         Self {
-            context: Arc::new(context),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: with_path.then(|| request.uri().path().into()),
             start: Instant::now(),
+            cold_start: cold_start::of_request(&context),
+            context: Arc::new(context),
             status: None,
+            latency: None,
+            broken: false,
             #[cfg(feature = "otel")]
             span,
         }
@@ -45,62 +68,124 @@ impl AccessLog {
     /// Stops the clock when the body of the answer ends: now, if the body is complete.
     pub fn until_end_of(mut self, response: Response) -> Response {
         self.status = Some(response.status());
+        self.latency = Some(self.start.elapsed());
         if on_end::has_no_content(&self.method, response.status()) {
             return response.map(|_| Body::empty());
         }
         let length = on_end::content_length(response.headers());
-        response.map(|body| on_end::attach(body, length, move || Box::new(self.detached())))
-    }
-
-    /// Copies the path: the original URI would keep the request's read buffer of 8 KB alive for as long as a stream lasts.
-    fn detached(mut self) -> Self {
-        self.uri = self.uri.path().parse().unwrap_or_default();
-        self
+        response.map(|body| on_end::attach(body, length, move || Box::new(self)))
     }
 
     /// Logged at `debug`: a thousand healthy probes a second would bury everything else.
     fn is_healthy_probe(&self) -> bool {
-        let rest = self.uri.path().strip_prefix("/health");
-        let is_probe = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        is_probe && self.status.is_some_and(|status| status.is_success())
+        self.context.is_probe() && self.status.is_some_and(|status| status.is_success())
+    }
+
+    /// Known methods only: a client may send any other, and metrics and spans are grouped by it.
+    fn method(&self) -> &str {
+        const KNOWN: [Method; 9] = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+            Method::CONNECT,
+            Method::TRACE,
+        ];
+        if KNOWN.contains(&self.method) {
+            self.method.as_str()
+        } else {
+            "_OTHER"
+        }
+    }
+
+    fn failed(&self) -> bool {
+        self.broken || self.status.is_some_and(|status| status.is_server_error())
     }
 
     fn write(&self) {
-        let (method, path) = (self.method.as_str(), self.uri.path());
-        let duration_ms = self.start.elapsed().as_micros() as f64 / 1000.0;
-        let status = self.status.map(|status| status.as_u16());
+        let (method, route) = (self.method(), self.context.route.unwrap_or(UNMATCHED));
+        let (path, status) = (self.path.as_deref(), self.status.map(|status| status.as_u16()));
+        let (latency_ms, duration_ms) = (self.latency.map(milliseconds), milliseconds(self.start.elapsed()));
+        let errors = self.failed().then_some(1);
+        let cold_starts = self.cold_start.as_ref().map(|_| 1);
+        let init_ms = self.cold_start.as_ref().and_then(|start| start.init.map(milliseconds));
         macro_rules! record {
             ($level:ident, $message:literal) => {
-                tracing::$level!(target: "access", method, path, status, duration_ms, $message)
+                tracing::$level!(
+                    target: ACCESS,
+                    method, route, path, status, latency_ms, duration_ms, errors, cold_starts, init_ms, $message
+                )
             };
         }
         match status {
             None => record!(info, "the client left before its answer"),
-            Some(500..) => record!(warn, "answered"),
+            Some(_) if errors.is_some() => record!(warn, "answered"),
             Some(_) if self.is_healthy_probe() => record!(debug, "answered"),
             Some(_) => record!(info, "answered"),
         }
     }
+
+    /// The span in the terms of the semantic conventions: <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>.
+    #[cfg(feature = "otel")]
+    fn end_span(&mut self) {
+        use opentelemetry::{
+            KeyValue,
+            trace::{SpanKind, Status},
+        };
+        let Some(span) = self.span.take() else { return };
+        let method = self.method();
+        let name = match (method, self.context.route) {
+            ("_OTHER", route) => join("HTTP", route),
+            (method, route) => join(method, route),
+        };
+        let mut attributes = vec![KeyValue::new("http.request.method", method.to_owned())];
+        let route = self.context.route;
+        attributes.extend(route.map(|route| KeyValue::new("http.route", route)));
+        // Without its parameters, as the convention wants it where they may be sensitive.
+        let path = self.path.as_deref().or(route);
+        attributes.extend(path.map(|path| KeyValue::new("url.path", path.to_owned())));
+        let status = self.status.map(|status| i64::from(status.as_u16()));
+        attributes.extend(status.map(|status| KeyValue::new("http.response.status_code", status)));
+        let outcome = match status {
+            None => Status::error("the client left before its answer"),
+            Some(_) if self.broken => Status::error("the answer broke off"),
+            Some(500..) => Status::error(""),
+            Some(_) => Status::Unset,
+        };
+        span.end(name, SpanKind::Server, attributes, outcome);
+    }
+}
+
+#[cfg(feature = "otel")]
+fn join(method: &str, route: Option<&str>) -> String {
+    route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
+}
+
+/// To the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
 }
 
 impl OnEnd for AccessLog {
     fn failed(&mut self, error: &Error) {
-        let (method, path) = (self.method.as_str(), self.uri.path());
+        self.broken = true;
+        let (method, route) = (self.method(), self.context.route.unwrap_or(UNMATCHED));
         telemetry::in_context(Arc::clone(&self.context), || {
-            tracing::error!(method, path, status = self.status.map(|status| status.as_u16()), %error, "an answer broke off: its body failed");
+            tracing::error!(method, route, status = self.status.map(|status| status.as_u16()), %error, "an answer broke off: its body failed");
         });
     }
 }
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        if self.is_healthy_probe() && !tracing::enabled!(target: "access", tracing::Level::DEBUG) {
+        if self.is_healthy_probe() && !self.broken && !tracing::enabled!(target: ACCESS, tracing::Level::DEBUG) {
             return;
         }
         telemetry::in_context(Arc::clone(&self.context), || self.write());
         #[cfg(feature = "otel")]
-        if let Some(span) = self.span.take() {
-            span.end(&self.method, &self.uri, self.status);
-        }
+        self.end_span();
     }
 }

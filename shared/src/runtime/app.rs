@@ -81,6 +81,7 @@ impl App {
             request_id: id.unwrap_or_else(next_id),
             invocation,
             trace: Trace::from_headers(request.headers()),
+            route: self.routes().template(request.uri().path()),
         };
         let access = AccessLog::begin(&request, context);
         request.extensions_mut().insert(deadline);
@@ -95,6 +96,14 @@ impl App {
             headers.entry(name).or_insert(value);
         }
         access.until_end_of(response)
+    }
+
+    fn routes(&self) -> &Routes {
+        let CatchPanic(routes) = match &self.0 {
+            Either::Left(cors) => cors.get_ref(),
+            Either::Right(routes) => routes,
+        };
+        routes
     }
 
     /// The CORS layer answers every OPTIONS request itself, even on an unknown path. So the routes answer it, and the headers
@@ -137,12 +146,17 @@ fn grant(cors: &cors::Cors) -> CorsLayer {
             header::AUTHORIZATION,
             header::CACHE_CONTROL,
             header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("traceparent"),
             HeaderName::from_static("tracestate"),
             REQUEST_ID,
         ])
-        .expose_headers([REQUEST_ID, TRACE_RESPONSE])
+        .expose_headers([
+            HeaderName::from_static("idempotent-replayed"),
+            REQUEST_ID,
+            TRACE_RESPONSE,
+        ])
         .max_age(PREFLIGHT_AGE)
 }
 

@@ -57,13 +57,16 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
         async move {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
-                None => {
-                    let deadline = Deadline::new(None, signals::stop());
-                    finish(job(arguments(), format, deadline).await).await
-                }
+                None => run_once(job, arguments(), format).await,
             }
         }
     })
+}
+
+/// Runs a job until it has printed its report. A signal is its deadline.
+pub async fn run_once(job: Job, arguments: Vec<String>, format: Format) -> ExitCode {
+    let deadline = Deadline::new(None, signals::stop());
+    finish(job(arguments, format, deadline).await).await
 }
 
 /// Prints the report. If nobody reads standard output, a signal still ends the process.

@@ -34,6 +34,8 @@ pub struct Declared {
     pub content: Option<Content>,
     /// The problems that its handler answers. The runtime answers [`RUNTIME`], too.
     pub problems: Vec<&'static ProblemType>,
+    /// Whether its requests have an `Idempotency-Key`.
+    pub once: bool,
 }
 
 macro_rules! methods {
@@ -56,6 +58,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
             path,
             content: None,
             problems: Vec::new(),
+            once: false,
         };
         Self { declared, handler }
     }
@@ -72,6 +75,22 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     #[must_use]
     pub fn problems(mut self, problems: &'static [ProblemType]) -> Self {
         self.declared.problems.extend(problems);
+        self
+    }
+
+    /// Its requests have an `Idempotency-Key`, for handlers that extract [`Once`](crate::idempotency::Once). One without is
+    /// refused before its body is read.
+    ///
+    /// # Panics
+    /// It is a route for GET, which may be repeated anyway: a test that builds the function finds it.
+    #[cfg(feature = "database")]
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        assert_ne!(self.declared.method, Method::GET, "{}", self.declared.path);
+        self.declared.once = true;
+        self.handler = self
+            .handler
+            .route_layer(axum::middleware::from_fn(crate::idempotency::admit));
         self
     }
 
@@ -158,6 +177,12 @@ impl Routes {
             streams: false,
             table: Arc::default(),
         }
+    }
+
+    /// The path of the routes that such a path belongs to, whatever their methods.
+    pub fn template(&self, path: &str) -> Option<&'static str> {
+        let routes = self.table.at(path).ok()?.value;
+        routes.first().map(|route| route.path)
     }
 
     /// The route that answers such a request.

@@ -1,6 +1,6 @@
 //! The formats of log records: text for people, and JSON for three platforms.
 
-use super::context;
+use super::{ACCESS, Context, context, emf::Metrics, spans::Around};
 use serde_json::{Map, Value};
 use std::{
     fmt::{self, Write},
@@ -10,6 +10,13 @@ use tracing::{
     Event, Level,
     field::{Field, Visit},
 };
+
+/// How events become lines.
+pub struct Lines {
+    pub format: Format,
+    /// Makes metrics of access lines in JSON.
+    pub metrics: Option<Metrics>,
+}
 
 /// The format of a record.
 pub enum Format {
@@ -26,28 +33,38 @@ pub enum Format {
     Json,
 }
 
-impl Format {
-    /// The event as exactly one line, whatever its fields contain.
-    pub fn line(&self, event: &Event<'_>) -> String {
-        match self {
-            Self::Text => text(event),
-            _ => self.json(event),
+impl Lines {
+    /// The event as exactly one line, whatever its fields and those of the spans around it contain.
+    pub fn line(&self, event: &Event<'_>, around: Option<&Around>) -> String {
+        let context = context().or_else(|| around?.context.clone());
+        match &self.format {
+            Format::Text => text(event, around, context.as_deref()),
+            format => self.json(format, event, around, context.as_deref()),
         }
     }
 
-    fn json(&self, event: &Event<'_>) -> String {
-        let metadata = event.metadata();
+    fn json(&self, format: &Format, event: &Event<'_>, around: Option<&Around>, context: Option<&Context>) -> String {
+        let (metadata, now) = (event.metadata(), SystemTime::now());
         let mut record = Record(Map::new());
-        let (key, level) = self.level(*metadata.level());
-        record.insert(key, level);
-        let now = humantime::format_rfc3339_millis(SystemTime::now());
-        record.insert("timestamp", now.to_string());
-        record.insert("target", metadata.target());
-        self.add_context(&mut record);
+        if let Some(around) = around {
+            record.add_spans(around);
+        }
         event.record(&mut record);
+        let (key, level) = format.level(*metadata.level());
+        record.insert(key, level);
+        record.insert("timestamp", humantime::format_rfc3339_millis(now).to_string());
+        record.insert("target", metadata.target());
+        if let Some(context) = context {
+            format.add_context(&mut record, context, around);
+        }
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| metadata.target() == ACCESS) {
+            metrics.describe(&mut record.0, now);
+        }
         format!("{}\n", Value::Object(record.0))
     }
+}
 
+impl Format {
     fn level(&self, level: Level) -> (&'static str, &'static str) {
         match (self, level) {
             (Self::CloudLogging { .. }, Level::WARN) => ("severity", "WARNING"),
@@ -58,15 +75,21 @@ impl Format {
         }
     }
 
-    /// Adds the ids of the current request.
-    fn add_context(&self, record: &mut Record) {
-        let Some(context) = context() else { return };
+    /// Adds the ids of a request.
+    #[cfg_attr(
+        not(feature = "otel"),
+        expect(unused_variables, reason = "only an exported span has an id")
+    )]
+    fn add_context(&self, record: &mut Record, context: &Context, around: Option<&Around>) {
         let text = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
         record.insert("request_id", text(context.request_id.as_bytes()));
         if let (Self::Lambda, Some(id)) = (self, &context.invocation) {
             record.insert("requestId", text(id.as_bytes()));
         }
-        let Some(trace) = context.trace else { return };
+        let trace = context.trace;
+        #[cfg(feature = "otel")]
+        let trace = around.and_then(|around| around.trace).or(trace);
+        let Some(trace) = trace else { return };
         let span = format!("{:016x}", trace.span);
         if let Self::CloudLogging { project } = self {
             let id = match project {
@@ -83,11 +106,17 @@ impl Format {
     }
 }
 
-fn text(event: &Event<'_>) -> String {
+fn text(event: &Event<'_>, around: Option<&Around>, context: Option<&Context>) -> String {
     let (now, metadata) = (humantime::format_rfc3339_seconds(SystemTime::now()), event.metadata());
     let mut line = Line(format!("{now} {:>5} {}:", metadata.level(), metadata.target()));
     event.record(&mut line);
-    if let Some(context) = context() {
+    if let Some(around) = around {
+        line.push(format_args!("span={}", around.name));
+        let has = |name: &str| metadata.fields().field(name).is_some();
+        let fields = around.fields.iter().filter(|(name, _)| !has(name));
+        fields.for_each(|(name, value)| line.push(format_args!("{name}={value}")));
+    }
+    if let Some(context) = context {
         line.push(format_args!("request_id={:?}", context.request_id));
     }
     escaped(&line.0) + "\n"
@@ -133,25 +162,63 @@ impl Record {
     fn insert(&mut self, key: &str, value: impl Into<Value>) {
         self.0.insert(key.to_owned(), value.into());
     }
+
+    /// Adds a field of a function, under another name if a platform or the runtime gives its name a meaning.
+    fn add(&mut self, name: &str, value: impl Into<Value>) {
+        if is_reserved(name) {
+            self.insert(&format!("field_{name}"), value);
+        } else {
+            self.insert(name, value);
+        }
+    }
+
+    fn add_spans(&mut self, around: &Around) {
+        for (name, value) in around.fields.iter() {
+            let is_message = name == "message";
+            self.add(if is_message { "span_message" } else { name }, value.clone());
+        }
+        self.insert("span", around.name);
+    }
+}
+
+/// What Cloud Logging, CloudWatch and the runtime read from a record.
+fn is_reserved(name: &str) -> bool {
+    matches!(
+        name,
+        "_aws"
+            | "httpRequest"
+            | "level"
+            | "request_id"
+            | "requestId"
+            | "severity"
+            | "span"
+            | "span_id"
+            | "target"
+            | "time"
+            | "timestamp"
+            | "timestampNanos"
+            | "timestampSeconds"
+            | "trace_id"
+    ) || name.starts_with("logging.googleapis.com/")
 }
 
 impl Visit for Record {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.insert(field.name(), format!("{value:?}"));
+        self.add(field.name(), format!("{value:?}"));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.insert(field.name(), value);
+        self.add(field.name(), value);
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.insert(field.name(), value);
+        self.add(field.name(), value);
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.insert(field.name(), value);
+        self.add(field.name(), value);
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.insert(field.name(), value);
+        self.add(field.name(), value);
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.insert(field.name(), value);
+        self.add(field.name(), value);
     }
 }

@@ -1,21 +1,15 @@
 //! `local`, without arguments: every route of the bundle in one process, with a private Postgres, a bucket in a folder, and
 //! pages.
 
-mod dependencies;
-
+use super::{dependencies::Dependencies, refuse};
 use crate::{
     bundle,
     functions::{self, FUNCTIONS, Function},
-    openapi,
+    pages,
 };
-use axum::{
-    http::{HeaderValue, header},
-    response::{Html, IntoResponse},
-};
-use dependencies::Dependencies;
 use shared::{
     config::Env,
-    runtime::{self, App, Route, Service},
+    runtime::{self, App},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -48,7 +42,7 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             () = stop.cancelled() => return refuse("stopped by a signal before it was up"),
         };
         let service = match started {
-            Ok(env) => functions::service(env).merge(pages()),
+            Ok(env) => functions::service(env).merge(pages::service()),
             Err(sentence) => return refuse(&sentence),
         };
         announce(listener.local_addr().unwrap_or(address), &dependencies);
@@ -56,19 +50,6 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
         runtime::serve_until(stop, listener, App::new(service, &cors), responses).await;
         ExitCode::SUCCESS
     }
-}
-
-fn pages() -> Service {
-    Service::new([
-        Route::get("/", async || page(include_str!("serve/page.html"))),
-        Route::get("/docs", async || page(include_str!("serve/docs.html"))),
-        Route::get("/openapi.json", openapi::openapi_json),
-    ])
-}
-
-fn refuse(sentence: &str) -> ExitCode {
-    eprintln!("local: {sentence}");
-    ExitCode::FAILURE
 }
 
 fn announce(address: SocketAddr, dependencies: &Dependencies) {
@@ -79,15 +60,4 @@ fn announce(address: SocketAddr, dependencies: &Dependencies) {
     println!("  database: {}", dependencies.database_is());
     println!("  storage:  {}", dependencies.storage_is());
     println!("Ctrl-C stops it all.");
-}
-
-/// One HTML file that loads nothing from elsewhere; its `Content-Security-Policy` makes the browser enforce that.
-fn page(html: &str) -> impl IntoResponse {
-    const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
-                          script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (headers, Html(html.replace("{title}", &bundle::title())))
 }

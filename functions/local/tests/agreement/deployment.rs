@@ -1,10 +1,11 @@
 //! Each function is deployed everywhere, and as its binary declares.
 
-use crate::checkout::{checkout, deployment, functions_with, routes, text, that_call};
+use crate::checkout::{checkout, deployment, functions_with, jobs, services, table, text};
 use axum::{body::Body, http::Request};
 use local::{
     deployment::Deployed,
     functions::{FUNCTIONS, JOBS},
+    route_table::Line,
 };
 use shared::{
     config::Env,
@@ -19,11 +20,11 @@ fn deployed() -> Vec<String> {
 }
 
 /// The functions with a route, as their binaries start them.
-fn services() -> impl Iterator<Item = (String, Service)> {
+fn started() -> impl Iterator<Item = (&'static str, Service)> {
     let env = Env::new(|_| None);
     FUNCTIONS
         .iter()
-        .map(move |function| (function.name(), (function.service)(&env)))
+        .map(move |function| (function.name, (function.service)(&env)))
 }
 
 /// The name of a function in `template.yaml`.
@@ -43,9 +44,7 @@ fn block(function: &str) -> Deployed {
 
 #[test]
 fn every_function_with_a_route_and_every_job_is_deployed() {
-    let for_platforms = that_call("serve").into_iter().chain(that_call("run_job"));
-    let for_platforms: BTreeSet<String> = for_platforms.collect();
-    assert_eq!(BTreeSet::from_iter(deployed()), for_platforms);
+    assert_eq!(BTreeSet::from_iter(deployed()), &services() | &jobs());
 }
 
 #[test]
@@ -61,7 +60,7 @@ fn every_function_has_a_block_in_the_template_that_builds_its_own_binary() {
 #[test]
 fn the_template_has_the_outputs_that_a_deployment_reads() {
     let outputs = deployment().outputs;
-    let urls = FUNCTIONS.iter().map(|function| camel_case(&function.name()) + "Url");
+    let urls = FUNCTIONS.iter().map(|function| camel_case(function.name) + "Url");
     let jobs = JOBS.iter().map(|(job, _)| camel_case(job) + "Function");
     for output in urls.chain(jobs).chain(["CallersPolicy".to_owned()]) {
         assert!(outputs.contains(&output), "template.yaml has no output {output}");
@@ -71,7 +70,7 @@ fn the_template_has_the_outputs_that_a_deployment_reads() {
 #[test]
 fn the_policy_for_callers_allows_both_actions_on_every_function_with_a_route() {
     let template = text("template.yaml");
-    for function in FUNCTIONS.iter().map(|function| camel_case(&function.name())) {
+    for function in FUNCTIONS.iter().map(|function| camel_case(function.name)) {
         let allowed = template.matches(&format!("!GetAtt {function}.Arn")).count();
         assert_eq!(allowed, 2, "Callers in template.yaml lacks {function}");
     }
@@ -79,9 +78,9 @@ fn the_policy_for_callers_allows_both_actions_on_every_function_with_a_route() {
 
 #[test]
 fn every_function_url_streams_exactly_if_its_binary_does() {
-    for (function, service) in services() {
+    for (function, service) in started() {
         let streams = service.responses() != Responses::Buffered;
-        assert_eq!(block(&function).streams, Some(streams), "{function}");
+        assert_eq!(block(function).streams, Some(streams), "{function}");
     }
 }
 
@@ -89,7 +88,7 @@ fn every_function_url_streams_exactly_if_its_binary_does() {
 fn every_function_has_a_cloud_run_job_and_those_with_a_route_a_service() {
     for function in deployed() {
         let mut files = vec![format!("functions/{function}/job.yaml")];
-        if that_call("serve").contains(&function) {
+        if services().contains(&function) {
             files.push(format!("functions/{function}/service.yaml"));
         }
         for file in files {
@@ -106,7 +105,7 @@ fn every_function_has_a_cloud_run_job_and_those_with_a_route_a_service() {
 
 #[tokio::test]
 async fn every_probe_of_a_manifest_is_answered_by_its_binary() {
-    for (function, service) in services() {
+    for (function, service) in started() {
         let manifest = text(&format!("functions/{function}/service.yaml"));
         let probes: Vec<&str> = manifest
             .split("httpGet: { path: ")
@@ -123,7 +122,7 @@ async fn every_probe_of_a_manifest_is_answered_by_its_binary() {
 /// Cloud Run answers such paths itself.
 #[test]
 fn no_path_ends_in_z() {
-    for path in routes().keys() {
+    for Line { path, .. } in table() {
         assert!(!path.ends_with('z'), "{path}");
     }
 }

@@ -1,11 +1,8 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
-use crate::checkout::{bundle, checkout, deployment, functions, routes, text, that_call};
-use axum::{
-    body::Body,
-    http::{Method, Request, Uri},
-};
-use local::functions::{FUNCTIONS, JOBS};
+use crate::checkout::{bundle, checkout, deployment, functions, jobs, services, table, text};
+use axum::http::{Method, Request, Uri};
+use local::route_table::{declared, disagreements};
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
@@ -24,25 +21,19 @@ use std::{
     process::Command,
 };
 use testing::hostile;
-use tower::ServiceExt;
 
 #[test]
-fn every_function_has_a_folder_and_a_line_in_the_route_table() {
-    let routed: BTreeSet<String> = routes().into_values().collect();
-    let folders = that_call("serve");
-    let unrouted: Vec<_> = folders.difference(&routed).collect();
+fn every_folder_is_a_function_that_local_depends_on() {
+    let listed = &services() | &jobs();
+    let folders: BTreeSet<String> = functions()
+        .into_iter()
+        .filter(|name| name != env!("CARGO_PKG_NAME"))
+        .collect();
+    let unlisted: Vec<_> = folders.difference(&listed).collect();
     assert!(
-        unrouted.is_empty(),
-        "no line in the route table of Cargo.toml for {unrouted:?}"
+        unlisted.is_empty(),
+        "no line in functions/local/Cargo.toml for {unlisted:?}"
     );
-    let homeless: Vec<_> = routed.difference(&folders).collect();
-    assert!(homeless.is_empty(), "no folder in functions/ for {homeless:?}");
-}
-
-#[test]
-fn local_lists_every_job() {
-    let listed = JOBS.iter().map(|(job, _)| (*job).to_owned());
-    assert_eq!(listed.collect::<BTreeSet<_>>(), that_call("run_job"));
 }
 
 #[test]
@@ -54,41 +45,19 @@ fn every_binary_has_the_name_of_its_folder() {
     }
 }
 
+#[tokio::test]
+async fn the_route_table_and_the_functions_have_the_same_routes() {
+    assert_eq!(disagreements(&table(), &declared()), [""; 0]);
+}
+
 #[test]
-fn local_lists_every_route_of_the_table_with_its_function() {
-    let listed = FUNCTIONS.iter().flat_map(|function| {
-        let paths = function.paths().into_iter();
-        paths.map(|path| (path, function.name()))
-    });
-    assert_eq!(listed.collect::<BTreeMap<_, _>>(), routes());
-}
-
-#[tokio::test]
-async fn every_path_of_the_route_table_is_mounted_by_its_function() {
-    let env = Env::new(|_| None);
-    for (path, name) in routes() {
-        let function = FUNCTIONS.iter().find(|function| function.name() == name).unwrap();
-        let request = Request::get(&path).body(Body::empty()).unwrap();
-        let answer = (function.service)(&env).router().oneshot(request).await.unwrap();
-        assert_ne!(answer.status(), 404, "functions/{name} does not mount {path}");
-    }
-}
-
-#[tokio::test]
-async fn every_route_of_the_table_is_declared_by_its_function() {
-    let env = Env::new(|_| None);
-    for function in FUNCTIONS {
-        let service = (function.service)(&env);
-        let declared: BTreeSet<&str> = service.routes().map(|route| route.path).collect();
-        let routed = routes().into_iter().filter(|(_, name)| *name == function.name());
-        let routed: BTreeSet<String> = routed.map(|(path, _)| path).filter(|path| path != "/health").collect();
-        assert_eq!(
-            declared,
-            routed.iter().map(String::as_str).collect(),
-            "{}",
-            function.name()
-        );
-    }
+fn every_function_with_a_route_is_in_the_route_table() {
+    let routed: BTreeSet<String> = table().into_iter().map(|line| line.function).collect();
+    let unrouted: Vec<_> = services().difference(&routed).cloned().collect();
+    assert!(
+        unrouted.is_empty(),
+        "no line in the route table of Cargo.toml for {unrouted:?}; a job says `job = true` in its manifest"
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The scripts that deploy, against clouds that fail and signals at every step: afterwards everything serves the old release,
 //! or everything serves the new one.
 
-use crate::checkout::{bundle, checkout, functions_with, routes};
+use crate::checkout::{bundle, checkout, functions_with, services};
 use crate::cloud::{Cloud, DEAD, STACK, Script};
 use crate::newcomer::{Checkout, paths, started};
 use axum::{Router, http::header, routing::get};
@@ -283,7 +283,7 @@ async fn a_smoke_test_names_a_proxy_that_buffers_and_a_report_that_is_not_health
         let (listener, url) = loopback().await;
         tokio::spawn(async move { axum::serve(listener, app).await });
         let mut smoke = Command::new(checkout().join(".github/deploy/smoke"));
-        smoke.args(routes().into_values().map(|function| format!("{function}={url}")));
+        smoke.args(services().iter().map(|function| format!("{function}={url}")));
         let run = tokio::task::spawn_blocking(move || smoke.output().unwrap());
         let run = run.await.unwrap();
         let message = String::from_utf8_lossy(&run.stderr);

@@ -1,13 +1,15 @@
 //! The password file, `.pgpass` (PostgreSQL, 34.16).
 
 use super::Host;
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Once};
 
 /// The password of the first line that matches. A file that others may read is ignored, as in libpq.
 pub(super) fn password(file: &Path, host: &Host, database: Option<&str>, user: Option<&str>) -> Option<String> {
     const OTHERS: u32 = 0o077;
     if fs::metadata(file).ok()?.mode() & OTHERS != 0 {
-        tracing::warn!("the password file is not used, because others may read it");
+        // Several functions of a process may read it.
+        static WARNED: Once = Once::new();
+        WARNED.call_once(|| tracing::warn!("the password file is not used, because others may read it"));
         return None;
     }
     let (host, port) = match host {

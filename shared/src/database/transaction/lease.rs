@@ -19,7 +19,7 @@ impl Lease {
     ///
     /// # Errors
     /// Why there is none; it has been logged.
-    pub async fn acquire(database: &Database) -> sqlx::Result<Self> {
+    pub async fn acquire(database: Database) -> sqlx::Result<Self> {
         let pool = database
             .pool()
             .map_err(|reason| sqlx::Error::Configuration(reason.into()))?;

@@ -9,7 +9,7 @@ use crate::{
     config::Env,
     deadline::Deadline,
     problem::{self, Problem},
-    runtime::{App, Format, Job, Responses, signals},
+    runtime::{App, Format, Job, Responses, cold_start, signals},
     telemetry::{self, XRAY},
 };
 use axum::{BoxError, http::HeaderValue, response::Response};
@@ -149,6 +149,7 @@ async fn poll<F>(settings: Settings, handler: impl Fn(Invocation) -> F) -> ExitC
 where
     F: Future<Output = Result<Answer, Failure>>,
 {
+    cold_start::ready();
     let workers = (0..settings.concurrency).map(|_| work(RuntimeApi::new(&settings.api), &handler).boxed_local());
     match future::try_join_all(workers).await {
         Ok(_) => ExitCode::SUCCESS,

@@ -23,7 +23,7 @@ impl Declared {
         let services = FUNCTIONS.iter().map(|function| {
             let (service, reads) = watched(function.service);
             Self {
-                name: function.name(),
+                name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
                 reads,
             }

@@ -1,5 +1,6 @@
 //! The database and the bucket of `local`: those that the environment names, or private ones.
 
+use super::folder::LocalFolder;
 use postgres::{Options, PrivatePostgres};
 use shared::{
     config::{Env, Unusable},
@@ -7,30 +8,30 @@ use shared::{
     storage::{Location, Settings},
 };
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    fs::{self, File},
+    path::Path,
 };
 
 /// The database and the bucket: those that the environment names, or private ones in `.local`.
 pub struct Dependencies {
     env: Env,
-    folder: PathBuf,
+    folder: LocalFolder,
     migrate: MigratorSettings,
     postgres: Option<PrivatePostgres>,
+    /// While something in the folder is used.
+    lock: Option<File>,
 }
 
 impl Dependencies {
-    /// Reads what the environment names. `.local` is in the checkout, or else in the current folder.
+    /// Reads what the environment names.
     pub fn from_env(env: &Env) -> Self {
-        let package = env.text("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let checkout = package.and_then(|package| package.ancestors().nth(2).map(Path::to_owned));
-        let folder = checkout.unwrap_or_else(|| PathBuf::from("."));
-        let folder = std::path::absolute(&folder).unwrap_or(folder).join(".local");
+        let folder = LocalFolder::from_env(env);
         Self {
-            env: with_bucket(env, &folder.join("storage")),
+            env: with_bucket(env, &folder.bucket()),
             folder,
             migrate: MigratorSettings::from_env(env),
             postgres: None,
+            lock: None,
         }
     }
 
@@ -40,28 +41,41 @@ impl Dependencies {
     /// # Errors
     /// One sentence for the person at the terminal.
     pub async fn start(&mut self) -> Result<&Env, String> {
-        let bucket = self.folder.join("storage");
+        self.make_bucket()?;
+        self.start_database().await?;
+        let migrator = Database::from_env(&self.env).migrator(self.migrate, env!("CARGO_PKG_VERSION"));
+        let migrated = migrator.up(None).await;
+        migrated.map_err(|error| explained(&error, self.postgres.is_some()))?;
+        Ok(&self.env)
+    }
+
+    fn make_bucket(&mut self) -> Result<(), String> {
+        let bucket = self.folder.bucket();
         if self.bucket() == Ok(Location::Folder(bucket.to_string_lossy().into_owned())) {
+            self.lock = Some(self.folder.share()?);
             fs::create_dir_all(&bucket).map_err(|error| format!("cannot make {}: {error}", bucket.display()))?;
         }
-        let mut database = Database::from_env(&self.env);
-        if !database.is_configured() {
-            self.start_postgres().await?;
-            database = Database::from_env(&self.env);
-        }
-        let migrator = database.migrator(self.migrate, env!("CARGO_PKG_VERSION"));
-        migrator.up(None).await.map_err(|error| explained(&error))?;
-        Ok(&self.env)
+        Ok(())
     }
 
     fn bucket(&self) -> Result<Location, Unusable> {
         Settings::from_env(&self.env).location
     }
 
-    async fn start_postgres(&mut self) -> Result<(), String> {
+    /// Starts Postgres unless one is named. Returns the environment that names it.
+    ///
+    /// # Errors
+    /// One sentence for the person at the terminal.
+    pub async fn start_database(&mut self) -> Result<&Env, String> {
+        if Database::from_env(&self.env).is_configured() {
+            return Ok(&self.env);
+        }
+        if self.lock.is_none() {
+            self.lock = Some(self.folder.share()?);
+        }
         let options = Options {
-            home: Some(self.folder.join("postgres")),
-            store: self.folder.join("programs"),
+            home: Some(self.folder.postgres()),
+            store: self.folder.programs(),
             durable: true,
             tcp_port: None,
             settings: Vec::new(),
@@ -79,13 +93,16 @@ impl Dependencies {
             _ => (key == "HOME" || key.starts_with("PG")).then(String::new),
         });
         self.postgres = Some(postgres);
-        Ok(())
+        Ok(&self.env)
     }
 
-    /// Where the database is, for the person at the terminal.
+    /// Where the database is, and how to look into it, for the person at the terminal.
     pub fn database_is(&self) -> String {
         match &self.postgres {
-            Some(postgres) => format!("psql '{}'", postgres.url("postgres")),
+            Some(postgres) => {
+                let (url, data) = (postgres.url("postgres"), postgres.data().display());
+                format!("psql '{url}'\n            in {data}")
+            }
             None => "DATABASE_URL".to_owned(),
         }
     }
@@ -111,10 +128,18 @@ fn with_bucket(env: &Env, folder: &Path) -> Env {
     env.overlay(move |key| (key == "STORAGE_URL").then(|| url.clone()))
 }
 
-/// Why the migrations failed, for the person at the terminal.
-fn explained(error: &MigrateError) -> String {
+/// Why the migrations failed, for the person at the terminal. A database that answers is one that `migrate` reaches.
+fn explained(error: &MigrateError, is_private: bool) -> String {
     let MigrateError::Database(reason) = error else {
-        return format!("cannot migrate the database: {error}");
+        let afresh = if is_private {
+            ", and `cargo run -- reset` starts afresh"
+        } else {
+            ""
+        };
+        return format!(
+            "cannot migrate the database: {error}. `cargo run -- migrate` works on it all the same: `stamp VERSION` takes \
+             the files as they are, `down` reverts{afresh}"
+        );
     };
     let hint = match reason {
         Reason::Unreachable | Reason::Timeout => "nothing answers at DATABASE_URL",

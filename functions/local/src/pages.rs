@@ -1,0 +1,101 @@
+//! The pages of `local`: the status page, the API document and its viewer, and a page for each problem.
+
+use crate::{
+    bundle, openapi,
+    problems::{self, Answered},
+};
+use axum::{
+    extract::Path,
+    http::{HeaderName, HeaderValue, header},
+    response::{Html, IntoResponse},
+};
+use shared::{
+    problem::{NOT_FOUND, Problem},
+    runtime::{Route, Service},
+};
+
+/// Every page.
+pub fn service() -> Service {
+    Service::new([
+        Route::get("/", async || page(include_str!("pages/status.html"))),
+        Route::get("/docs", docs),
+        Route::get("/docs/scalar.js", viewer),
+        Route::get("/openapi.json", openapi::openapi_json),
+        Route::get("/problems", async || page(&articles("Problems", &problems::all()))),
+        Route::get("/problems/{slug}", problem),
+    ])
+}
+
+/// A page that loads nothing from elsewhere; its `Content-Security-Policy` makes the browser enforce that.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
+                      script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The viewer comes in a file, so that no script in the page runs: text of the document cannot become code.
+const VIEWER_POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; style-src 'unsafe-inline'; \
+                             script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+fn page(html: &str) -> impl IntoResponse + use<> {
+    with_policy(POLICY, html)
+}
+
+async fn docs() -> impl IntoResponse {
+    with_policy(VIEWER_POLICY, include_str!("pages/docs.html"))
+}
+
+fn with_policy(policy: &'static str, html: &str) -> impl IntoResponse + use<> {
+    let headers: [(HeaderName, HeaderValue); 2] = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let html = html
+        .replace("{icon}", include_str!("pages/icon.html").trim_end())
+        .replace("{style}", include_str!("pages/style.css").trim_end())
+        .replace("{title}", &bundle::title());
+    (headers, Html(html))
+}
+
+/// Scalar, as its package has it: 4.9 MB, which a browser need not ask for again at each reload.
+async fn viewer() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/javascript")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600")),
+    ];
+    (
+        headers,
+        scalar_api_reference::get_asset("scalar.js").unwrap_or_default(),
+    )
+}
+
+async fn problem(Path(slug): Path<String>) -> Result<impl IntoResponse, Problem> {
+    let mut problems = problems::all();
+    problems.retain(|problem| problem.kind.slug == slug);
+    let problem = problems.first().ok_or(Problem::new(&NOT_FOUND))?;
+    Ok(page(&articles(problem.kind.title, &problems)))
+}
+
+fn articles(heading: &str, problems: &[Answered]) -> String {
+    let articles: Vec<String> = problems.iter().map(article).collect();
+    include_str!("pages/problems.html")
+        .replace("{heading}", &escaped(heading))
+        .replace("{articles}", &articles.join("\n"))
+}
+
+fn article(Answered { kind, routes }: &Answered) -> String {
+    let (slug, status, title, detail) = (kind.slug, kind.status, escaped(kind.title), escaped(kind.detail));
+    let answered_by = if routes.is_empty() {
+        "<p>Any route answers it.</p>".to_owned()
+    } else {
+        let routes = routes
+            .iter()
+            .map(|route| format!("<li><code>{}</code></li>", escaped(route)));
+        format!("<p>Answered by</p><ul>{}</ul>", routes.collect::<String>())
+    };
+    format!(
+        "  <article id=\"{slug}\"><h2>{title}</h2><p>Status {status}, type <a href=\"/problems/{slug}\">\
+         <code>/problems/{slug}</code></a></p><p>{detail}</p>{answered_by}</article>"
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

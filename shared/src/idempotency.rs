@@ -1,0 +1,158 @@
+//! `Idempotency-Key`: a request that a client repeats has one effect and one answer
+//! (draft-ietf-httpapi-idempotency-key-header-07).
+
+mod answer;
+mod fingerprint;
+mod key;
+mod store;
+
+use crate::{
+    database::{Database, Transaction},
+    deadline::Deadline,
+    problem::{Problem, ProblemType},
+};
+use answer::Answer;
+use axum::{
+    extract::{FromRequestParts, Request},
+    http::{StatusCode, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use fingerprint::Fingerprint;
+use std::time::Duration;
+use store::Claim;
+pub use store::delete_expired;
+
+/// The header is missing.
+pub const KEY_MISSING: ProblemType = ProblemType {
+    slug: "idempotency-key-missing",
+    status: StatusCode::BAD_REQUEST,
+    title: "Idempotency-Key Missing",
+    detail: "This path takes requests with an Idempotency-Key only: a new one for each operation, the same for its repetitions.",
+};
+
+/// The header is not one key.
+pub const KEY_INVALID: ProblemType = ProblemType {
+    slug: "idempotency-key-invalid",
+    status: StatusCode::BAD_REQUEST,
+    title: "Idempotency-Key Invalid",
+    detail: "An Idempotency-Key is one string of 1 to 255 printable ASCII characters, such as a UUID.",
+};
+
+/// Another request had this key.
+pub const KEY_REUSED: ProblemType = ProblemType {
+    slug: "idempotency-key-reused",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+    title: "Idempotency-Key Reused",
+    detail: "This Idempotency-Key came with another request before. Take a new key for a new request.",
+};
+
+/// The first request with this key is not answered yet.
+pub const IN_PROGRESS: ProblemType = ProblemType {
+    slug: "request-in-progress",
+    status: StatusCode::CONFLICT,
+    title: "Request in Progress",
+    detail: "A request with this Idempotency-Key is being worked on. Try again after Retry-After.",
+};
+
+/// What a route that asks for a key answers besides its handler's problems.
+pub const PROBLEMS: &[ProblemType] = &[KEY_MISSING, KEY_INVALID, KEY_REUSED, IN_PROGRESS];
+
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The key of this request: an argument of handlers whose route declares [`once`](crate::runtime::Route::once).
+#[derive(Clone)]
+pub struct Once {
+    key: String,
+    fingerprint: Fingerprint,
+}
+
+impl Once {
+    /// Runs `work` as [`Database::transaction`] does, and stores its answer under the key of the request in the same
+    /// transaction. A request with a stored answer gets that one, with `Idempotent-Replayed: true`, and `work` does not run.
+    ///
+    /// An answer is stored together with its effect, or neither is: an error of `work`, or an answer of 500 and above, rolls
+    /// back, and the next request with the key runs `work` anew.
+    ///
+    /// # Errors
+    /// What `work` returns; [`KEY_REUSED`]; [`IN_PROGRESS`]; [`INTERNAL`](crate::problem::INTERNAL) if the handler has not read
+    /// the body to its end, or if the answer cannot be stored: it is a stream, or larger than 256 KiB.
+    pub async fn transaction<T: IntoResponse, E: From<sqlx::Error> + Into<Problem>>(
+        &self,
+        database: &Database,
+        deadline: &Deadline,
+        mut work: impl AsyncFnMut(&mut Transaction) -> Result<T, E>,
+    ) -> Result<Response, Problem> {
+        let Some(fingerprint) = self.fingerprint.finish() else {
+            return Err(Problem::internal("the body is read before the transaction begins"));
+        };
+        let claim = Claim {
+            caller: "",
+            key: self.key.clone(),
+            fingerprint,
+        };
+        let done = database.transaction(deadline, async move |transaction| {
+            if !claim.take(transaction).await? {
+                return Ok(replayed(&claim, transaction).await?);
+            }
+            let answer = work(transaction).await.map_err(Failed::Work)?.into_response();
+            if answer.status().is_server_error() {
+                return Err(Failed::Answer(Box::new(answer)));
+            }
+            let answer = Answer::read(answer).await.map_err(Failed::Problem)?;
+            claim.store(transaction, &answer).await?;
+            Ok(answer.into_response())
+        });
+        done.await.or_else(Failed::answer)
+    }
+}
+
+async fn replayed<E: From<sqlx::Error>>(claim: &Claim, transaction: &mut Transaction) -> Result<Response, Failed<E>> {
+    let refused = match claim.stored(transaction).await? {
+        Some(stored) if stored.fingerprint == claim.fingerprint => return Ok(stored.answer.replayed()),
+        Some(_) => Problem::new(&KEY_REUSED),
+        None => Problem::new(&IN_PROGRESS).retry_after(RETRY_AFTER),
+    };
+    Err(Failed::Problem(refused))
+}
+
+/// Why nothing is stored.
+enum Failed<E> {
+    Work(E),
+    Problem(Problem),
+    Answer(Box<Response>),
+}
+
+impl<E: From<sqlx::Error>> From<sqlx::Error> for Failed<E> {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Work(error.into())
+    }
+}
+
+impl<E: Into<Problem>> Failed<E> {
+    fn answer(self) -> Result<Response, Problem> {
+        match self {
+            Self::Work(error) => Err(error.into()),
+            Self::Problem(problem) => Err(problem),
+            Self::Answer(answer) => Ok(*answer),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Once {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let once = parts.extensions.get().cloned();
+        once.ok_or_else(|| Problem::internal("the route of this handler does not declare `once`"))
+    }
+}
+
+/// Surrounds the handler of a route that asks for a key.
+pub(crate) async fn admit(request: Request, next: Next) -> Result<Response, Problem> {
+    let key = key::key(request.headers())?;
+    let (mut parts, body) = request.into_parts();
+    let (fingerprint, body) = Fingerprint::of(&parts, body);
+    parts.extensions.insert(Once { key, fingerprint });
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
