@@ -5,6 +5,7 @@
 mod access_log;
 mod answers;
 mod contract;
+mod downloads;
 mod lambda;
 mod log;
 mod metrics;
@@ -13,4 +14,5 @@ mod signals;
 mod slow_uploads;
 mod span_fields;
 mod spans;
+mod streams;
 mod uploads;
