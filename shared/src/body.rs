@@ -65,6 +65,15 @@ impl Content {
         Self { limit, ..self }
     }
 
+    /// Its media type, for the API document: `*/*` if any is taken.
+    pub const fn media_type(&self) -> &'static str {
+        match self.media_type {
+            MediaType::Any => "*/*",
+            MediaType::Json => "application/json",
+            MediaType::Only(media_type) => media_type,
+        }
+    }
+
     /// How many bytes it may have.
     pub const fn limit(&self) -> u64 {
         self.limit

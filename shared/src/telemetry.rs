@@ -8,6 +8,7 @@ mod format;
 mod log;
 #[cfg(feature = "otel")]
 pub mod otlp;
+mod record;
 mod spans;
 mod trace;
 mod writer;

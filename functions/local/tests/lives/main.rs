@@ -10,5 +10,7 @@ mod deploy;
 mod disk;
 mod newcomer;
 mod private_postgres;
+mod reset;
 mod signals;
+mod smoke;
 mod start;

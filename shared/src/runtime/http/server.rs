@@ -38,8 +38,9 @@ const MAX_HEAD: usize = 8 * 1024;
 const DRAIN: Duration = Duration::from_secs(8);
 /// How long a connection lingers after the server has closed its half, so that the client can read the end of the answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// `TCP_USER_TIMEOUT` of a connection that is not an event stream: how long data may stay unacknowledged.
-const PEER_TIMEOUT: Duration = Duration::from_secs(15);
+/// `TCP_USER_TIMEOUT` of a connection that is not an event stream: how long data may stay unacknowledged, or without room
+/// for it at the client.
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of the bodies of a connection over HTTP/2 waits in memory for handlers that do not read, in bytes.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// The same for one body.
@@ -206,8 +207,9 @@ impl Server {
                 connection.take_over(response);
                 return Err(TakenOver);
             }
+            return Ok(response.map(|body| open.until_end_of(body)));
         }
-        Ok(response.map(|body| open.until_end_of(body)))
+        Ok(response.map(|body| http2::end_task_if_stalled(open.until_end_of(body))))
     }
 }
 

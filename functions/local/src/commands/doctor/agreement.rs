@@ -96,6 +96,15 @@ pub fn take_what_lambda_does_not_hand_over(deployment: &Deployment, limits: Limi
         .collect()
 }
 
+/// Function URLs of functions that stream, inside a VPC.
+pub fn stream_inside_a_vpc(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
+    let functions = known(deployment, limits);
+    let inside =
+        functions.filter(|(function, declared)| declared.streams && function.streams.is_some() && function.in_vpc);
+    let named = inside.map(|(function, _)| format!("{}: streams, and has a VpcConfig", function.place));
+    named.collect()
+}
+
 /// Functions of Cloud Run that share a service account, or have the project's default one.
 pub fn share_an_account(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
