@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod cargo_lambda;
 mod contract;
 mod lambda;
 mod log;
