@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod answers;
 mod cargo_lambda;
 mod contract;
+mod downloads;
 mod lambda;
 mod log;
+mod metrics;
 mod refusals;
 mod signals;
+mod slow_uploads;
+mod span_fields;
 mod spans;
+mod streams;
 mod uploads;

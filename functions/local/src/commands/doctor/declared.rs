@@ -4,7 +4,12 @@ use crate::{
     deployment::Deployed,
     functions::{FUNCTIONS, Function, JOBS},
 };
-use shared::{config::Env, health::process, runtime::Responses};
+use shared::{
+    body::LAMBDA_LIMIT,
+    config::Env,
+    health::process,
+    runtime::{Declared as Route, Responses, Service},
+};
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 use utoipa::openapi::{RefOr, Response};
 
@@ -14,6 +19,8 @@ pub struct Declared {
     pub name: String,
     /// Whether it streams its answers.
     pub streams: bool,
+    /// The routes that take larger bodies than Lambda hands over, each with its limit in bytes.
+    pub large_bodies: Vec<(String, u64)>,
     /// Whether a route of its own reports health: that of what it depends on.
     pub reports: bool,
     /// The variables that it asks for while it is built with an empty environment.
@@ -28,6 +35,7 @@ impl Declared {
             Self {
                 name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
+                large_bodies: large_bodies(&service),
                 reports: reports(function),
                 reads,
             }
@@ -35,6 +43,7 @@ impl Declared {
         let jobs = JOBS.iter().map(|(name, job)| Self {
             name: (*name).to_owned(),
             streams: false,
+            large_bodies: Vec::new(),
             reports: false,
             reads: watched(job).1,
         });
@@ -46,6 +55,7 @@ impl Declared {
         Self {
             name: name.to_owned(),
             streams,
+            large_bodies: Vec::new(),
             reports: false,
             reads: reads.iter().map(|key| (*key).to_owned()).collect(),
         }
@@ -65,6 +75,12 @@ impl Declared {
     pub fn has<T>(&self, settings: impl FnOnce(&Env) -> T) -> bool {
         watched(settings).1.is_subset(&self.reads)
     }
+}
+
+fn large_bodies(service: &Service) -> Vec<(String, u64)> {
+    let limit = |route: &Route| Some((format!("{} {}", route.method, route.path), route.content?.limit()));
+    let limits = service.routes().filter_map(limit);
+    limits.filter(|(_, limit)| *limit > LAMBDA_LIMIT).collect()
 }
 
 /// As the API document has it: by the media type of reports.

@@ -30,7 +30,7 @@ const RESERVED_CONNECTIONS: u64 = 3;
 pub const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
 
 /// Every rule.
-pub const RULES: [Rule; 12] = [
+pub const RULES: [Rule; 13] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
         broken: deletes_evidence,
@@ -66,6 +66,10 @@ pub const RULES: [Rule; 12] = [
     Rule {
         why: "a URL that buffers brings a stream when it has ended, and one that streams has no API that reads it whole",
         broken: agreement::stream_otherwise,
+    },
+    Rule {
+        why: "Lambda ends larger uploads before the function sees them, with an error of its own; sign a URL of the bucket",
+        broken: agreement::take_what_lambda_does_not_hand_over,
     },
     Rule {
         why: "inside a VPC, Function URLs do not stream: the answer comes when it has ended",

@@ -142,6 +142,17 @@ fn a_platform_that_cuts_events_which_the_code_streams_is_named_whatever_its_vari
 }
 
 #[test]
+fn a_route_that_takes_more_than_lambda_hands_over_is_named_where_it_runs_on_lambda() {
+    let mut declared = bundle(false, &[]);
+    declared[0].large_bodies = vec![("PUT /video".to_owned(), 10_000_000)];
+    let files = [("template.yaml", &*on_lambda(""))];
+    let named = "PUT /video takes 10000000 bytes, and Lambda hands over 4500000";
+    names(&findings_with(&files, with(&declared)), named);
+    let files = [("service.yaml", &*on_cloud_run("", ""))];
+    assert_eq!(findings_with(&files, with(&declared)), [""; 0]);
+}
+
+#[test]
 fn an_account_belongs_to_one_function() {
     let declared = [
         Declared::for_test("app", false, &[]),
