@@ -76,10 +76,17 @@ fn in_openapi(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_operation_has_the_body_that_its_route_takes() {
+async fn each_operation_has_the_body_and_the_key_that_its_route_takes() {
     let document = document();
     for route in local::functions::service(&Env::new(|_| None)).routes() {
         let operation = &document["paths"][in_openapi(route.path)][route.method.as_str().to_lowercase()];
+        let key = parameters(&Value::Null, operation).find(|parameter| parameter["name"] == "Idempotency-Key");
+        let has_key = key.is_some_and(|key| key["in"] == "header" && key["required"] == true);
+        assert_eq!(
+            has_key, route.once,
+            "{} {}: the header Idempotency-Key",
+            route.method, route.path
+        );
         let content = operation["requestBody"]["content"].as_object().into_iter().flatten();
         let documented: Vec<&str> = content.map(|(media_type, _)| media_type.as_str()).collect();
         match route.content.map(|content| content.media_type()) {
@@ -91,7 +98,7 @@ async fn each_operation_has_the_body_that_its_route_takes() {
 }
 
 /// The parameters of an operation, those of its path included.
-fn parameters<'a>(item: &'a Value, operation: &'a Value) -> impl Iterator<Item = &'a Value> {
+fn parameters<'a>(item: &'a Value, operation: &'a Value) -> impl Iterator<Item = &'a Value> + use<'a> {
     let lists = [&item["parameters"], &operation["parameters"]].into_iter();
     lists.filter_map(Value::as_array).flatten()
 }

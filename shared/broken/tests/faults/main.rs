@@ -4,6 +4,7 @@
 
 mod access_log;
 mod answers;
+mod cargo_lambda;
 mod contract;
 mod downloads;
 mod lambda;
