@@ -36,7 +36,7 @@ pub async fn throughput() {
     }
 }
 
-async fn table(url: &str, path: &str) {
+async fn table(url: &str, path: &'static str) {
     let servers = [
         ("axum and sqlx", BARE_ROWS.function().with("DATABASE_URL", url).serve()),
         ("a function", ROWS.function().with("DATABASE_URL", url).serve()),
