@@ -140,7 +140,11 @@ async fn a_statement_that_was_prepared_sees_columns_that_have_changed_since() {
         assert_eq!(read().fetch_one(&connection).await.unwrap(), (1, 100));
     }
     read().fetch_one(&plain).await.unwrap();
-    execute(&accounts.url, "ALTER TABLE accounts ALTER balance TYPE text").await;
+    execute(
+        &accounts.url,
+        "ALTER TABLE accounts DROP CONSTRAINT accounts_not_overdrawn, ALTER balance TYPE text",
+    )
+    .await;
     let read = || sqlx::query_as::<_, (i32, String)>("SELECT * FROM accounts WHERE id = 1");
     assert_eq!(read().fetch_one(&connection).await.unwrap(), (1, "100".to_owned()));
     assert!(read().fetch_one(&plain).await.is_err());
