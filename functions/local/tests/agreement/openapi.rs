@@ -4,11 +4,18 @@ use crate::checkout::{checkout, table, text};
 use axum::{
     body::Body,
     http::{Method, Request, header},
+    response::IntoResponse,
 };
-use local::route_table::Line;
+use local::{functions::FUNCTIONS, route_table::declared};
 use serde_json::Value;
-use shared::config::Env;
-use std::collections::BTreeSet;
+use shared::{
+    config::Env,
+    problem::{FieldError, Problem, RUNTIME},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 use tower::ServiceExt;
 
 fn document() -> Value {
@@ -23,38 +30,224 @@ fn the_committed_document_is_the_one_that_the_types_give() {
     );
 }
 
-#[test]
-fn it_has_every_path_of_the_route_table_and_no_other() {
+/// The methods and paths of a part of the document.
+fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let mut operations = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods = METHODS.iter().map(|method| method.as_str());
+        let documented = methods.filter(|method| !item[method.to_lowercase()].is_null());
+        operations.extend(documented.map(|method| (method.to_owned(), path.clone())));
+    }
+    operations
+}
+
+const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+#[tokio::test]
+async fn each_function_documents_every_route_that_it_declares_and_no_other() {
+    let health = BTreeSet::from([("GET".to_owned(), "/health".to_owned())]);
+    for function in FUNCTIONS {
+        let part = serde_json::to_value(function.document()).unwrap();
+        let declared = declared().into_iter().filter(|route| route.function == function.name);
+        let declared: BTreeSet<_> = declared.map(|route| (route.method, in_openapi(&route.path))).collect();
+        // The runtime adds it to every function. One of them documents it.
+        let documented = &operations(&part) - &health;
+        assert_eq!(
+            &documented - &declared,
+            BTreeSet::new(),
+            "functions/{} documents what it does not declare",
+            function.name
+        );
+        assert_eq!(
+            &declared - &documented,
+            BTreeSet::new(),
+            "functions/{} does not document what it declares",
+            function.name
+        );
+    }
     let documented: BTreeSet<String> = document()["paths"].as_object().unwrap().keys().cloned().collect();
-    let routed: BTreeSet<String> = table().into_iter().map(|line| line.path).collect();
-    assert_eq!(documented, routed);
+    let routed: BTreeSet<String> = table().iter().map(|line| in_openapi(&line.path)).collect();
+    assert_eq!(documented, routed, "the API document and the route table of Cargo.toml");
+}
+
+/// OpenAPI has no wildcards.
+fn in_openapi(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+#[tokio::test]
+async fn each_operation_has_the_body_that_its_route_takes() {
+    let document = document();
+    for route in local::functions::service(&Env::new(|_| None)).routes() {
+        let operation = &document["paths"][in_openapi(route.path)][route.method.as_str().to_lowercase()];
+        let content = operation["requestBody"]["content"].as_object().into_iter().flatten();
+        let documented: Vec<&str> = content.map(|(media_type, _)| media_type.as_str()).collect();
+        match route.content.map(|content| content.media_type()) {
+            // The types that clients send most, in place of all.
+            Some("*/*") => assert_ne!(documented, [""; 0], "{} {} takes a body", route.method, route.path),
+            taken => assert_eq!(documented, Vec::from_iter(taken), "{} {}", route.method, route.path),
+        }
+    }
+}
+
+/// The parameters of an operation, those of its path included.
+fn parameters<'a>(item: &'a Value, operation: &'a Value) -> impl Iterator<Item = &'a Value> {
+    let lists = [&item["parameters"], &operation["parameters"]].into_iter();
+    lists.filter_map(Value::as_array).flatten()
+}
+
+/// The example of a parameter, where the smoke test looks for it.
+fn example(parameter: &Value) -> Option<String> {
+    let schema = &parameter["schema"];
+    let first = parameter["examples"]
+        .as_object()
+        .and_then(|examples| examples.values().next());
+    let places = [
+        &parameter["example"],
+        first.map_or(&Value::Null, |example| &example["value"]),
+        &schema["example"],
+        &schema["examples"][0],
+        &schema["default"],
+        &schema["enum"][0],
+    ];
+    let example = places.into_iter().find(|place| !place.is_null())?;
+    Some(example.as_str().map_or_else(|| example.to_string(), str::to_owned))
+}
+
+#[test]
+fn every_required_parameter_has_an_example_and_every_parameter_of_a_path_is_documented() {
+    for (path, item) in document()["paths"].as_object().unwrap() {
+        for (method, operation) in item
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, operation)| operation.is_object())
+        {
+            for parameter in parameters(item, operation).filter(|parameter| parameter["required"] == true) {
+                let name = &parameter["name"];
+                assert!(
+                    example(parameter).is_some(),
+                    "{method} {path}: the document has no example of {name}"
+                );
+            }
+            let documented = parameters(item, operation).filter(|parameter| parameter["in"] == "path");
+            let documented: BTreeSet<&str> = documented.filter_map(|parameter| parameter["name"].as_str()).collect();
+            let names = path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap());
+            assert_eq!(documented, names.collect(), "{method} {path}");
+        }
+    }
+}
+
+/// A path with the examples of its parameters.
+fn target(path: &str, item: &Value) -> String {
+    let operations = item
+        .as_object()
+        .unwrap()
+        .values()
+        .filter(|operation| operation.is_object());
+    let all = operations.flat_map(|operation| parameters(item, operation));
+    let in_path = all.filter(|parameter| parameter["in"] == "path");
+    in_path.fold(path.to_owned(), |path, parameter| {
+        let value: String = example(parameter)
+            .unwrap()
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect();
+        path.replace(&format!("{{{}}}", parameter["name"].as_str().unwrap()), &value)
+    })
 }
 
 #[tokio::test]
 async fn every_operation_is_answered_with_a_documented_status_and_media_type_and_no_other_method_is() {
     let router = local::functions::service(&Env::new(|_| None)).router();
-    for (path, operations) in document()["paths"].as_object().unwrap() {
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            let request = Request::builder()
-                .method(&method)
-                .uri(path)
-                .body(Body::empty())
+    for (path, item) in document()["paths"].as_object().unwrap() {
+        for method in METHODS {
+            let request = Request::builder().method(&method).uri(target(path, item));
+            let answer = router
+                .clone()
+                .oneshot(request.body(Body::empty()).unwrap())
+                .await
                 .unwrap();
-            let answer = router.clone().oneshot(request).await.unwrap();
-            let operation = &operations[method.as_str().to_lowercase()];
+            let operation = &item[method.as_str().to_lowercase()];
             if operation.is_null() {
                 assert_eq!(answer.status(), 405, "{method} {path} is not documented");
                 continue;
             }
-            let response = &operation["responses"][answer.status().as_str()];
+            let responses = &operation["responses"];
+            let documented = [answer.status().as_str(), "default"].map(|status| &responses[status]["content"]);
             let media_type = answer.headers()[header::CONTENT_TYPE].to_str().unwrap();
-            let documented = &response["content"][media_type];
             assert!(
-                documented.is_object(),
+                documented.iter().any(|content| content[media_type].is_object()),
                 "{method} {path}: {} {media_type}",
                 answer.status()
             );
         }
+    }
+}
+
+/// Every slug that the sources of the functions and of the runtime declare, by a literal.
+fn slugs_in_the_code() -> BTreeSet<String> {
+    let mut open = vec![checkout().join("shared/src"), checkout().join("functions")];
+    let mut slugs = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "tests") {
+            open.extend(fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+            let literals = source.split("slug: \"").skip(1);
+            slugs.extend(literals.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+    }
+    slugs.extend(RUNTIME.iter().map(|kind| kind.slug.to_owned()));
+    slugs
+}
+
+#[tokio::test]
+async fn every_slug_that_can_leave_stands_in_the_document_and_has_a_page() {
+    let schema = &document()["components"]["schemas"]["ProblemType"];
+    let documented: BTreeSet<String> = serde_json::from_value(schema["enum"].clone()).unwrap();
+    let slugs = slugs_in_the_code();
+    let types = slugs.iter().map(|slug| format!("/problems/{slug}"));
+    let about_blank = ["about:blank".to_owned()];
+    assert_eq!(documented, types.chain(about_blank).collect());
+    let pages = local::pages::service().router();
+    for slug in slugs {
+        let about = schema["description"].as_str().unwrap();
+        assert!(about.contains(&format!("(/problems/{slug})")), "{about}");
+        let request = Request::get(format!("/problems/{slug}")).body(Body::empty()).unwrap();
+        let answer = pages.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 200, "{slug} has no page");
+    }
+}
+
+#[test]
+fn every_operation_can_answer_a_problem() {
+    for (path, operations) in document()["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let content = &operation["responses"]["default"]["content"]["application/problem+json"];
+            let schema = &content["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_problem_has_the_members_of_its_schema() {
+    let (detail, pointer) = ("it is too long".to_owned(), "#/name".to_owned());
+    let problem = Problem::invalid_body(&[FieldError { detail, pointer }]).into_response();
+    let body = axum::body::to_bytes(problem.into_body(), 1 << 10).await.unwrap();
+    let members: BTreeMap<String, Value> = serde_json::from_slice(&body).unwrap();
+    let schemas = &document()["components"]["schemas"];
+    for (schema, written) in [
+        ("Problem", &members),
+        (
+            "FieldError",
+            &serde_json::from_value(members["errors"][0].clone()).unwrap(),
+        ),
+    ] {
+        let properties: Vec<&String> = schemas[schema]["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(properties, written.keys().collect::<Vec<_>>(), "{schema}");
     }
 }
 
@@ -75,7 +268,7 @@ fn words(schema: &Value) -> BTreeSet<String> {
 /// The reasons in the table that the page of a function has, if it has one.
 fn documented_reasons(function: &str) -> BTreeSet<String> {
     let page = checkout().join("functions").join(function).join("README.md");
-    let page = std::fs::read_to_string(page).unwrap_or_default();
+    let page = fs::read_to_string(page).unwrap_or_default();
     let section = page.split("\n## Reasons\n").nth(1).unwrap_or_default();
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with("| `"));
@@ -86,12 +279,17 @@ fn documented_reasons(function: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_closed_sets_of_reasons_are_those_of_the_functions_pages() {
-    let document = document();
-    for Line { path, function, .. } in table() {
-        let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
-        let reference = content["application/json"]["schema"]["$ref"].as_str();
-        let report = reference.and_then(|reference| document.pointer(reference.strip_prefix('#')?));
-        let reasons = report.map(|report| words(&report["properties"]["reason"]));
-        assert_eq!(reasons.unwrap_or_default(), documented_reasons(&function), "{path}");
+    for function in FUNCTIONS {
+        let part = serde_json::to_value(function.document()).unwrap();
+        let reports = part["paths"].as_object().unwrap().values();
+        let reports = reports.map(|item| &item["get"]["responses"]["200"]["content"]["application/json"]["schema"]);
+        let reasons = reports.filter_map(|schema| part.pointer(schema["$ref"].as_str()?.strip_prefix('#')?));
+        let reasons = reasons.flat_map(|report| words(&report["properties"]["reason"]));
+        assert_eq!(
+            reasons.collect::<BTreeSet<_>>(),
+            documented_reasons(function.name),
+            "functions/{}",
+            function.name
+        );
     }
 }
