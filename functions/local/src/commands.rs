@@ -1,19 +1,28 @@
 //! The command line. Each run executes one command; without arguments, `local` serves.
 
+mod checkout;
 mod dependencies;
 mod doctor;
+mod edit;
 mod folder;
+mod generated;
 mod migrate;
+mod migration;
+mod new;
 mod openapi;
+mod places;
+mod remove;
 mod reset;
 mod serve;
 
+use checkout::Checkout;
 use futures_util::future::LocalBoxFuture;
 use shared::{
     config::Env,
     runtime::{self, EXIT_USAGE},
 };
 use std::{fmt::Write, future::ready, path::Path, process::ExitCode};
+use tokio_util::sync::CancellationToken;
 
 /// A command of `cargo run -- NAME`.
 struct Command {
@@ -28,6 +37,8 @@ struct Command {
 
 /// A command that runs, and its exit code.
 type Run = LocalBoxFuture<'static, ExitCode>;
+
+type Change = fn(&Checkout, &[&str], &CancellationToken) -> Result<(), String>;
 
 /// Every command, as `help` lists them. The first one needs no name.
 const COMMANDS: &[Command] = &[
@@ -48,6 +59,28 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         about: "empties the private database and bucket in .local",
         run: |env, arguments| none(arguments).map(|()| done(reset::run(env))),
+    },
+    Command {
+        name: "new",
+        arguments: "NAME",
+        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --db, --storage, --stream",
+        run: |env, arguments| Some(change(env, arguments, new::run)),
+    },
+    Command {
+        name: "remove",
+        arguments: "NAME",
+        about: "deletes a function; with --force also what git does not have of it",
+        run: |env, arguments| Some(change(env, arguments, remove::run)),
+    },
+    Command {
+        name: "migration",
+        arguments: "NAME",
+        about: "begins a migration: a pair of files",
+        run: |env, arguments| {
+            Some(change(env, arguments, |checkout, arguments, _| {
+                migration::run(checkout, arguments)
+            }))
+        },
     },
     Command {
         name: "doctor",
@@ -101,6 +134,26 @@ fn none(arguments: &[&str]) -> Option<()> {
 /// A command that has ended.
 fn done(code: ExitCode) -> Run {
     Box::pin(ready(code))
+}
+
+/// Runs a command that changes the checkout. It hears of signals by a token, so that they cannot end it halfway.
+fn change(env: &Env, arguments: &[&str], command: Change) -> Run {
+    let checkout = Checkout::find(env);
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let stop = CancellationToken::new();
+    let stopped = runtime::stop_on_signal(stop.clone());
+    let work = move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        command(&checkout?, &arguments, &stop)
+    };
+    Box::pin(async {
+        tokio::spawn(stopped);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(())) => ExitCode::SUCCESS,
+            Ok(Err(sentence)) => refuse(&sentence),
+            Err(panic) => refuse(&panic.to_string()),
+        }
+    })
 }
 
 /// Prints why a command ends before it has done anything.

@@ -28,9 +28,17 @@ pub type NamedJob = (&'static str, fn(&Env) -> Job);
 pub const JOBS: &[NamedJob] = &include!(concat!(env!("OUT_DIR"), "/jobs.rs"));
 
 impl Function {
+    /// Its part of the API document. OpenAPI has no wildcards: there, `{*rest}` is `{rest}`.
+    pub fn document(&self) -> openapi::OpenApi {
+        let mut document = (self.api)();
+        let paths = document.paths.paths.into_iter();
+        document.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+        document
+    }
+
     /// The paths of its routes, as its part of the API document has them.
     pub fn paths(&self) -> Vec<String> {
-        (self.api)().paths.paths.into_keys().collect()
+        self.document().paths.paths.into_keys().collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The API document: an OpenAPI 3.1 document that merges what each function declares about its routes.
 
+mod idempotency;
 mod problem;
 
 use crate::{
@@ -33,9 +34,10 @@ pub fn document() -> String {
     let mut document = Bundle::openapi();
     document.info.title = bundle::title();
     for function in FUNCTIONS {
-        document.merge((function.api)());
+        document.merge(function.document());
     }
     let service = functions::service(&Env::new(|_| None));
+    problem::for_each_route(&mut document, service.routes(), idempotency::add_parameter);
     problem::add_responses(&mut document, service.routes());
     let document = document.to_pretty_json().expect("the document has string keys");
     document + "\n"

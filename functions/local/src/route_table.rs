@@ -162,7 +162,7 @@ fn routes_of(line: &Line, declared: &[Route]) -> Result<Vec<Route>, String> {
 }
 
 /// Routes of two functions between which only the order of a router decides: each function by itself answers both.
-fn shadows(declared: &[Route]) -> Vec<String> {
+pub fn shadows(declared: &[Route]) -> Vec<String> {
     let mut sentences = BTreeSet::new();
     for (index, one) in declared.iter().enumerate() {
         for other in declared[index + 1..]
@@ -188,7 +188,7 @@ fn shadows(declared: &[Route]) -> Vec<String> {
 }
 
 /// Whether a path exists that both of these match.
-fn overlap(one: &str, other: &str) -> bool {
+pub fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('/'), other.split('/'));
     loop {
         match (one.next(), other.next()) {

@@ -25,22 +25,23 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// A request with a body.
-    pub fn with_body(
-        method: Method,
-        path: &'static str,
-        body: (&'static str, &'static [u8]),
-        status: u16,
-        content_type: &'static str,
-    ) -> Self {
+    /// A request without a body, from a client that accepts anything.
+    pub fn new(method: Method, path: &'static str, status: u16, content_type: &'static str) -> Self {
         Self {
             method,
             path,
-            body: Some(body),
+            body: None,
             accept: "*/*",
             status,
             content_type,
         }
+    }
+
+    /// The same request with a body.
+    #[must_use]
+    pub fn sending(self, media_type: &'static str, body: &'static [u8]) -> Self {
+        let body = Some((media_type, body));
+        Self { body, ..self }
     }
 
     fn headers(&self) -> Vec<(&str, &str)> {
@@ -53,7 +54,7 @@ impl Expected {
     }
 
     fn streams(&self) -> bool {
-        self.content_type == "text/event-stream" && self.method == Method::GET
+        self.content_type == "text/event-stream" && self.method != Method::HEAD
     }
 }
 
@@ -73,15 +74,8 @@ pub fn common(path: &'static str, status: u16, content_type: &'static str) -> Ve
         (Method::GET, "/%F0%9F%94%A5", 404, PROBLEM),
         (Method::from_bytes(b"get").expect("a token"), path, 405, PROBLEM),
     ];
-    let expected = |(method, path, status, content_type)| Expected {
-        method,
-        path,
-        body: None,
-        accept: "*/*",
-        status,
-        content_type,
-    };
-    rows.map(expected).into()
+    rows.map(|(method, path, status, content_type)| Expected::new(method, path, status, content_type))
+        .into()
 }
 
 /// Sends every request to every life. Panics at the first answer that differs.

@@ -68,15 +68,31 @@ fn path(slug: &str) -> String {
 
 /// Gives every operation the problems that its route declares, each under its status, and those of the runtime as `default`.
 pub fn add_responses<'a>(document: &mut OpenApi, routes: impl Iterator<Item = &'a Declared>) {
+    for_each_route(document, routes, |operation, declared| {
+        declared.problems.iter().for_each(|kind| add_declared(operation, kind));
+    });
+    document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(operations)
+        .for_each(add_runtime);
+}
+
+/// Visits the operation of every route.
+pub fn for_each_route<'a>(
+    document: &mut OpenApi,
+    routes: impl Iterator<Item = &'a Declared>,
+    visit: impl Fn(&mut Operation, &Declared),
+) {
     let paths = &mut document.paths.paths;
     for declared in routes {
         // OpenAPI has no wildcards.
         let item = paths.get_mut(&declared.path.replace("{*", "{"));
         if let Some(operation) = item.and_then(|item| operation(item, declared)) {
-            declared.problems.iter().for_each(|kind| add_declared(operation, kind));
+            visit(operation, declared);
         }
     }
-    paths.values_mut().flat_map(operations).for_each(add_runtime);
 }
 
 fn add_declared(operation: &mut Operation, kind: &ProblemType) {

@@ -2,11 +2,7 @@
 
 use crate::checkout::{checkout, deployment, functions_with, jobs, services, table, text};
 use axum::{body::Body, http::Request};
-use local::{
-    deployment::Deployed,
-    functions::{FUNCTIONS, JOBS},
-    route_table::Line,
-};
+use local::{deployment::Deployed, functions::FUNCTIONS, route_table::Line};
 use shared::{
     config::Env,
     runtime::{Responses, Service},
@@ -56,23 +52,36 @@ fn every_function_has_a_block_in_the_template_that_builds_its_own_binary() {
     assert_eq!(deployment().unclear, [""; 0]);
 }
 
-/// `.github/deploy/lambda` asks for them.
+/// As SAM and CloudFormation name the functions of a stack. A role that deploys also calls the functions of the candidate.
 #[test]
-fn the_template_has_the_outputs_that_a_deployment_reads() {
-    let outputs = deployment().outputs;
-    let urls = FUNCTIONS.iter().map(|function| camel_case(function.name) + "Url");
-    let jobs = JOBS.iter().map(|(job, _)| camel_case(job) + "Function");
-    for output in urls.chain(jobs).chain(["CallersPolicy".to_owned()]) {
-        assert!(outputs.contains(&output), "template.yaml has no output {output}");
-    }
+fn the_policy_for_callers_covers_both_actions_on_every_function_of_the_stack() {
+    let template = text("template.yaml");
+    let policy = template.split("\n  Callers:\n").nth(1).unwrap();
+    let covered =
+        "Resource: !Sub arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:${AWS::StackName}-*\n";
+    assert_eq!(policy.matches(covered).count(), 2, "{policy}");
+    assert!(deployment().outputs.contains("CallersPolicy"));
+    assert!(
+        !template.contains("FunctionName: !Sub"),
+        "a function with another name is not covered"
+    );
 }
 
+/// Neither SAM nor CloudFormation adds them where the parameter decides, and a URL without one of the two answers 403.
 #[test]
-fn the_policy_for_callers_allows_both_actions_on_every_function_with_a_route() {
+fn every_function_that_a_parameter_opens_has_both_permissions() {
     let template = text("template.yaml");
-    for function in FUNCTIONS.iter().map(|function| camel_case(function.name)) {
-        let allowed = template.matches(&format!("!GetAtt {function}.Arn")).count();
-        assert_eq!(allowed, 2, "Callers in template.yaml lacks {function}");
+    for name in services().iter().map(|function| camel_case(function)) {
+        let block = template.split(&format!("\n  {name}:\n")).nth(1).unwrap();
+        let block = block.split("\n\n").next().unwrap();
+        let is_open = block.contains("AuthType: !Ref AuthType");
+        for permission in [
+            "Action: lambda:InvokeFunctionUrl, FunctionUrlAuthType: NONE",
+            "Action: lambda:InvokeFunction, InvokedViaFunctionUrl: true",
+        ] {
+            let given = format!("{{ FunctionName: !Ref {name}, Principal: '*', {permission} }}");
+            assert_eq!(template.contains(&given), is_open, "template.yaml, {name}: {given}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{
     http::{Method, Request, header},
     response::IntoResponse,
 };
-use local::route_table::Line;
+use local::{functions::FUNCTIONS, route_table::declared};
 use serde_json::Value;
 use shared::{
     config::Env,
@@ -30,34 +30,154 @@ fn the_committed_document_is_the_one_that_the_types_give() {
     );
 }
 
-#[test]
-fn it_has_every_path_of_the_route_table_and_no_other() {
+/// The methods and paths of a part of the document.
+fn operations(document: &Value) -> BTreeSet<(String, String)> {
+    let mut operations = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods = METHODS.iter().map(|method| method.as_str());
+        let documented = methods.filter(|method| !item[method.to_lowercase()].is_null());
+        operations.extend(documented.map(|method| (method.to_owned(), path.clone())));
+    }
+    operations
+}
+
+const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+#[tokio::test]
+async fn each_function_documents_every_route_that_it_declares_and_no_other() {
+    let health = BTreeSet::from([("GET".to_owned(), "/health".to_owned())]);
+    for function in FUNCTIONS {
+        let part = serde_json::to_value(function.document()).unwrap();
+        let declared = declared().into_iter().filter(|route| route.function == function.name);
+        let declared: BTreeSet<_> = declared.map(|route| (route.method, in_openapi(&route.path))).collect();
+        // The runtime adds it to every function. One of them documents it.
+        let documented = &operations(&part) - &health;
+        assert_eq!(
+            &documented - &declared,
+            BTreeSet::new(),
+            "functions/{} documents what it does not declare",
+            function.name
+        );
+        assert_eq!(
+            &declared - &documented,
+            BTreeSet::new(),
+            "functions/{} does not document what it declares",
+            function.name
+        );
+    }
     let documented: BTreeSet<String> = document()["paths"].as_object().unwrap().keys().cloned().collect();
-    let routed: BTreeSet<String> = table().into_iter().map(|line| line.path).collect();
-    assert_eq!(documented, routed);
+    let routed: BTreeSet<String> = table().iter().map(|line| in_openapi(&line.path)).collect();
+    assert_eq!(documented, routed, "the API document and the route table of Cargo.toml");
+}
+
+/// OpenAPI has no wildcards.
+fn in_openapi(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
+#[tokio::test]
+async fn each_operation_has_the_body_that_its_route_takes() {
+    let document = document();
+    for route in local::functions::service(&Env::new(|_| None)).routes() {
+        let operation = &document["paths"][in_openapi(route.path)][route.method.as_str().to_lowercase()];
+        let content = operation["requestBody"]["content"].as_object().into_iter().flatten();
+        let documented: Vec<&str> = content.map(|(media_type, _)| media_type.as_str()).collect();
+        match route.content.map(|content| content.media_type()) {
+            // The types that clients send most, in place of all.
+            Some("*/*") => assert_ne!(documented, [""; 0], "{} {} takes a body", route.method, route.path),
+            taken => assert_eq!(documented, Vec::from_iter(taken), "{} {}", route.method, route.path),
+        }
+    }
+}
+
+/// The parameters of an operation, those of its path included.
+fn parameters<'a>(item: &'a Value, operation: &'a Value) -> impl Iterator<Item = &'a Value> {
+    let lists = [&item["parameters"], &operation["parameters"]].into_iter();
+    lists.filter_map(Value::as_array).flatten()
+}
+
+/// The example of a parameter, where the smoke test looks for it.
+fn example(parameter: &Value) -> Option<String> {
+    let schema = &parameter["schema"];
+    let first = parameter["examples"]
+        .as_object()
+        .and_then(|examples| examples.values().next());
+    let places = [
+        &parameter["example"],
+        first.map_or(&Value::Null, |example| &example["value"]),
+        &schema["example"],
+        &schema["examples"][0],
+        &schema["default"],
+        &schema["enum"][0],
+    ];
+    let example = places.into_iter().find(|place| !place.is_null())?;
+    Some(example.as_str().map_or_else(|| example.to_string(), str::to_owned))
+}
+
+#[test]
+fn every_required_parameter_has_an_example_and_every_parameter_of_a_path_is_documented() {
+    for (path, item) in document()["paths"].as_object().unwrap() {
+        for (method, operation) in item
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, operation)| operation.is_object())
+        {
+            for parameter in parameters(item, operation).filter(|parameter| parameter["required"] == true) {
+                let name = &parameter["name"];
+                assert!(
+                    example(parameter).is_some(),
+                    "{method} {path}: the document has no example of {name}"
+                );
+            }
+            let documented = parameters(item, operation).filter(|parameter| parameter["in"] == "path");
+            let documented: BTreeSet<&str> = documented.filter_map(|parameter| parameter["name"].as_str()).collect();
+            let names = path.split('{').skip(1).map(|rest| rest.split('}').next().unwrap());
+            assert_eq!(documented, names.collect(), "{method} {path}");
+        }
+    }
+}
+
+/// A path with the examples of its parameters.
+fn target(path: &str, item: &Value) -> String {
+    let operations = item
+        .as_object()
+        .unwrap()
+        .values()
+        .filter(|operation| operation.is_object());
+    let all = operations.flat_map(|operation| parameters(item, operation));
+    let in_path = all.filter(|parameter| parameter["in"] == "path");
+    in_path.fold(path.to_owned(), |path, parameter| {
+        let value: String = example(parameter)
+            .unwrap()
+            .bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect();
+        path.replace(&format!("{{{}}}", parameter["name"].as_str().unwrap()), &value)
+    })
 }
 
 #[tokio::test]
 async fn every_operation_is_answered_with_a_documented_status_and_media_type_and_no_other_method_is() {
     let router = local::functions::service(&Env::new(|_| None)).router();
-    for (path, operations) in document()["paths"].as_object().unwrap() {
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            let request = Request::builder()
-                .method(&method)
-                .uri(path)
-                .body(Body::empty())
+    for (path, item) in document()["paths"].as_object().unwrap() {
+        for method in METHODS {
+            let request = Request::builder().method(&method).uri(target(path, item));
+            let answer = router
+                .clone()
+                .oneshot(request.body(Body::empty()).unwrap())
+                .await
                 .unwrap();
-            let answer = router.clone().oneshot(request).await.unwrap();
-            let operation = &operations[method.as_str().to_lowercase()];
+            let operation = &item[method.as_str().to_lowercase()];
             if operation.is_null() {
                 assert_eq!(answer.status(), 405, "{method} {path} is not documented");
                 continue;
             }
-            let response = &operation["responses"][answer.status().as_str()];
+            let responses = &operation["responses"];
+            let documented = [answer.status().as_str(), "default"].map(|status| &responses[status]["content"]);
             let media_type = answer.headers()[header::CONTENT_TYPE].to_str().unwrap();
-            let documented = &response["content"][media_type];
             assert!(
-                documented.is_object(),
+                documented.iter().any(|content| content[media_type].is_object()),
                 "{method} {path}: {} {media_type}",
                 answer.status()
             );
@@ -159,12 +279,17 @@ fn documented_reasons(function: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_closed_sets_of_reasons_are_those_of_the_functions_pages() {
-    let document = document();
-    for Line { path, function, .. } in table() {
-        let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
-        let reference = content["application/json"]["schema"]["$ref"].as_str();
-        let report = reference.and_then(|reference| document.pointer(reference.strip_prefix('#')?));
-        let reasons = report.map(|report| words(&report["properties"]["reason"]));
-        assert_eq!(reasons.unwrap_or_default(), documented_reasons(&function), "{path}");
+    for function in FUNCTIONS {
+        let part = serde_json::to_value(function.document()).unwrap();
+        let reports = part["paths"].as_object().unwrap().values();
+        let reports = reports.map(|item| &item["get"]["responses"]["200"]["content"]["application/json"]["schema"]);
+        let reasons = reports.filter_map(|schema| part.pointer(schema["$ref"].as_str()?.strip_prefix('#')?));
+        let reasons = reasons.flat_map(|report| words(&report["properties"]["reason"]));
+        assert_eq!(
+            reasons.collect::<BTreeSet<_>>(),
+            documented_reasons(function.name),
+            "functions/{}",
+            function.name
+        );
     }
 }

@@ -1,17 +1,15 @@
 //! The scripts that deploy, against clouds that fail and signals at every step: afterwards everything serves the old release,
 //! or everything serves the new one.
 
-use crate::checkout::{bundle, checkout, functions_with, services};
+use crate::checkout::{bundle, functions_with};
 use crate::cloud::{Cloud, DEAD, STACK, Script};
-use crate::newcomer::{Checkout, paths, started};
-use axum::{Router, http::header, routing::get};
-use shared::runtime::Responses;
+use crate::newcomer::{Checkout, started};
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
-use testing::{Process, loopback, signal, signal_group};
+use testing::{Process, signal, signal_group};
 
 fn cloud_run() -> Script {
     let services = functions_with("service.yaml").into_iter();
@@ -233,15 +231,15 @@ in_both_clouds! {
 
 #[test]
 #[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
-fn an_output_that_the_template_has_not_is_named() {
-    let cloud = Cloud::new(&lambda(), DEAD).with("MISSING", "MigrateFunction");
+fn a_block_that_the_template_has_not_is_named() {
+    let cloud = Cloud::new(&lambda(), DEAD).with("MISSING", "Migrate");
     let run = cloud.run(&[]);
     assert!(
-        message(&run).contains("template.yaml has no output MigrateFunction"),
+        message(&run).contains("template.yaml has no block Migrate for functions/migrate"),
         "{}",
         message(&run)
     );
-    cloud.assert_serves("old", "an output is missing");
+    cloud.assert_serves("old", "a block is missing");
 }
 
 #[test]
@@ -260,33 +258,4 @@ fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
     let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap_or_else(|_| panic!("{}", message(&read)));
     assert_eq!(read["CorsOrigins"], crate::cloud::CORS_ORIGINS);
     assert_eq!(read["Architecture"], "x86_64");
-}
-
-#[tokio::test]
-#[ignore = "needs curl, envsubst and jq; .ci/run installs them"]
-async fn a_smoke_test_names_a_proxy_that_buffers_and_a_report_that_is_not_healthy() {
-    const BEAT: &str = "event: heartbeat\ndata: ping\n\n";
-    let reports = paths(|responses| responses == Responses::Buffered);
-    let streams = paths(|responses| responses != Responses::Buffered);
-    let last = reports.last().unwrap().as_str();
-    for (status, told) in [("healthy", "something buffers"), ("unhealthy", last)] {
-        let mut app = Router::new();
-        for path in &streams {
-            let stream = get(async || ([(header::CONTENT_TYPE, "text/event-stream")], BEAT.repeat(2)));
-            app = app.route(path, stream);
-        }
-        for path in &reports {
-            let status = if path == last { status } else { "healthy" };
-            let report = format!(r#"{{"status":"{status}"}}"#);
-            app = app.route(path, get(async move || report));
-        }
-        let (listener, url) = loopback().await;
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        let mut smoke = Command::new(checkout().join(".github/deploy/smoke"));
-        smoke.args(services().iter().map(|function| format!("{function}={url}")));
-        let run = tokio::task::spawn_blocking(move || smoke.output().unwrap());
-        let run = run.await.unwrap();
-        let message = String::from_utf8_lossy(&run.stderr);
-        assert!(!run.status.success() && message.contains(told), "{message}");
-    }
 }

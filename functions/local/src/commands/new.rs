@@ -1,0 +1,68 @@
+//! `new`: adds a function to the bundle, by copying an example.
+
+mod arguments;
+mod copy;
+mod function;
+mod name;
+mod route;
+
+use super::{checkout::Checkout, edit::Edit, generated, places};
+use crate::{pages, route_table};
+use arguments::{Arguments, Kind};
+use function::Function;
+pub use name::{Name, camel_case};
+pub use route::Route;
+use tokio_util::sync::CancellationToken;
+
+const ARGUMENTS: &str =
+    "NAME --route 'POST /greetings/{id}' [--db] [--storage] [--stream] | NAME --job [--db] [--storage]";
+
+/// Adds a function: its folder, and a line in each place that lists functions.
+///
+/// # Errors
+/// Why there can be no such function, or what failed. Nothing has changed then.
+pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) -> Result<(), String> {
+    let arguments = Arguments::parse(arguments)?;
+    let mut edit = Edit::begin(checkout)?;
+    let name = Name::parse(&arguments.name, checkout)?;
+    if let Some(route) = arguments.route() {
+        check_is_free(route)?;
+    }
+    let function = Function::copy(checkout, &name, &arguments)?;
+    edit.add_folder(&format!("functions/{}", name.as_str()), &function.files)?;
+    let places = places::add(&mut edit, checkout, &name, arguments.route(), &function.block)?;
+    println!("functions/{}: new", name.as_str());
+    places.iter().for_each(|place| println!("{place}: changed"));
+    edit.apply(generated::FILES, || generated::renew(checkout, stop))?;
+    generated::FILES.iter().for_each(|file| println!("{file}: renewed"));
+    println!("\nTry it:\n{}", try_it(&name, &arguments));
+    Ok(())
+}
+
+/// No other function and no page of `local` answers these requests.
+fn check_is_free(new: &Route) -> Result<(), String> {
+    let pages = pages::service();
+    let local = pages.routes().map(|page| (page.path, "`local` has a page"));
+    let mut taken = local.chain([("/health", "every function answers")]);
+    if let Some((path, whose)) = taken.find(|(path, _)| route_table::overlap(path, &new.path)) {
+        return Err(format!("{} is not free: {whose} on {path}", new.path));
+    }
+    let new = route_table::Route {
+        path: new.path.clone(),
+        method: new.method.clone(),
+        function: "the new one".to_owned(),
+    };
+    let routes: Vec<_> = route_table::declared().into_iter().chain([new]).collect();
+    route_table::shadows(&routes).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The two lines to try it.
+fn try_it(name: &Name, arguments: &Arguments) -> String {
+    let name = name.as_str();
+    let test = format!("  cargo test -p {name}\n");
+    match &arguments.kind {
+        Kind::Job => format!("{test}  cargo run -p {name}"),
+        Kind::Answer(route) => format!("{test}  cargo run\n  {}", route.curl("curl")),
+        Kind::Stream(route) => format!("{test}  cargo run\n  {}", route.curl("curl --no-buffer")),
+    }
+}

@@ -1,0 +1,70 @@
+//! The arguments of `new`.
+
+use super::{ARGUMENTS as USAGE, route::Route};
+
+/// What the new function is to be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Arguments {
+    /// Its name, which is not checked yet.
+    pub name: String,
+    pub kind: Kind,
+    /// It reads rows.
+    pub db: bool,
+    /// It reads and stores objects.
+    pub storage: bool,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// It answers requests with JSON.
+    Answer(Route),
+    /// It answers requests with an event stream.
+    Stream(Route),
+    /// It has no route.
+    Job,
+}
+
+impl Arguments {
+    /// # Errors
+    /// Why there is no such function.
+    pub fn parse(arguments: &[&str]) -> Result<Self, String> {
+        let (mut name, mut route, mut flags) = (None, None, Vec::new());
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match *argument {
+                "--route" if route.is_some() => {
+                    return Err("a new function has one route; more are added in its code".to_owned());
+                }
+                "--route" => route = Some(Route::parse(arguments.next().ok_or("--route has no value")?)?),
+                flag @ ("--db" | "--storage" | "--stream" | "--job") if !flags.contains(&flag) => flags.push(flag),
+                unknown if unknown.starts_with('-') => {
+                    return Err(format!("{unknown} is unknown or there twice: new {USAGE}"));
+                }
+                text if name.is_none() => name = Some(text.to_owned()),
+                text => return Err(format!("{text:?} is a second name: new {USAGE}")),
+            }
+        }
+        let has = |flag| flags.contains(&flag);
+        let kind = match (route, has("--job"), has("--stream")) {
+            (None, true, false) => Kind::Job,
+            (Some(route), false, false) => Kind::Answer(route),
+            (Some(route), false, true) => Kind::Stream(route),
+            (_, true, _) => return Err("a job has no route and no stream".to_owned()),
+            (None, false, _) => return Err(format!("a function has a --route, or is a --job: new {USAGE}")),
+        };
+        Ok(Self {
+            name: name.ok_or_else(|| format!("a function has a name: new {USAGE}"))?,
+            kind,
+            db: has("--db"),
+            storage: has("--storage"),
+        })
+    }
+
+    /// Its route, if it has one.
+    pub fn route(&self) -> Option<&Route> {
+        match &self.kind {
+            Kind::Answer(route) | Kind::Stream(route) => Some(route),
+            Kind::Job => None,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Names of functions: each is a folder, a package, a crate, a binary, a service and an account.
+
+use crate::commands::checkout::Checkout;
+use shared::BUNDLE;
+
+/// A valid name: lower-case words with hyphens, such as `order-items`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Name(String);
+
+/// The longest id of a service account on Google Cloud, which is the bundle's name, a hyphen and the function's.
+const ACCOUNT: usize = 30;
+
+/// Keywords of Rust, also those of the future.
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
+    "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
+    "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "struct", "super", "trait", "true",
+    "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+/// Crates of the toolchain, folders in which Cargo builds, and accounts of the deployment.
+const RESERVED: &[&str] = &[
+    "alloc",
+    "core",
+    "proc-macro",
+    "std",
+    "test",
+    "build",
+    "deps",
+    "examples",
+    "incremental",
+    "scheduler",
+    "smoke",
+];
+
+/// Is it a keyword of Rust?
+pub fn is_keyword(word: &str) -> bool {
+    KEYWORDS.contains(&word)
+}
+
+impl Name {
+    /// # Errors
+    /// Why there can be no function of this name.
+    pub fn parse(text: &str, checkout: &Checkout) -> Result<Self, String> {
+        let longest = ACCOUNT - BUNDLE.len() - 1;
+        let is_word =
+            |word: &str| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let refused = |why: String| Err(format!("{text:?} is not a name for a function: {why}"));
+        if !text.split('-').all(is_word) || !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+            return refused("lower-case words with hyphens are, such as order-items".to_owned());
+        }
+        if text.len() > longest {
+            return refused(format!(
+                "it is longer than {longest} characters, so that an account would have more than {ACCOUNT}"
+            ));
+        }
+        if RESERVED.contains(&text) || is_keyword(text) {
+            return refused("Rust, Cargo or the deployment uses it".to_owned());
+        }
+        if text.contains(BUNDLE) {
+            return refused("it repeats the name of the bundle".to_owned());
+        }
+        if checkout
+            .packages()?
+            .iter()
+            .any(|package| package.replace('_', "-") == text)
+        {
+            return refused("a package of this workspace, or one that it depends on, has it".to_owned());
+        }
+        if checkout.path("functions").join(text).symlink_metadata().is_ok() {
+            return refused(format!("functions/{text} exists"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// As folders and packages have it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As Rust has it: `order_items`.
+    pub fn krate(&self) -> String {
+        self.0.replace('-', "_")
+    }
+
+    /// As types and resources have it: `OrderItems`.
+    pub fn camel_case(&self) -> String {
+        camel_case(&self.0)
+    }
+}
+
+/// `OrderItems` for `order-items`.
+pub fn camel_case(name: &str) -> String {
+    name.split('-')
+        .map(|word| word[..1].to_uppercase() + &word[1..])
+        .collect()
+}

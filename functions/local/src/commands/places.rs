@@ -1,0 +1,89 @@
+//! The places beside its folder that name a function: the dependencies of `local`, the route table, and `template.yaml`. Each
+//! is changed as text, so that comments and order stay.
+
+mod dependencies;
+mod route_table;
+mod template;
+
+use super::{
+    checkout::Checkout,
+    edit::Edit,
+    new::{Name, Route},
+};
+use crate::route_table::Route as Routed;
+
+const LOCAL: &str = "functions/local/Cargo.toml";
+const ROOT: &str = "Cargo.toml";
+const TEMPLATE: &str = "template.yaml";
+const README: &str = "README.md";
+
+/// Adds a function, which has a route or is a job, to each place. Returns the places.
+///
+/// # Errors
+/// A place has not the form that is expected, or has something of the same name.
+pub fn add(
+    edit: &mut Edit<'_>,
+    checkout: &Checkout,
+    name: &Name,
+    route: Option<&Route>,
+    block: &str,
+) -> Result<Vec<&'static str>, String> {
+    let (name, mut changed) = (name.as_str(), vec![LOCAL, TEMPLATE]);
+    edit.write(LOCAL, dependencies::add(&checkout.text(LOCAL)?, name, route.is_some())?);
+    edit.write(TEMPLATE, template::add(&checkout.text(TEMPLATE)?, name, block)?);
+    if let Some(Route { method, path }) = route.cloned() {
+        let function = name.to_owned();
+        let table = route_table::add(&checkout.text(ROOT)?, &Routed { path, method, function })?;
+        edit.write(ROOT, table);
+        changed.push(ROOT);
+    }
+    Ok(changed)
+}
+
+/// Removes a function from each place. Returns those that had it.
+///
+/// # Errors
+/// A place has it in a form that is not expected.
+pub fn remove(edit: &mut Edit<'_>, checkout: &Checkout, name: &str) -> Result<Vec<&'static str>, String> {
+    let mut changed = Vec::new();
+    for place in [LOCAL, TEMPLATE, ROOT, README] {
+        let text = checkout.text(place)?;
+        let without = match place {
+            LOCAL => dependencies::remove(&text, name),
+            TEMPLATE => template::remove(&text, name),
+            ROOT => route_table::remove(&text, name)?,
+            _ => without_row(&text, name),
+        };
+        if without != text {
+            edit.write(place, without);
+            changed.push(place);
+        }
+    }
+    Ok(changed)
+}
+
+/// A page without the rows of a function in its tables.
+fn without_row(page: &str, name: &str) -> String {
+    let link = format!("| [`{name}`](functions/{name}) |");
+    page.split_inclusive('\n')
+        .filter(|line| !line.starts_with(&link))
+        .collect()
+}
+
+/// Puts lines before the first of `entries` that comes after them, or after the last. Each entry is the number of its first
+/// line, that after its last, and what it is sorted by.
+fn insert_sorted(text: &str, entries: &[(usize, usize, String)], key: &str, lines: &str) -> Option<String> {
+    let after = entries
+        .iter()
+        .find(|(_, _, other)| other.as_str() > key)
+        .map(|(first, ..)| *first);
+    let position = after.or(entries.last().map(|(_, end, _)| *end))?;
+    let all: Vec<&str> = text.split_inclusive('\n').collect();
+    Some(all[..position].concat() + lines + &all[position..].concat())
+}
+
+/// The text without these lines.
+fn without(text: &str, first: usize, end: usize) -> String {
+    let all: Vec<&str> = text.split_inclusive('\n').collect();
+    all[..first].concat() + &all[end..].concat()
+}

@@ -1,0 +1,8 @@
+//! `POST /examples/{id}` as a binary.
+
+use shared::runtime;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime::serve(example::service)
+}
