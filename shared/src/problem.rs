@@ -58,9 +58,7 @@ struct Extensions {
 
 /// The members of RFC 9457 that every problem has. Some have more.
 #[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = Problem))]
-pub struct Details {
+struct Details {
     /// What kind of problem it is: a path that ends in its slug.
     r#type: Cow<'static, str>,
     /// The kind in words.
