@@ -10,6 +10,7 @@ use local::{functions::FUNCTIONS, route_table::declared};
 use serde_json::Value;
 use shared::{
     config::Env,
+    idempotency,
     problem::{FieldError, Problem, RUNTIME},
 };
 use std::{
@@ -207,6 +208,11 @@ fn slugs_in_the_code() -> BTreeSet<String> {
         }
     }
     slugs.extend(RUNTIME.iter().map(|kind| kind.slug.to_owned()));
+    // These leave only where a route asks for a key.
+    let service = local::functions::service(&Env::new(|_| None));
+    if !service.routes().any(|route| route.once) {
+        slugs.retain(|slug| idempotency::PROBLEMS.iter().all(|kind| kind.slug != slug));
+    }
     slugs
 }
 
