@@ -68,7 +68,7 @@ async fn a_streamed_body_that_breaks_ends_with_the_error_trailers_and_no_error_i
         assert_eq!(trailers["lambda-runtime-function-error-type"], "BrokenBody");
         assert_eq!(posted.stream_error().unwrap()["errorType"], "BrokenBody");
         assert!(!posted.stream_error().unwrap().to_string().contains("it broke"));
-        lambda.wait_for_line(&format!("\"path\":\"{path}\""));
+        lambda.wait_for_line(&format!("\"route\":\"{path}\""));
         assert_eq!(errors(&lambda, &id).len(), 1, "{}", lambda.log());
     }
     let whole = api
@@ -213,6 +213,6 @@ async fn every_record_is_written_before_the_next_invocation_is_asked_for() {
             .unwrap()
             .stderr;
         let log = String::from_utf8(log).unwrap();
-        assert!(log.contains("\"path\":\"/nothing\""), "round {round}: {log}");
+        assert!(log.contains("\"route\":\"unmatched\""), "round {round}: {log}");
     }
 }
