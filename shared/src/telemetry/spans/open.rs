@@ -11,6 +11,7 @@ use tracing::Metadata;
 const MAX_SIZE: usize = 4 * 1024 * 1024;
 /// About how many bytes a span takes without its fields.
 const SPAN_SIZE: usize = 512;
+
 #[derive(Default)]
 pub struct Open {
     /// By their ids, which are never used again. A child has a higher one than its parent.
