@@ -73,6 +73,11 @@ impl Name {
         Ok(Self(text.to_owned()))
     }
 
+    #[cfg(test)]
+    pub fn for_test(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// As folders and packages have it.
     pub fn as_str(&self) -> &str {
         &self.0
