@@ -59,6 +59,12 @@ impl Content {
         }
     }
 
+    /// The same, of at most `limit` bytes.
+    pub(crate) const fn at_most(self, limit: u64) -> Self {
+        let limit = if self.limit < limit { self.limit } else { limit };
+        Self { limit, ..self }
+    }
+
     /// Its media type, for the API document: `*/*` if any is taken.
     pub const fn media_type(&self) -> &'static str {
         match self.media_type {

@@ -18,13 +18,13 @@ use proxy::{Limits, Proxy, RequestTimeout};
 pub use reason::Reason;
 use reason::logged;
 use settings::{Dsn, Settings};
-use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::{sync::OnceCell, time::timeout};
-pub use transaction::{Transaction, violation};
+pub use transaction::{Connection, Transaction, violation};
 
 /// Postgres. Connects at the first query. Clones share their connections.
 #[derive(Clone)]

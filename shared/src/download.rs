@@ -27,7 +27,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, stream};
+use std::convert::Infallible;
 
 pub(crate) use disposition::attachment;
 pub use request::{DownloadRequest, Selected};
@@ -76,7 +77,9 @@ impl Download {
             headers.insert(header::ETAG, tag);
         }
         if selected == Selected::NotModified {
-            return Self::new(StatusCode::NOT_MODIFIED, headers, Body::empty());
+            // Of unknown length: axum would promise the length of an empty body for that of the content.
+            let nothing = Body::from_stream(stream::empty::<Result<Bytes, Infallible>>());
+            return Self::new(StatusCode::NOT_MODIFIED, headers, nothing);
         }
         let range = selected.range(size);
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));

@@ -2,6 +2,8 @@
 
 mod check;
 pub mod process;
+#[cfg(feature = "openapi")]
+mod responses;
 
 use axum::{
     body::Body,
@@ -10,6 +12,8 @@ use axum::{
 };
 use bytes::Bytes;
 pub use check::{Check, Settings};
+#[cfg(feature = "openapi")]
+pub use responses::Responses;
 use serde::{Serialize, Serializer};
 use std::{
     collections::BTreeMap,

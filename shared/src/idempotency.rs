@@ -7,6 +7,7 @@ mod key;
 mod store;
 
 use crate::{
+    config::Env,
     database::{Database, Transaction},
     deadline::Deadline,
     problem::{Problem, ProblemType},
@@ -60,6 +61,16 @@ pub const PROBLEMS: &[ProblemType] = &[KEY_MISSING, KEY_INVALID, KEY_REUSED, IN_
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Reads `IDEMPOTENCY_MAX_AGE` (24 h): the age at which an answer is deleted.
+pub fn max_age(env: &Env) -> Duration {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let expected = "a duration between 1s and 365d, such as 24h or 7d";
+    env.parse("IDEMPOTENCY_MAX_AGE", DAY, expected, |text| {
+        let age = humantime::parse_duration(text).ok();
+        age.filter(|age| (Duration::from_secs(1)..=365 * DAY).contains(age))
+    })
+}
+
 /// The key of this request: an argument of handlers whose route declares [`once`](crate::runtime::Route::once).
 #[derive(Clone)]
 pub struct Once {
@@ -99,9 +110,9 @@ impl Once {
             if answer.status().is_server_error() {
                 return Err(Failed::Answer(Box::new(answer)));
             }
-            let answer = Answer::read(answer).await.map_err(Failed::Problem)?;
-            claim.store(transaction, &answer).await?;
-            Ok(answer.into_response())
+            let (stored, answer) = Answer::read(answer).await.map_err(Failed::Problem)?;
+            claim.store(transaction, &stored).await?;
+            Ok(answer)
         });
         done.await.or_else(Failed::answer)
     }

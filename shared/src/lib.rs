@@ -24,6 +24,7 @@ pub mod health;
 pub mod https;
 #[cfg(feature = "database")]
 pub mod idempotency;
+pub mod parameters;
 pub mod problem;
 pub mod random;
 pub mod runtime;

@@ -15,6 +15,7 @@ mod service;
 mod signals;
 
 use crate::{
+    body::LAMBDA_LIMIT,
     config::Env,
     telemetry::{self, PROCESS},
 };
@@ -50,9 +51,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     start(|env| {
         signals::catch();
-        let (mut routes, responses, check) = build(env).into_parts();
-        let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         let lambda = lambda::Settings::from_env(env);
+        let service = match lambda {
+            Some(_) => build(env).limit_bodies(LAMBDA_LIMIT),
+            None => build(env),
+        };
+        let (mut routes, responses, check) = service.into_parts();
+        let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         if lambda.is_some() && responses == Responses::Buffered {
             routes.router = lambda::in_one_piece(routes.router);
         }

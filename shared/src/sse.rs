@@ -12,8 +12,9 @@
 //! ```
 //!
 //! - The head and `retry:` leave at once. A comment follows whenever `SSE_HEARTBEAT_INTERVAL` has passed in silence.
-//! - The stream ends between two events: with its source, at its max age, one second before the platform's deadline, when
-//!   this process drains, or earlier if the caller says so: `deadline.earlier(at)`.
+//! - The stream ends between two events: with its source, at its max age, when this process drains, or one second before
+//!   its deadline, which is the platform's or that of its caller: `deadline.earlier(at)`. A client that takes nothing is
+//!   cut off a second after the end: at the deadline.
 //! - Each event is asked for when the one before has been written, so a stream holds one event, whatever its source does
 //!   and its client does not. The source is dropped as soon as the stream ends or its client has gone.
 //! - An error of the source, or a panic, breaks the answer: no last chunk, a reset, or an error of the platform. Clients

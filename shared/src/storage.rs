@@ -19,7 +19,7 @@ mod s3;
 mod settings;
 mod upload;
 
-use crate::config::Env;
+use crate::{config::Env, telemetry};
 use backend::Backend;
 use checksum::Digest;
 pub use checksum::{Crc32c, Sha256};
@@ -153,6 +153,6 @@ impl Storage {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    let worked = tokio::task::spawn_blocking(work).await;
+    let worked = telemetry::spawn_blocking(work).await;
     worked.map_err(|panic| Error::new(Kind::Other, panic))?
 }

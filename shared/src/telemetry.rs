@@ -8,6 +8,7 @@ mod format;
 mod log;
 #[cfg(feature = "otel")]
 pub mod otlp;
+mod record;
 mod spans;
 mod trace;
 mod writer;
@@ -25,8 +26,8 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::task::JoinHandle;
-use tracing::{Instrument, Level, subscriber::set_global_default};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tracing::{Instrument, Level, Span, subscriber::set_global_default};
 use tracing_subscriber::filter::Targets;
 
 pub use trace::{Trace, XRAY};
@@ -82,14 +83,35 @@ pub fn spawn<F>(work: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    // Looked up now: the other task has no context.
+    tokio::spawn(attached(work))
+}
+
+/// As [`JoinSet::spawn`], with what [`spawn`] adds.
+pub fn spawn_in<F>(tasks: &mut JoinSet<F::Output>, work: F) -> AbortHandle
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tasks.spawn(attached(work))
+}
+
+/// As [`tokio::task::spawn_blocking`], with what [`spawn`] adds.
+pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let (context, span) = (context(), Span::current());
+    tokio::task::spawn_blocking(move || match context {
+        Some(context) => in_context(context, || span.in_scope(work)),
+        None => span.in_scope(work),
+    })
+}
+
+/// Looks the context up now: in another task there is none.
+fn attached<F: Future>(work: F) -> impl Future<Output = F::Output> {
     let (context, work) = (context(), work.in_current_span());
-    tokio::spawn(async move {
+    async move {
         match context {
             Some(context) => with_context(context, work).await,
             None => work.await,
         }
-    })
+    }
 }
 
 fn context() -> Option<Arc<Context>> {
@@ -181,12 +203,22 @@ mod tests {
             trace: None,
             route: None,
         });
-        let id_in_a_task = async || {
-            spawn(async { context().map(|context| context.request_id.clone()) })
-                .await
-                .unwrap()
+        let id = || context().map(|context| context.request_id.clone());
+        let ids_in_tasks = async || {
+            let mut tasks = JoinSet::new();
+            spawn_in(&mut tasks, async move { id() });
+            let [task, thread] = [spawn(async move { id() }), spawn_blocking(id)];
+            [
+                task.await.unwrap(),
+                thread.await.unwrap(),
+                tasks.join_all().await.remove(0),
+            ]
         };
-        assert_eq!(with_context(request, id_in_a_task()).await.unwrap(), "mine");
-        assert_eq!(id_in_a_task().await, None);
+        let mine = Some(HeaderValue::from_static("mine"));
+        assert_eq!(
+            with_context(request, ids_in_tasks()).await,
+            [&mine, &mine, &mine].map(Clone::clone)
+        );
+        assert_eq!(ids_in_tasks().await, [None, None, None], "without a request");
     }
 }

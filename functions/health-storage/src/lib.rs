@@ -27,17 +27,7 @@ pub fn service(env: &Env) -> Service {
 
 /// The evidence bucket can be read with these credentials.
 #[cfg_attr(feature = "openapi", utoipa::path(
-    get, path = PATH, operation_id = "healthStorage", tag = "health",
-    responses(
-        (status = 200, description = "The bucket can be read.", content(
-            (StorageReport = "application/json"),
-            (shared::health::HealthJson = "application/health+json"),
-        )),
-        (status = 503, description = "The bucket cannot be relied on.", content(
-            (StorageReport = "application/json"),
-            (shared::health::HealthJson = "application/health+json"),
-        )),
-    ),
+    get, path = PATH, operation_id = "healthStorage", tag = "health", responses(health::Responses<StorageReport>),
 ))]
 async fn health_storage(State(check): State<Check>, headers: HeaderMap) -> Response {
     check.report().await.respond(&headers)
@@ -46,7 +36,7 @@ async fn health_storage(State(check): State<Check>, headers: HeaderMap) -> Respo
 /// This function's part of the API document.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(health_storage))]
+#[openapi(paths(health_storage), components(schemas(StorageReport, health::HealthJson)))]
 pub struct Api;
 
 #[derive(Serialize)]

@@ -54,6 +54,8 @@ pub struct Deployed {
     pub cloud_sql: bool,
     /// On Lambda, whether its policies mention S3. `None` if it has a role of another template.
     pub bucket_role: Option<bool>,
+    /// On Lambda, whether it is in a VPC.
+    pub in_vpc: bool,
     /// On Lambda, whether its Function URL streams. `None` without a URL.
     pub streams: Option<bool>,
     /// Whether it is a Cloud Run job.

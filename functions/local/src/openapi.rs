@@ -1,12 +1,17 @@
 //! The API document: an OpenAPI 3.1 document that merges what each function declares about its routes.
 
+mod idempotency;
 mod problem;
 
-use crate::{bundle, functions::FUNCTIONS};
+use crate::{
+    bundle,
+    functions::{self, FUNCTIONS},
+};
 use axum::{
     http::{HeaderValue, header},
     response::IntoResponse,
 };
+use shared::config::Env;
 use utoipa::OpenApi;
 
 #[derive(OpenApi)]
@@ -31,7 +36,9 @@ pub fn document() -> String {
     for function in FUNCTIONS {
         document.merge(function.document());
     }
-    problem::add_responses(&mut document);
+    let service = functions::service(&Env::new(|_| None));
+    problem::for_each_route(&mut document, service.routes(), idempotency::add_parameter);
+    problem::add_responses(&mut document, service.routes());
     let document = document.to_pretty_json().expect("the document has string keys");
     document + "\n"
 }

@@ -4,6 +4,7 @@ use crate::functions;
 use shared::{
     config::Env,
     problem::{ProblemType, RUNTIME},
+    runtime::Declared,
 };
 use std::collections::BTreeMap;
 
@@ -16,22 +17,29 @@ pub struct Answered {
     pub routes: Vec<String>,
 }
 
-/// Every type, by its slug.
+/// Every type of this bundle, by its slug.
 pub fn all() -> Vec<Answered> {
-    let runtime = RUNTIME.iter().map(|kind| (kind, Vec::new()));
-    let mut problems: BTreeMap<&str, Answered> = runtime
-        .map(|(kind, routes)| (kind.slug, Answered { kind, routes }))
-        .collect();
-    let service = functions::service(&Env::new(|_| None));
-    for declared in service.routes() {
+    answered(functions::service(&Env::new(|_| None)).routes())
+}
+
+/// Every type of the runtime and of these routes, by its slug.
+pub fn answered<'a>(routes: impl Iterator<Item = &'a Declared>) -> Vec<Answered> {
+    let mut problems = BTreeMap::new();
+    for declared in routes {
         for kind in &declared.problems {
-            let routes = Vec::new();
-            let problem = problems.entry(kind.slug).or_insert(Answered { kind, routes });
-            let is_of_runtime = RUNTIME.iter().any(|known| known.slug == kind.slug);
-            if !is_of_runtime {
-                problem.routes.push(format!("{} {}", declared.method, declared.path));
-            }
+            let route = format!("{} {}", declared.method, declared.path);
+            let answered = problems.entry(kind.slug).or_insert_with(|| Answered::new(kind));
+            answered.routes.push(route);
         }
     }
+    // Any route answers those of the runtime, also where it declares them.
+    problems.extend(RUNTIME.iter().map(|kind| (kind.slug, Answered::new(kind))));
     problems.into_values().collect()
+}
+
+impl Answered {
+    fn new(kind: &'static ProblemType) -> Self {
+        let routes = Vec::new();
+        Self { kind, routes }
+    }
 }

@@ -1,6 +1,6 @@
 //! The real binary in each of its lives.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
 use testing::{Binary, EventShape, FakeRuntimeApi, contract, matrix};

@@ -2,6 +2,9 @@
 //! `STREAMED`, its answers are streamed; with `BROKEN_START`, it panics before it starts.
 
 mod bodies;
+mod downloads;
+mod spans;
+mod streams;
 mod uploads;
 
 use axum::body::Body;
@@ -35,7 +38,10 @@ fn service(env: &Env) -> Service {
     ];
     let routes = routes
         .into_iter()
-        .chain(bodies::routes(stream, storage))
+        .chain(bodies::routes(stream, storage.clone()))
+        .chain(downloads::routes(storage))
+        .chain(spans::routes())
+        .chain(streams::routes(stream))
         .chain(uploads::routes());
     let service = Service::new(routes).check(async {
         println!("the check has begun");

@@ -2,13 +2,13 @@
 
 use axum::{
     body::{Body, Bytes},
-    extract::Path,
     http::StatusCode,
 };
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use shared::{
     body::{Json, json, stream},
+    parameters::Path,
     problem::{Problem, ProblemType},
     runtime::Route,
 };
@@ -17,13 +17,14 @@ use std::time::Duration;
 /// The limit of every route here.
 const LIMIT: u64 = 64 << 10;
 
-pub fn routes() -> [Route; 7] {
+pub fn routes() -> [Route; 8] {
     [
         Route::post("/greetings/{id}", greet)
             .takes(json(LIMIT))
             .problems(&[FORBIDDEN_NAME, TOO_OFTEN]),
         Route::get("/greetings/{id}", async |Path(id): Path<u32>| id.to_string()),
         Route::put("/size", size).takes(stream(LIMIT)),
+        Route::put("/video", size).takes(stream(10 << 20)),
         Route::put("/picture", size).takes(stream(LIMIT).of_type("image/png")),
         Route::put("/text", async |text: String| text).takes(stream(LIMIT)),
         Route::post("/unread", async || StatusCode::ACCEPTED).takes(stream(LIMIT)),

@@ -29,10 +29,21 @@ fn service(env: &Env) -> Service {
     let database = Database::from_env(env);
     let taking = body::json(64 << 10);
     let right = [
-        Route::post("/payments/{account}", pay).takes(taking).once(),
-        Route::put("/payments/{account}", pay).takes(taking).once(),
-        Route::post("/unread", unread).takes(taking).once(),
-        Route::post("/without-a-body", without_a_body).once(),
+        Route::post("/payments/{account}", pay)
+            .takes(taking)
+            .once()
+            .problems(payment::PROBLEMS),
+        Route::put("/payments/{account}", pay)
+            .takes(taking)
+            .once()
+            .problems(payment::PROBLEMS),
+        Route::post("/unread", unread)
+            .takes(taking)
+            .once()
+            .problems(payment::PROBLEMS),
+        Route::post("/without-a-body", without_a_body)
+            .once()
+            .problems(payment::PROBLEMS),
         Route::post("/undeclared", unread).takes(taking),
     ];
     let routes = right.into_iter().chain(wrong::routes(taking));

@@ -123,6 +123,8 @@ const UNAVAILABLE: ProblemType = ProblemType {
     detail: "Payments cannot be taken for now.",
 };
 
+pub const PROBLEMS: &[ProblemType] = &[DECLINED, SOLD_OUT, NOT_POSITIVE, UNAVAILABLE];
+
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {

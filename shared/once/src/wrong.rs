@@ -1,6 +1,6 @@
 //! The wrong ways to take a payment once, for the controls of the tests.
 
-use crate::payment::{Payment, Refused};
+use crate::payment::{PROBLEMS, Payment, Refused};
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -20,8 +20,10 @@ use tokio::time::sleep;
 
 pub fn routes(taking: Content) -> [Route<Database>; 2] {
     [
-        Route::post("/wrong/second-transaction", in_a_second_transaction).takes(taking),
-        Route::post("/wrong/memory", in_memory).takes(taking),
+        Route::post("/wrong/second-transaction", in_a_second_transaction)
+            .takes(taking)
+            .problems(PROBLEMS),
+        Route::post("/wrong/memory", in_memory).takes(taking).problems(PROBLEMS),
     ]
 }
 

@@ -2,7 +2,8 @@
 //!
 //! - opens its sockets without TCP_NODELAY, and interprets `sslmode`, roots and addresses differently from libpq;
 //! - trusts every length that a server sends;
-//! - leaves a query running in the server after its caller has dropped it.
+//! - leaves a query running in the server after its caller has dropped it;
+//! - gives prepared statements names, which are lost where a pooler in transaction mode changes the session.
 //!
 //! sqlx connects to a Unix socket of this process. From there the proxy connects to the server as libpq does (`open`,
 //! `tls`), limits the time of requests and the size of answers, and cancels what nobody waits for (`relay`).
@@ -11,6 +12,7 @@ mod dialer;
 mod messages;
 mod open;
 mod relay;
+mod timeouts;
 mod tls;
 
 use crate::database::settings::Dsn;
@@ -22,6 +24,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
+pub(super) use timeouts::time_of_requests;
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{Semaphore, watch},

@@ -1,16 +1,18 @@
 //! Transactions: bounded by a deadline, repeated after a conflict, rolled back when their future is dropped.
 
+mod connection;
 mod failure;
 mod lease;
 mod query;
 
 use super::{Database, QUERY_TIMEOUT, reason::logged};
 use crate::{deadline::Deadline, random};
+pub use connection::Connection;
 use failure::Failure;
 pub use failure::violation;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use lease::Lease;
-use query::Unnamed;
+use query::Query;
 use sqlx::{
     AssertSqlSafe, Either, Execute, Executor, Postgres, SqlStr,
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
@@ -18,8 +20,9 @@ use sqlx::{
 use std::{io, time::Duration};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// How much earlier than the caller gives up the server ends a statement, so that its answer still arrives.
-const MARGIN: Duration = Duration::from_millis(20);
+/// How much earlier than the caller gives up the server ends a statement, so that its answer still arrives: a twentieth of
+/// the time that is left, within these bounds.
+const MARGIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 /// How long the first repetition waits, at most. Each further one waits for up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
@@ -45,7 +48,7 @@ impl Database {
     /// The server itself ends a statement, or a transaction in which nothing happens, at the deadline, so that no lock stays
     /// when this process is killed or frozen. Dropping the future cancels the statement and rolls back.
     ///
-    /// Works through PgBouncer in transaction mode: statements are unnamed, and all settings are `LOCAL`.
+    /// Works through PgBouncer in transaction mode: all settings are `LOCAL`.
     ///
     /// # Errors
     /// What `work` returns; or the error of sqlx that kept the transaction from starting or from committing, which has been
@@ -55,7 +58,7 @@ impl Database {
         deadline: &Deadline,
         mut work: impl AsyncFnMut(&mut Transaction) -> Result<T, E>,
     ) -> Result<T, E> {
-        let end = deadline.cap(Instant::now() + QUERY_TIMEOUT);
+        let end = end_of(deadline);
         let mut pause = FIRST_PAUSE;
         let mut lost = 0;
         loop {
@@ -74,10 +77,19 @@ impl Database {
     }
 }
 
+fn end_of(deadline: &Deadline) -> Instant {
+    deadline.cap(Instant::now() + QUERY_TIMEOUT)
+}
+
+fn margin(left: Duration) -> Duration {
+    let [least, most] = MARGIN;
+    (left / 20).clamp(least, most)
+}
+
 /// The result of `step`, or an error, which is logged, if there is none by the end.
 async fn before<T, E: From<sqlx::Error>>(end: Instant, step: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     timeout_at(end, step).await.unwrap_or_else(|_| {
-        let late = io::Error::new(io::ErrorKind::TimedOut, "a transaction did not end before its deadline");
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the database has not answered by the deadline");
         let late = sqlx::Error::Io(late);
         logged(&late);
         Err(late.into())
@@ -118,7 +130,7 @@ impl Transaction {
     /// One message, because it is one round trip; `LOCAL`, because a pooler lends the session to others afterwards.
     async fn begin(&mut self, end: Instant) -> sqlx::Result<()> {
         let left = end.saturating_duration_since(Instant::now());
-        let statement = left.saturating_sub(MARGIN).as_millis().max(1);
+        let statement = left.saturating_sub(margin(left)).as_millis().max(1);
         let idle = left.as_millis().max(1);
         let begin = format!(
             "BEGIN; SET LOCAL statement_timeout = {statement}; SET LOCAL idle_in_transaction_session_timeout = {idle}"
@@ -157,7 +169,7 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         'q: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = Unnamed::new(query);
+        let query = Query::new(query);
         let sql = query.sql.clone();
         let Transaction { session, failure } = self;
         let answers = session.fetch_many(query);
@@ -172,7 +184,7 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         'q: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = Unnamed::new(query);
+        let query = Query::new(query);
         let sql = query.sql.clone();
         let Transaction { session, failure } = self;
         let answer = session.fetch_optional(query);

@@ -4,9 +4,8 @@ use crate::problem::Problem;
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
@@ -26,30 +25,38 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads an answer to its end.
+    /// Reads an answer to its end, and returns it with what is stored of it.
     ///
     /// # Errors
     /// It cannot be stored: it is a stream, or larger than 256 KiB.
-    pub async fn read(response: Response) -> Result<Self, Problem> {
+    pub async fn read(response: Response) -> Result<(Self, Response), Problem> {
         let size = response.body().size_hint().exact();
         if size.is_none_or(|size| size > MAX_BODY) {
             let cause = "an answer under an Idempotency-Key has at most 256 KiB and is not a stream";
             return Err(Problem::internal(cause));
         }
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(Problem::internal)?;
+        let body = body.collect().await.map_err(Problem::internal)?.to_bytes();
         let (header_names, header_values) = parts.headers.iter().map(written).unzip();
-        Ok(Self {
+        let stored = Self {
             status: parts.status.as_u16().cast_signed(),
             header_names,
             header_values,
-            body: body.to_bytes().into(),
-        })
+            body: body.to_vec(),
+        };
+        Ok((stored, Response::from_parts(parts, body.into())))
     }
 
     /// The same answer, marked as given before.
     pub fn replayed(self) -> Response {
-        let mut response = self.into_response();
+        let mut response = Response::new(Body::from(self.body));
+        let status = StatusCode::from_u16(self.status.cast_unsigned());
+        *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in self.header_names.iter().zip(&self.header_values) {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value)) {
+                response.headers_mut().append(name, value);
+            }
+        }
         response
             .headers_mut()
             .insert(REPLAYED, HeaderValue::from_static("true"));
@@ -61,25 +68,10 @@ fn written((name, value): (&HeaderName, &HeaderValue)) -> (String, Vec<u8>) {
     (name.to_string(), value.as_bytes().to_owned())
 }
 
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(Bytes::from(self.body)));
-        let status = StatusCode::from_u16(self.status.cast_unsigned());
-        *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = self.header_names.iter().zip(&self.header_values);
-        for (name, value) in headers {
-            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_bytes(value)) {
-                response.headers_mut().append(name, value);
-            }
-        }
-        response
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::response::AppendHeaders;
+    use axum::response::{AppendHeaders, IntoResponse};
     use futures_util::stream;
     use std::io;
 
@@ -101,7 +93,8 @@ mod tests {
             ("location", &b"/1"[..]),
         ]);
         let first = (StatusCode::CREATED, cookies, &b"\xff\x00"[..]).into_response();
-        let answer = Answer::read(first).await.unwrap().replayed();
+        let (stored, _) = Answer::read(first).await.unwrap();
+        let answer = stored.replayed();
         assert_eq!(answer.status(), 201);
         assert_eq!(answer.headers()["location"], "/1");
         assert_eq!(answer.headers()["content-type"], "application/octet-stream");

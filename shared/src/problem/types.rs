@@ -31,6 +31,8 @@ problem_types! {
         "This path takes no request body.";
     MALFORMED_JSON = BAD_REQUEST, "malformed-json", "Malformed JSON",
         "The body is not JSON.";
+    INVALID_PARAMETER = BAD_REQUEST, "invalid-parameter", "Invalid Parameter",
+        "A parameter of the path or of the query does not fit; errors says which.";
     REQUEST_TIMEOUT = REQUEST_TIMEOUT, "request-timeout", "Request Timeout",
         "The request did not end in time.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "Body Too Large",

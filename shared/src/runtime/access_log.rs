@@ -68,7 +68,9 @@ impl AccessLog {
     /// Stops the clock when the body of the answer ends: now, if the body is complete.
     pub fn until_end_of(mut self, response: Response) -> Response {
         self.status = Some(response.status());
-        self.latency = Some(self.start.elapsed());
+        if !self.is_quiet() {
+            self.latency = Some(self.start.elapsed());
+        }
         if on_end::has_no_content(&self.method, response.status()) {
             return response.map(|_| Body::empty());
         }
@@ -81,23 +83,24 @@ impl AccessLog {
         self.context.is_probe() && self.status.is_some_and(|status| status.is_success())
     }
 
+    /// Whether it leaves no record.
+    fn is_quiet(&self) -> bool {
+        self.is_healthy_probe() && !self.broken && !tracing::enabled!(target: ACCESS, tracing::Level::DEBUG)
+    }
+
     /// Known methods only: a client may send any other, and metrics and spans are grouped by it.
-    fn method(&self) -> &str {
-        const KNOWN: [Method; 9] = [
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-            Method::OPTIONS,
-            Method::CONNECT,
-            Method::TRACE,
-        ];
-        if KNOWN.contains(&self.method) {
-            self.method.as_str()
-        } else {
-            "_OTHER"
+    fn method(&self) -> &'static str {
+        match self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            Method::OPTIONS => "OPTIONS",
+            Method::CONNECT => "CONNECT",
+            Method::TRACE => "TRACE",
+            _ => "_OTHER",
         }
     }
 
@@ -114,8 +117,10 @@ impl AccessLog {
         let init_ms = self.cold_start.as_ref().and_then(|start| start.init.map(milliseconds));
         macro_rules! record {
             ($level:ident, $message:literal) => {
+                // In no span: whatever a handler has entered, it has nothing to add.
                 tracing::$level!(
                     target: ACCESS,
+                    parent: None,
                     method, route, path, status, latency_ms, duration_ms, errors, cold_starts, init_ms, $message
                 )
             };
@@ -141,7 +146,7 @@ impl AccessLog {
             ("_OTHER", route) => join("HTTP", route),
             (method, route) => join(method, route),
         };
-        let mut attributes = vec![KeyValue::new("http.request.method", method.to_owned())];
+        let mut attributes = vec![KeyValue::new("http.request.method", method)];
         let route = self.context.route;
         attributes.extend(route.map(|route| KeyValue::new("http.route", route)));
         // Without its parameters, as the convention wants it where they may be sensitive.
@@ -181,7 +186,7 @@ impl OnEnd for AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        if self.is_healthy_probe() && !self.broken && !tracing::enabled!(target: ACCESS, tracing::Level::DEBUG) {
+        if self.is_quiet() {
             return;
         }
         telemetry::in_context(Arc::clone(&self.context), || self.write());

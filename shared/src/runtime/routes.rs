@@ -1,9 +1,13 @@
 //! Routes: what a function declares of each, and how requests find their handlers.
 
+#[cfg(feature = "database")]
+use crate::idempotency;
 use crate::{
     body::Content,
     problem::{self, Problem, ProblemType, RUNTIME, Slug},
 };
+#[cfg(feature = "database")]
+use axum::middleware::from_fn;
 use axum::{
     Router,
     handler::Handler,
@@ -88,10 +92,8 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     pub fn once(mut self) -> Self {
         assert_ne!(self.declared.method, Method::GET, "{}", self.declared.path);
         self.declared.once = true;
-        self.handler = self
-            .handler
-            .route_layer(axum::middleware::from_fn(crate::idempotency::admit));
-        self
+        self.handler = self.handler.route_layer(from_fn(idempotency::admit));
+        self.problems(idempotency::PROBLEMS)
     }
 
     /// With the state that its handler extracts.
@@ -107,6 +109,24 @@ impl Route {
     /// What it says of itself.
     pub fn declared(&self) -> &Declared {
         &self.declared
+    }
+
+    /// Lets its body be no larger than the platform hands over.
+    pub(super) fn limit_body(&mut self, most: u64) {
+        let Declared {
+            method,
+            path,
+            content: Some(content),
+            ..
+        } = &mut self.declared
+        else {
+            return;
+        };
+        if content.limit() > most {
+            let limit = content.limit();
+            tracing::warn!(%method, path, limit, most, "the platform hands over less than this route takes: more gets 413");
+            *content = content.at_most(most);
+        }
     }
 
     /// What it says of itself, and its handler, which in debug builds panics where it answers an undeclared problem.

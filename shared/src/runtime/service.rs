@@ -81,6 +81,15 @@ impl Service {
         }
     }
 
+    /// The same function, whose bodies are no larger than the platform hands over.
+    #[must_use]
+    pub(super) fn limit_bodies(mut self, most: u64) -> Self {
+        for route in &mut self.routes {
+            route.limit_body(most);
+        }
+        self
+    }
+
     /// How the answers leave.
     pub fn responses(&self) -> Responses {
         self.responses

@@ -4,6 +4,7 @@ mod parts;
 mod staged;
 
 use super::{Attributes, Crc32c, Error, Key, Kind, Object, ObjectId, Put, Storage, retry::retry};
+use crate::telemetry;
 use axum::BoxError;
 use bytes::Bytes;
 use futures_util::Stream;
@@ -173,7 +174,7 @@ where
         if uploads.len() >= staging.backend.parts_in_flight() {
             done.extend(uploaded(&mut uploads).await?);
         }
-        uploads.spawn(upload(staging.clone(), number, part));
+        telemetry::spawn_in(&mut uploads, upload(staging.clone(), number, part));
         next = parts.next().await?;
     }
     while !uploads.is_empty() {

@@ -1,14 +1,14 @@
 //! The spans that a thread is in.
 //!
-//! A function may hold the guard of `Span::enter` across an await. The thread then works for other requests while the guard
-//! lives, so a span counts only for the request that has entered it: the fields of one request never reach the records of
+//! A guard of `Span::enter` that is never dropped, or held across an await, is still there when the thread works for another
+//! request. So a span counts only for the request that has entered it: the fields of one request never reach the records of
 //! another.
 
 use super::{Context, context};
 use std::{cell::RefCell, sync::Arc};
 use tracing::span::Id;
 
-/// How many spans a thread may be in. More are guards that were never dropped, or a recursion: the outermost is forgotten.
+/// How many spans a thread may be in. Beyond that, the outermost is forgotten: most likely its guard was never dropped.
 const MAX_ENTERED: usize = 1024;
 
 struct Entered {

@@ -1,9 +1,10 @@
 //! The fields of spans, bounded in size.
 
-use serde_json::Value;
+use serde::Serialize;
 use std::{
     fmt::{self, Write},
     mem,
+    sync::Arc,
 };
 use tracing::field::{Field, Visit};
 
@@ -11,6 +12,44 @@ use tracing::field::{Field, Visit};
 const MAX_VALUE: usize = 1024;
 /// How many fields the spans around an event may have together.
 const MAX_AROUND: usize = 64;
+
+/// The value of a field. A clone copies no text.
+#[derive(Clone, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    #[serde(serialize_with = "as_text")]
+    Text(Arc<str>),
+}
+
+fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+impl Value {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Texts stand in quotes.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(value) => value.fmt(f),
+            Self::Signed(value) => value.fmt(f),
+            Self::Unsigned(value) => value.fmt(f),
+            Self::Float(value) => value.fmt(f),
+            Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
 
 /// Names and values. `tracing` allows 32 a span.
 #[derive(Default)]
@@ -40,8 +79,8 @@ impl Fields {
 
     /// About how many bytes they take.
     pub fn size(&self) -> usize {
-        let texts = self.iter().filter_map(|(_, value)| value.as_str());
-        self.0.capacity() * mem::size_of::<(&str, Value)>() + texts.map(str::len).sum::<usize>()
+        let texts = self.iter().map(|(_, value)| value.text().map_or(0, str::len));
+        self.0.capacity() * mem::size_of::<(&str, Value)>() + texts.sum::<usize>()
     }
 
     fn set(&mut self, name: &'static str, value: Value) {
@@ -57,24 +96,24 @@ impl Visit for Fields {
         let mut text = Cut::default();
         // Fails where the text is cut: the rest is not even formatted.
         let _ = write!(text, "{value:?}");
-        self.set(field.name(), text.text.into());
+        self.set(field.name(), Value::Text(text.text.into()));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
         let mut text = Cut::default();
         let _ = text.write_str(value);
-        self.set(field.name(), text.text.into());
+        self.set(field.name(), Value::Text(text.text.into()));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field.name(), value.into());
+        self.set(field.name(), Value::Bool(value));
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field.name(), value.into());
+        self.set(field.name(), Value::Signed(value));
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field.name(), value.into());
+        self.set(field.name(), Value::Unsigned(value));
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field.name(), value.into());
+        self.set(field.name(), Value::Float(value));
     }
 }
 

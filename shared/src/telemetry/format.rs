@@ -1,7 +1,6 @@
 //! The formats of log records: text for people, and JSON for three platforms.
 
-use super::{ACCESS, Context, context, emf::Metrics, spans::Around};
-use serde_json::{Map, Value};
+use super::{ACCESS, Context, context, emf::Metrics, record::Record, spans::Around};
 use std::{
     fmt::{self, Write},
     time::SystemTime,
@@ -35,32 +34,35 @@ pub enum Format {
 
 impl Lines {
     /// The event as exactly one line, whatever its fields and those of the spans around it contain.
-    pub fn line(&self, event: &Event<'_>, around: Option<&Around>) -> String {
+    pub fn line(&self, event: &Event<'_>, around: Option<&Around>) -> Vec<u8> {
         let context = context().or_else(|| around?.context.clone());
         match &self.format {
-            Format::Text => text(event, around, context.as_deref()),
+            Format::Text => text(event, around, context.as_deref()).into(),
             format => self.json(format, event, around, context.as_deref()),
         }
     }
 
-    fn json(&self, format: &Format, event: &Event<'_>, around: Option<&Around>, context: Option<&Context>) -> String {
+    fn json(&self, format: &Format, event: &Event<'_>, around: Option<&Around>, context: Option<&Context>) -> Vec<u8> {
         let (metadata, now) = (event.metadata(), SystemTime::now());
-        let mut record = Record(Map::new());
-        if let Some(around) = around {
-            record.add_spans(around);
-        }
-        event.record(&mut record);
+        let mut record = Record::new();
         let (key, level) = format.level(*metadata.level());
         record.insert(key, level);
-        record.insert("timestamp", humantime::format_rfc3339_millis(now).to_string());
+        record.insert("timestamp", &*humantime::format_rfc3339_millis(now).to_string());
         record.insert("target", metadata.target());
         if let Some(context) = context {
             format.add_context(&mut record, context, around);
         }
-        if let Some(metrics) = self.metrics.as_ref().filter(|_| metadata.target() == ACCESS) {
-            metrics.describe(&mut record.0, now);
+        event.record(&mut record);
+        if let Some(around) = around {
+            record.insert("span", around.name);
+            around
+                .fields_beside(event)
+                .for_each(|(name, value)| record.add_outer(name, value));
         }
-        format!("{}\n", Value::Object(record.0))
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| metadata.target() == ACCESS) {
+            metrics.describe(event, &mut record, now);
+        }
+        record.end()
     }
 }
 
@@ -81,26 +83,25 @@ impl Format {
         expect(unused_variables, reason = "only an exported span has an id")
     )]
     fn add_context(&self, record: &mut Record, context: &Context, around: Option<&Around>) {
-        let text = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
-        record.insert("request_id", text(context.request_id.as_bytes()));
+        record.insert("request_id", &*String::from_utf8_lossy(context.request_id.as_bytes()));
         if let (Self::Lambda, Some(id)) = (self, &context.invocation) {
-            record.insert("requestId", text(id.as_bytes()));
+            record.insert("requestId", &*String::from_utf8_lossy(id.as_bytes()));
         }
         let trace = context.trace;
         #[cfg(feature = "otel")]
         let trace = around.and_then(|around| around.trace).or(trace);
         let Some(trace) = trace else { return };
-        let span = format!("{:016x}", trace.span);
+        let span = &*format!("{:016x}", trace.span);
         if let Self::CloudLogging { project } = self {
             let id = match project {
                 Some(project) => format!("projects/{project}/traces/{trace}"),
                 None => trace.to_string(),
             };
-            record.insert("logging.googleapis.com/trace", id);
+            record.insert("logging.googleapis.com/trace", &*id);
             record.insert("logging.googleapis.com/spanId", span);
-            record.insert("logging.googleapis.com/trace_sampled", trace.sampled);
+            record.insert("logging.googleapis.com/trace_sampled", &trace.sampled);
         } else {
-            record.insert("trace_id", trace.to_string());
+            record.insert("trace_id", &*trace.to_string());
             record.insert("span_id", span);
         }
     }
@@ -112,8 +113,7 @@ fn text(event: &Event<'_>, around: Option<&Around>, context: Option<&Context>) -
     event.record(&mut line);
     if let Some(around) = around {
         line.push(format_args!("span={}", around.name));
-        let has = |name: &str| metadata.fields().field(name).is_some();
-        let fields = around.fields.iter().filter(|(name, _)| !has(name));
+        let fields = around.fields_beside(event);
         fields.for_each(|(name, value)| line.push(format_args!("{name}={value}")));
     }
     if let Some(context) = context {
@@ -152,73 +152,5 @@ impl Visit for Line {
             "message" => self.push(format_args!("{value:?}")),
             name => self.push(format_args!("{name}={value:?}")),
         }
-    }
-}
-
-/// The JSON object of one event.
-struct Record(Map<String, Value>);
-
-impl Record {
-    fn insert(&mut self, key: &str, value: impl Into<Value>) {
-        self.0.insert(key.to_owned(), value.into());
-    }
-
-    /// Adds a field of a function, under another name if a platform or the runtime gives its name a meaning.
-    fn add(&mut self, name: &str, value: impl Into<Value>) {
-        if is_reserved(name) {
-            self.insert(&format!("field_{name}"), value);
-        } else {
-            self.insert(name, value);
-        }
-    }
-
-    fn add_spans(&mut self, around: &Around) {
-        for (name, value) in around.fields.iter() {
-            let is_message = name == "message";
-            self.add(if is_message { "span_message" } else { name }, value.clone());
-        }
-        self.insert("span", around.name);
-    }
-}
-
-/// What Cloud Logging, CloudWatch and the runtime read from a record.
-fn is_reserved(name: &str) -> bool {
-    matches!(
-        name,
-        "_aws"
-            | "httpRequest"
-            | "level"
-            | "request_id"
-            | "requestId"
-            | "severity"
-            | "span"
-            | "span_id"
-            | "target"
-            | "time"
-            | "timestamp"
-            | "timestampNanos"
-            | "timestampSeconds"
-            | "trace_id"
-    ) || name.starts_with("logging.googleapis.com/")
-}
-
-impl Visit for Record {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field.name(), format!("{value:?}"));
-    }
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field.name(), value);
-    }
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field.name(), value);
-    }
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field.name(), value);
-    }
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field.name(), value);
-    }
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field.name(), value);
     }
 }

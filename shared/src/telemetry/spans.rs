@@ -6,7 +6,10 @@
 
 #[cfg(feature = "otel")]
 use super::otlp::Recording;
-use super::{Context, PROCESS, entered, fields::Fields};
+use super::{
+    Context, PROCESS, entered,
+    fields::{Fields, Value},
+};
 use std::{
     collections::BTreeMap,
     iter::successors,
@@ -61,6 +64,16 @@ pub struct Around {
     /// The id of the innermost in an exported trace.
     #[cfg(feature = "otel")]
     pub trace: Option<super::Trace>,
+}
+
+impl Around {
+    /// The fields, without those that the event has itself. Its message is no field.
+    pub fn fields_beside(&self, event: &Event<'_>) -> impl Iterator<Item = (&'static str, &Value)> {
+        let inner = event.metadata().fields();
+        self.fields
+            .iter()
+            .filter(move |(name, _)| *name == "message" || inner.field(*name).is_none())
+    }
 }
 
 impl Spans {

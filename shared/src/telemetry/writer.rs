@@ -45,7 +45,7 @@ struct Queue {
 }
 
 /// Queues one line, or counts it as dropped if the queue is full.
-pub fn write(line: &str) {
+pub fn write(line: &[u8]) {
     let full = |queue: &mut Queue| !queue.waiting.is_empty() && queue.waiting.len() + line.len() > MAX_WAITING;
     let mut queue = lock();
     // The log thread's record of lost records always has room.
@@ -60,7 +60,7 @@ pub fn write(line: &str) {
             return;
         }
     }
-    queue.waiting.extend_from_slice(line.as_bytes());
+    queue.waiting.extend_from_slice(line);
     if !queue.has_thread {
         let thread = thread::Builder::new().name(THREAD.to_owned()).stack_size(STACK);
         // If no thread can be started, the line stays queued and the next one tries again.

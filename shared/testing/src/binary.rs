@@ -159,6 +159,21 @@ impl Process {
         }
     }
 
+    /// The same, while the other tasks of the test go on.
+    pub async fn next_line(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(mpsc::TryRecvError::Empty) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Err(_) => panic!("no line with {text:?} in:\n{}", self.log()),
+            }
+        }
+    }
+
     /// Everything that the process wrote so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no test panics here").clone()

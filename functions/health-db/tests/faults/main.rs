@@ -1,6 +1,6 @@
 //! Faults of `health-db`: a server that fails, hangs or lies, a network that drops, a pooler, a wrong certificate.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod certificates;
 mod clock;

@@ -164,6 +164,7 @@ fn function(deployment: &mut Deployment, place: String, binary: Option<String>, 
         bucket_role: properties["Role"]
             .is_null()
             .then(|| reach_buckets(&properties["Policies"])),
+        in_vpc: !properties["VpcConfig"].is_null(),
         streams: match url["InvokeMode"].as_str() {
             _ if url.is_null() => None,
             Some("RESPONSE_STREAM") => Some(true),

@@ -1,11 +1,11 @@
 //! Problems in the API document: their schema, with the closed set of types, and the responses of each operation. Both come
 //! from what routes declare, so that a function repeats nothing.
 
-use crate::{
-    functions,
-    problems::{self, Answered},
+use crate::problems::{self, Answered};
+use shared::{
+    problem::{FieldError, ProblemType, RUNTIME},
+    runtime::Declared,
 };
-use shared::{config::Env, problem::FieldError, runtime::Declared};
 use std::borrow::Cow;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -23,7 +23,7 @@ use utoipa::{
     reason = "for its schema; a test compares it with what `shared::problem` writes"
 )]
 pub struct Problem {
-    r#type: ProblemType,
+    r#type: Types,
     /// The type in words.
     title: String,
     /// The status of the answer.
@@ -36,9 +36,9 @@ pub struct Problem {
 }
 
 /// The closed set of types.
-struct ProblemType;
+struct Types;
 
-impl PartialSchema for ProblemType {
+impl PartialSchema for Types {
     fn schema() -> RefOr<Schema> {
         let problems = problems::all();
         let types = problems.iter().map(|problem| path(problem.kind.slug));
@@ -56,7 +56,7 @@ impl PartialSchema for ProblemType {
     }
 }
 
-impl ToSchema for ProblemType {
+impl ToSchema for Types {
     fn name() -> Cow<'static, str> {
         "ProblemType".into()
     }
@@ -66,60 +66,79 @@ fn path(slug: &str) -> String {
     format!("/problems/{slug}")
 }
 
-/// Gives every operation the problems of its route, each under its status, and those of the runtime as `default`.
-pub fn add_responses(document: &mut OpenApi) {
-    let service = functions::service(&Env::new(|_| None));
-    for declared in service.routes() {
+/// Gives every operation the problems that its route declares, each under its status, and those of the runtime as `default`.
+pub fn add_responses<'a>(document: &mut OpenApi, routes: impl Iterator<Item = &'a Declared>) {
+    for_each_route(document, routes, |operation, declared| {
+        declared.problems.iter().for_each(|kind| add_declared(operation, kind));
+    });
+    document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(operations)
+        .for_each(add_runtime);
+}
+
+/// Visits the operation of every route.
+pub fn for_each_route<'a>(
+    document: &mut OpenApi,
+    routes: impl Iterator<Item = &'a Declared>,
+    visit: impl Fn(&mut Operation, &Declared),
+) {
+    let paths = &mut document.paths.paths;
+    for declared in routes {
         // OpenAPI has no wildcards.
-        let path = declared.path.replace("{*", "{");
-        let item = document.paths.paths.get_mut(&path);
+        let item = paths.get_mut(&declared.path.replace("{*", "{"));
         if let Some(operation) = item.and_then(|item| operation(item, declared)) {
-            add_declared(operation, declared);
+            visit(operation, declared);
         }
-    }
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        let response = response("The request was not served.");
-        operation
-            .responses
-            .responses
-            .entry("default".to_owned())
-            .or_insert(response.into());
     }
 }
 
-fn add_declared(operation: &mut Operation, declared: &Declared) {
-    for kind in &declared.problems {
-        let about = format!("[{}](/problems/{}): {}", kind.title, kind.slug, kind.detail);
-        let responses = &mut operation.responses.responses;
-        match responses.get_mut(kind.status.as_str()) {
-            // Several problems, or a report, have this status.
-            Some(RefOr::T(known)) => {
-                known.description += &format!(" {about}");
-                known
-                    .content
-                    .entry(MEDIA_TYPE.to_owned())
-                    .or_insert_with(|| content().into());
-            }
-            _ => {
-                responses.insert(kind.status.as_str().to_owned(), response(&about).into());
-            }
+fn add_declared(operation: &mut Operation, kind: &ProblemType) {
+    let about = format!("[{}](/problems/{}): {}", kind.title, kind.slug, kind.detail);
+    let responses = &mut operation.responses.responses;
+    match responses.get_mut(kind.status.as_str()) {
+        // Another problem, or a report, has this status.
+        Some(RefOr::T(known)) => {
+            known.description += &format!(" {about}");
+            add_content(known);
+        }
+        _ => {
+            responses.insert(kind.status.as_str().to_owned(), response(&about).into());
         }
     }
+}
+
+/// `default` does not stand for a status that has a response of its own.
+fn add_runtime(operation: &mut Operation) {
+    let responses = &mut operation.responses.responses;
+    for kind in RUNTIME {
+        if let Some(RefOr::T(known)) = responses.get_mut(kind.status.as_str()) {
+            add_content(known);
+        }
+    }
+    responses.insert(
+        "default".to_owned(),
+        response("The request was not served: a [problem](/problems).").into(),
+    );
+}
+
+fn add_content(response: &mut Response) {
+    let content = &mut response.content;
+    content.entry(MEDIA_TYPE.to_owned()).or_insert_with(|| problem().into());
 }
 
 const MEDIA_TYPE: &str = "application/problem+json";
 
 fn response(about: &str) -> Response {
-    ResponseBuilder::new()
-        .description(about)
-        .content(MEDIA_TYPE, content())
-        .build()
+    let response = ResponseBuilder::new().description(about);
+    response.content(MEDIA_TYPE, problem()).build()
 }
 
-fn content() -> Content {
-    ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Problem")))
-        .build()
+fn problem() -> Content {
+    let schema = Ref::from_schema_name("Problem");
+    ContentBuilder::new().schema(Some(schema)).build()
 }
 
 fn operation<'a>(item: &'a mut PathItem, declared: &Declared) -> Option<&'a mut Operation> {
@@ -143,4 +162,73 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         ..
     } = item;
     [get, post, put, patch, delete].into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::functions;
+    use serde_json::{Value, json};
+    use shared::{config::Env, problem::NOT_FOUND, runtime::Route};
+
+    static GONE: [ProblemType; 1] = [ProblemType {
+        slug: "greeting-gone",
+        detail: "It was deleted.",
+        ..NOT_FOUND
+    }];
+
+    #[derive(utoipa::OpenApi)]
+    #[openapi(paths(read, write))]
+    struct Api;
+
+    #[utoipa::path(get, path = "/greetings/{name}", responses((status = 200, description = "It is there.")))]
+    async fn read() {}
+
+    #[utoipa::path(put, path = "/greetings/{name}", responses(
+        (status = 404, description = "Nothing is there.", body = String, content_type = "text/plain"),
+    ))]
+    async fn write() {}
+
+    fn responses(method: &str) -> Value {
+        let mut document = <Api as utoipa::OpenApi>::openapi();
+        let get = Route::get("/greetings/{*name}", read).problems(&GONE);
+        let put = Route::put("/greetings/{*name}", write).problems(&GONE);
+        add_responses(&mut document, [get.declared(), put.declared()].into_iter());
+        let document = serde_json::to_value(&document).unwrap();
+        document["paths"]["/greetings/{name}"][method]["responses"].clone()
+    }
+
+    #[test]
+    fn an_operation_has_the_problems_of_its_route_and_those_of_the_runtime() {
+        let responses = responses("get");
+        let schema = json!({"$ref": "#/components/schemas/Problem"});
+        for (status, about) in [
+            ("404", "[Not Found](/problems/greeting-gone): It was deleted."),
+            ("default", "The request was not served: a [problem](/problems)."),
+        ] {
+            let response = &responses[status];
+            assert_eq!(response["description"], about);
+            assert_eq!(response["content"][MEDIA_TYPE]["schema"], schema, "{status}");
+        }
+        assert_eq!(responses["200"].get("content"), None);
+    }
+
+    #[test]
+    fn a_problem_joins_the_response_that_has_its_status_already() {
+        let response = &responses("put")["404"];
+        let about = "Nothing is there. [Not Found](/problems/greeting-gone): It was deleted.";
+        assert_eq!(response["description"], about);
+        let media_types: Vec<&String> = response["content"].as_object().unwrap().keys().collect();
+        assert_eq!(media_types, [MEDIA_TYPE, "text/plain"]);
+    }
+
+    #[tokio::test]
+    async fn the_set_of_types_is_closed() {
+        let service = functions::service(&Env::new(|_| None));
+        let declared = problems::answered(service.routes());
+        let declared: Vec<String> = declared.iter().map(|problem| path(problem.kind.slug)).collect();
+        let schema = serde_json::to_value(Types::schema()).unwrap();
+        let documented: Vec<String> = serde_json::from_value(schema["enum"].clone()).unwrap();
+        assert_eq!(documented, [&declared[..], &["about:blank".to_owned()]].concat());
+    }
 }

@@ -67,6 +67,24 @@ fn the_policy_for_callers_covers_both_actions_on_every_function_of_the_stack() {
     );
 }
 
+/// Neither SAM nor CloudFormation adds them where the parameter decides, and a URL without one of the two answers 403.
+#[test]
+fn every_function_that_a_parameter_opens_has_both_permissions() {
+    let template = text("template.yaml");
+    for name in services().iter().map(|function| camel_case(function)) {
+        let block = template.split(&format!("\n  {name}:\n")).nth(1).unwrap();
+        let block = block.split("\n\n").next().unwrap();
+        let is_open = block.contains("AuthType: !Ref AuthType");
+        for permission in [
+            "Action: lambda:InvokeFunctionUrl, FunctionUrlAuthType: NONE",
+            "Action: lambda:InvokeFunction, InvokedViaFunctionUrl: true",
+        ] {
+            let given = format!("{{ FunctionName: !Ref {name}, Principal: '*', {permission} }}");
+            assert_eq!(template.contains(&given), is_open, "template.yaml, {name}: {given}");
+        }
+    }
+}
+
 #[test]
 fn every_function_url_streams_exactly_if_its_binary_does() {
     for (function, service) in started() {

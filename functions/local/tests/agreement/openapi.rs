@@ -4,11 +4,18 @@ use crate::checkout::{checkout, table, text};
 use axum::{
     body::Body,
     http::{Method, Request, header},
+    response::IntoResponse,
 };
 use local::{functions::FUNCTIONS, route_table::declared};
 use serde_json::Value;
-use shared::config::Env;
-use std::collections::BTreeSet;
+use shared::{
+    config::Env,
+    problem::{FieldError, Problem, RUNTIME},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 use tower::ServiceExt;
 
 fn document() -> Value {
@@ -178,6 +185,72 @@ async fn every_operation_is_answered_with_a_documented_status_and_media_type_and
     }
 }
 
+/// Every slug that the sources of the functions and of the runtime declare, by a literal.
+fn slugs_in_the_code() -> BTreeSet<String> {
+    let mut open = vec![checkout().join("shared/src"), checkout().join("functions")];
+    let mut slugs = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "tests") {
+            open.extend(fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+            let literals = source.split("slug: \"").skip(1);
+            slugs.extend(literals.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+    }
+    slugs.extend(RUNTIME.iter().map(|kind| kind.slug.to_owned()));
+    slugs
+}
+
+#[tokio::test]
+async fn every_slug_that_can_leave_stands_in_the_document_and_has_a_page() {
+    let schema = &document()["components"]["schemas"]["ProblemType"];
+    let documented: BTreeSet<String> = serde_json::from_value(schema["enum"].clone()).unwrap();
+    let slugs = slugs_in_the_code();
+    let types = slugs.iter().map(|slug| format!("/problems/{slug}"));
+    let about_blank = ["about:blank".to_owned()];
+    assert_eq!(documented, types.chain(about_blank).collect());
+    let pages = local::pages::service().router();
+    for slug in slugs {
+        let about = schema["description"].as_str().unwrap();
+        assert!(about.contains(&format!("(/problems/{slug})")), "{about}");
+        let request = Request::get(format!("/problems/{slug}")).body(Body::empty()).unwrap();
+        let answer = pages.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), 200, "{slug} has no page");
+    }
+}
+
+#[test]
+fn every_operation_can_answer_a_problem() {
+    for (path, operations) in document()["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let content = &operation["responses"]["default"]["content"]["application/problem+json"];
+            let schema = &content["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_problem_has_the_members_of_its_schema() {
+    let (detail, pointer) = ("it is too long".to_owned(), "#/name".to_owned());
+    let problem = Problem::invalid_body(&[FieldError { detail, pointer }]).into_response();
+    let body = axum::body::to_bytes(problem.into_body(), 1 << 10).await.unwrap();
+    let members: BTreeMap<String, Value> = serde_json::from_slice(&body).unwrap();
+    let schemas = &document()["components"]["schemas"];
+    for (schema, written) in [
+        ("Problem", &members),
+        (
+            "FieldError",
+            &serde_json::from_value(members["errors"][0].clone()).unwrap(),
+        ),
+    ] {
+        let properties: Vec<&String> = schemas[schema]["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(properties, written.keys().collect::<Vec<_>>(), "{schema}");
+    }
+}
+
 /// The words of a schema's enumeration, through its references and alternatives.
 fn words(schema: &Value) -> BTreeSet<String> {
     let of_reference = schema["$ref"].as_str().and_then(|reference| {
@@ -195,7 +268,7 @@ fn words(schema: &Value) -> BTreeSet<String> {
 /// The reasons in the table that the page of a function has, if it has one.
 fn documented_reasons(function: &str) -> BTreeSet<String> {
     let page = checkout().join("functions").join(function).join("README.md");
-    let page = std::fs::read_to_string(page).unwrap_or_default();
+    let page = fs::read_to_string(page).unwrap_or_default();
     let section = page.split("\n## Reasons\n").nth(1).unwrap_or_default();
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with("| `"));

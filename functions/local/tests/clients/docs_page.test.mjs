@@ -1,37 +1,166 @@
-// The reference page in headless Chromium, and the API document in TypeScript.
+// The viewer of the API document and the pages of problems in headless Chromium, and the document in TypeScript.
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { launch, open } from './browser.mjs'
 import { Local } from './local.mjs'
 
-test('the reference page shows every operation, its members and its answers, and loads nothing from outside', async () => {
-  const local = await Local.start()
-  const browser = await launch()
-  try {
-    const { page, complaints } = await open(browser, `${local.url}/docs`)
-    const { paths } = await (await fetch(`${local.url}/openapi.json`)).json()
-    await page.locator('article').nth(Object.keys(paths).length - 1).waitFor()
-    const routes = await page.locator('.path').allTextContents()
-    assert.deepEqual(routes, Object.keys(paths))
-    const database = page.locator('article', { hasText: '/health/db' })
-    await database.locator('summary').first().click()
-    await database.locator('td', { hasText: 'schema_behind' }).first().waitFor()
-    await database.locator('button').click()
-    await database.locator('pre', { hasText: '"database":"connected"' }).waitFor()
-    const stream = page.locator('article', { hasText: '/sse/heartbeat' })
-    await stream.locator('button').click()
-    await stream.locator('pre', { hasText: /event: heartbeat[^]*event: heartbeat/ }).waitFor()
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
-    assert.ok(overflow <= 0, `it scrolls sideways by ${overflow} px`)
-    assert.deepEqual(complaints, [])
-  } finally {
-    await browser.close()
-    await local.dispose()
+let local, browser
+
+before(async () => {
+  local = await Local.start()
+  browser = await launch()
+})
+after(async () => {
+  await browser?.close()
+  await local?.dispose()
+})
+
+/** The viewer, with the document of this bundle or a changed one, once it shows the first operation. */
+async function view({ change = document => document, ...options } = {}) {
+  const prepare = page => page.route('**/openapi.json', async route => {
+    const response = await route.fetch()
+    await route.fulfill({ response, json: change(await response.json()) })
+  })
+  const opened = await open(browser, `${local.url}/docs`, { prepare, ...options })
+  await opened.page.getByRole('button', { name: 'Test Request' }).first().waitFor()
+  return opened
+}
+
+/** Opens the form for requests of an operation, which the viewer renders when the sidebar leads to it. */
+async function form(page, summary, operation) {
+  await page.getByRole('link', { name: summary }).first().click()
+  await page.getByRole('button', { name: `Test Request (${operation})` }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByRole('button', { name: /Send/ }).first().waitFor()
+  return dialog
+}
+
+const send = dialog => dialog.getByRole('button', { name: /Send/ }).first().click()
+
+/** Waits until the text of an element matches, however its colours split it. */
+async function shows(element, pattern) {
+  for (let tries = 0; !pattern.test(await element.innerText()); tries += 1) {
+    assert.ok(tries < 100, `no ${pattern} in ${await element.innerText()}`)
+    await sleep(100)
   }
+}
+
+test('the viewer shows every operation and its answers, sends a request, and loads nothing from outside', async () => {
+  const { page, complaints, close } = await view()
+  const { paths } = await (await fetch(`${local.url}/openapi.json`)).json()
+  for (const { summary } of Object.values(paths).flatMap(Object.values)) {
+    await page.getByRole('link', { name: summary }).first().waitFor()
+  }
+  const dialog = await form(page, 'Postgres answers', 'get /health/db')
+  await send(dialog)
+  // It accepts both media types, and the function takes that for a preference.
+  await shows(dialog, /200 OK[^]*"status": "pass"/)
+  assert.deepEqual(complaints, [])
+  const blocked = await page.evaluate(async () => {
+    const blocked = []
+    document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => blocked.push(effectiveDirective))
+    await fetch('http://outside.invalid/').catch(() => {})
+    try { eval('1') } catch (error) { blocked.push(error.name) }
+    return blocked
+  })
+  assert.ok(blocked.includes('connect-src') && blocked.includes('EvalError'), `the policy of the page: ${blocked}`)
+  await close()
+})
+
+const greeting = {
+  operationId: 'greet',
+  summary: 'Greets',
+  security: [{ token: [] }],
+  parameters: [
+    { name: 'id', in: 'path', required: true, schema: { type: 'integer' }, example: 7 },
+    { name: 'loud', in: 'query', required: true, schema: { type: 'boolean' }, example: true },
+    { name: 'Idempotency-Key', in: 'header', required: true, schema: { type: 'string' }, example: 'once' },
+  ],
+  requestBody: { required: true, content: { 'application/json': { schema: { type: 'object' }, example: { name: 'Ada' } } } },
+  responses: { 201: { description: 'Greeted' } },
+}
+const withGreeting = document => {
+  document.paths['/greetings/{id}'] = { post: greeting }
+  document.components.securitySchemes = { token: { type: 'http', scheme: 'bearer' } }
+  return document
+}
+
+test('the viewer sends a body, parameters and a token, and shows the problem that comes back', async () => {
+  const { page, complaints, close } = await view({ change: withGreeting })
+  const dialog = await form(page, 'Greets', 'post /greetings/{id}')
+  await dialog.getByRole('button', { name: /Authentication/ }).click()
+  await dialog.getByLabel('Bearer Token').fill('a-token')
+  const sent = page.waitForRequest(request => request.method() === 'POST')
+  await send(dialog)
+  const request = await sent
+  const url = new URL(request.url())
+  assert.equal(url.origin, local.url)
+  assert.equal(url.pathname + url.search, '/greetings/7?loud=true')
+  assert.deepEqual(request.postDataJSON(), { name: 'Ada' })
+  const headers = await request.allHeaders()
+  assert.equal(headers.authorization, 'Bearer a-token')
+  assert.equal(headers['idempotency-key'], 'once')
+  assert.equal(headers['content-type'], 'application/json')
+  // No function of this bundle has the route.
+  await shows(dialog, /"type": "\/problems\//)
+  assert.match(complaints.join(), /^Failed to load resource: the server responded with a status of 40[^,]*$/)
+  await close()
+})
+
+test('the viewer shows a stream while it runs, and the page stays usable', async () => {
+  const { page, complaints, close } = await view()
+  const dialog = await form(page, 'A stream that beats', 'get /sse/heartbeat')
+  await send(dialog)
+  await shows(dialog, /Listening[^]*(event: heartbeat[^]*){3}/)
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  await page.keyboard.press('Escape')
+  const next = await form(page, 'The process is alive', 'get /health')
+  await send(next)
+  await shows(next, /200 OK[^]*"status": "pass"/)
+  assert.deepEqual(complaints, [])
+  await close()
+})
+
+test('the viewer and the pages of problems fit a phone and a desk, in the light and in the dark', async () => {
+  for (const colorScheme of ['light', 'dark']) {
+    for (const viewport of [{ width: 1100, height: 820 }, { width: 360, height: 740 }]) {
+      const { page, complaints, close } = await view({ colorScheme, viewport })
+      for (const path of ['/docs', '/problems', '/problems/not-found']) {
+        if (path !== '/docs') await page.goto(local.url + path)
+        const [overflow, background] = await page.evaluate(() => [
+          document.documentElement.scrollWidth - innerWidth,
+          getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number),
+        ])
+        assert.ok(overflow <= 0, `${path} scrolls sideways by ${overflow} px`)
+        assert.equal(Math.min(...background) > 128, colorScheme === 'light', `${path}: ${background}`)
+      }
+      assert.deepEqual(complaints, [])
+      await close()
+    }
+  }
+})
+
+test('every type of a problem in the document has a page, which leads to the viewer', async () => {
+  const { page, complaints, close } = await open(browser, local.url)
+  const { components } = await (await fetch(`${local.url}/openapi.json`)).json()
+  const types = components.schemas.ProblemType.enum.filter(type => type !== 'about:blank')
+  assert.ok(types.includes('/problems/not-found'))
+  for (const type of types) {
+    await page.goto(local.url + type)
+    await page.locator('article code', { hasText: type }).first().waitFor()
+  }
+  await page.getByRole('link', { name: 'API' }).click()
+  await page.getByRole('button', { name: 'Test Request' }).first().waitFor()
+  const unknown = await fetch(`${local.url}/problems/on-fire`)
+  assert.equal(unknown.status, 404)
+  assert.equal((await unknown.json()).type, '/problems/not-found')
+  assert.deepEqual(complaints, [])
+  await close()
 })
 
 test('openapi-typescript makes types of the document that a strict compiler takes', () => {
@@ -53,6 +182,11 @@ test('openapi-typescript makes types of the document that a strict compiler take
     assert.equal(good.status, 0, good.output)
     const bad = compile(`${report}export const never = (report: Report) => report.reason === 'on_fire'`)
     assert.notEqual(bad.status, 0, 'a reason outside of the closed set compiles')
+    const problem = "type Problem = components['schemas']['Problem']\n"
+    const known = compile(`${problem}export const fields = (problem: Problem) => problem.type === '/problems/invalid-body' && problem.errors?.map(({ pointer }) => pointer)`)
+    assert.equal(known.status, 0, known.output)
+    const unknown = compile(`${problem}export const never = (problem: Problem) => problem.type === '/problems/on-fire'`)
+    assert.notEqual(unknown.status, 0, 'a type outside of the closed set compiles')
   } finally {
     rmSync(folder, { recursive: true })
   }

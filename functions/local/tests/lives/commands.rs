@@ -1,4 +1,4 @@
-//! The commands `doctor` and `openapi`.
+//! The command line, and the commands `doctor` and `openapi`.
 
 use crate::checkout::{checkout, text};
 use crate::newcomer::{Checkout, started};
@@ -90,9 +90,33 @@ fn a_star_in_the_environment_is_unsafe_and_this_repository_is_not() {
 }
 
 #[test]
-fn an_unknown_argument_exits_with_64() {
-    for arguments in [&["--help"][..], &["doctor", "a", "b"], &["openapi", "x"]] {
-        assert_eq!(local().run(arguments).status.code(), Some(64), "{arguments:?}");
+fn what_is_not_a_command_exits_with_64_and_the_list_of_commands() {
+    for arguments in [
+        &["sideways"][..],
+        &["--port", "1"],
+        &["doctor", "a", "b"],
+        &["openapi", "x"],
+        &["reset", "now"],
+        &["serve", "9000"],
+    ] {
+        let output = local().run(arguments);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("reset"), "{output:?}");
+    }
+}
+
+#[test]
+fn help_lists_every_command() {
+    for argument in ["help", "--help", "-h"] {
+        let output = local().run(&[argument]);
+        assert_eq!(output.status.code(), Some(0), "{argument}");
+        for command in ["serve", "migrate", "reset", "doctor", "openapi"] {
+            assert!(
+                stdout(&output).contains(&format!("\n  {command} ")),
+                "{}",
+                stdout(&output)
+            );
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `local` as a process: its start, its commands, its Postgres, and what it stands in for when the scripts deploy.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 #[path = "../fixture/checkout.rs"]
 mod checkout;
@@ -10,6 +10,7 @@ mod deploy;
 mod disk;
 mod newcomer;
 mod private_postgres;
+mod reset;
 mod signals;
 mod smoke;
 mod start;

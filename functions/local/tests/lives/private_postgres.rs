@@ -250,12 +250,19 @@ async fn as_root_in_a_folder_that_everybody_can_write_to_the_server_stands_elsew
         .unwrap();
     let home = Path::new(socket).parent().unwrap().to_owned();
     assert!(home.starts_with("/var/tmp"), "{socket}");
+    assert!(log.contains(&format!("in {}/data-", home.display())), "{log}");
     drop(server);
     let start = Instant::now();
     while Path::new(socket).join(".s.PGSQL.5432").exists() {
         assert!(start.elapsed() < Duration::from_secs(20));
         sleep(Duration::from_millis(10));
     }
+    let reset = checkout.local().run(&["reset"]);
+    let said = String::from_utf8_lossy(&reset.stdout);
+    assert!(
+        said.contains(&format!("deleted the database in {}/data-", home.display())),
+        "{reset:?}"
+    );
     fs::remove_dir_all(&home).unwrap();
     fs::remove_dir_all(format!("{}-control", home.display())).unwrap();
 }

@@ -243,7 +243,7 @@ async fn what_the_document_and_the_table_lack_is_named() {
     for (document, named) in [
         (
             changed(|paths| paths["/notes/{id}"]["parameters"][0]["example"] = Value::Null),
-            "GET /notes/{id}: the API document has no example of id",
+            "/notes/{id}: the API document has no example of id",
         ),
         (
             changed(|paths| paths["/other"] = paths["/pictures"].take()),

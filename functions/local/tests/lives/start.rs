@@ -154,6 +154,18 @@ async fn a_database_and_a_bucket_that_are_named_are_used() {
     assert!(!checkout.0.join(".local").exists());
 }
 
+#[test]
+fn a_password_file_that_others_may_read_is_warned_of_once() {
+    let (checkout, home) = (Checkout::new("pgpass"), tempfile::tempdir().unwrap());
+    std::fs::write(home.path().join(".pgpass"), "*:*:*:*:hostile-secret").unwrap();
+    let local = checkout.local().with("HOME", home.path().to_str().unwrap());
+    let refused = local
+        .with("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/postgres")
+        .run(&[]);
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(message.matches("the password file is not used").count(), 1, "{message}");
+}
+
 fn sentence_of(function: &Binary) -> String {
     let refused = function.run(&[]);
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();

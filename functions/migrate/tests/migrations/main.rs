@@ -1,6 +1,6 @@
 //! Folders of migrations, and everything that can be wrong with them, on the real binary and a real Postgres.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod commands;
 mod files;

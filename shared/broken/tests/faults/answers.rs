@@ -21,7 +21,7 @@ fn answers() -> Binary {
 }
 
 /// Everything that a client of HTTP/1 reads until the connection ends, and whether a reset ended it.
-fn raw(server: &Process, path: &str, version: &str, more: &str) -> (String, bool) {
+pub fn raw(server: &Process, path: &str, version: &str, more: &str) -> (String, bool) {
     let mut stream = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let request = format!("GET {path} HTTP/{version}\r\nhost: x\r\nx-request-id: mine\r\n{more}\r\n");
@@ -36,7 +36,7 @@ fn raw(server: &Process, path: &str, version: &str, more: &str) -> (String, bool
 }
 
 /// Whether a client takes the answer for whole, by its framing (RFC 9112, section 8).
-fn is_whole(answer: &str, reset: bool) -> bool {
+pub fn is_whole(answer: &str, reset: bool) -> bool {
     let Some((head, body)) = answer.split_once("\r\n\r\n") else {
         return false;
     };
@@ -244,14 +244,15 @@ fn streaming(heartbeat: &str, max_age: &str, event: usize) -> Process {
 }
 
 /// A stream whose client reads nothing, and whose kernel takes little.
-fn clogged(server: &Process) -> TcpStream {
+pub fn clogged(server: &Process, path: &str) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.set_tcp_mss(536).unwrap();
     let address: SocketAddr = server.url.trim_start_matches("http://").parse().unwrap();
     socket.connect(&address.into()).unwrap();
     let mut stream = TcpStream::from(socket);
-    stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     stream
 }
 
@@ -262,7 +263,7 @@ async fn streams_that_are_not_read_are_reset_at_their_max_age_and_do_not_hold_up
     let idle = aged.sockets();
     let mut clients: Vec<TcpStream> = [&aged, &drained]
         .iter()
-        .flat_map(|server| (0..5).map(|_| clogged(server)))
+        .flat_map(|server| (0..5).map(|_| clogged(server, "/events")))
         .collect();
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(aged.sockets(), idle + 5);
@@ -293,7 +294,7 @@ async fn clients_that_read_nothing_cost_bounded_memory_and_do_not_hold_up_others
     // With so short a heartbeat the kernel does not give up on those that do not read.
     const EVENT: usize = 32 << 10;
     let server = streaming("1ms", "1h", EVENT);
-    let clogged: Vec<TcpStream> = (0..20).map(|_| clogged(&server)).collect();
+    let clogged: Vec<TcpStream> = (0..20).map(|_| clogged(&server, "/events")).collect();
     std::thread::sleep(Duration::from_secs(1));
     let before = server.resident_kib();
     for _ in 0..20 {

@@ -98,11 +98,11 @@ async fn bytes_that_are_no_text_reach_the_client_buffered_and_streamed() {
 }
 
 /// A Runtime API that answers a streamed response as soon as it begins, and reads no more of it.
-struct HastyApi(TcpListener);
+pub struct HastyApi(pub TcpListener);
 
 impl HastyApi {
     /// The next request's head, on whatever connection it comes, and its connection, which stays open.
-    async fn request(&self, kept: Option<TcpStream>) -> (String, TcpStream) {
+    pub async fn request(&self, kept: Option<TcpStream>) -> (String, TcpStream) {
         let mut connection = match kept {
             Some(connection) => connection,
             None => {

@@ -2,10 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod access_log;
 mod answers;
+mod contract;
+mod downloads;
 mod lambda;
 mod log;
+mod metrics;
 mod refusals;
 mod signals;
+mod slow_uploads;
+mod span_fields;
 mod spans;
+mod streams;
 mod uploads;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 use testing::{
-    Binary, Client, EventShape, FakeRuntimeApi, Process,
+    Binary, Client, EventShape, FakeRuntimeApi,
     matrix::{self, Expected},
 };
 
@@ -138,6 +138,31 @@ async fn an_answer_that_lambda_would_not_take_in_one_piece_is_a_problem() {
     lambda.wait_for_line("larger than Lambda takes");
 }
 
+#[tokio::test]
+async fn on_lambda_a_route_takes_no_more_than_the_platform_hands_over_and_says_so_at_the_start() {
+    const WARNING: &str = "hands over less than this route takes";
+    let api = FakeRuntimeApi::start().await;
+    let mut lambda = broken().on_lambda(&api);
+    let warning = lambda.wait_for_line(WARNING);
+    assert!(
+        warning.contains("\"path\":\"/video\"") && warning.contains("4500000"),
+        "{warning}"
+    );
+    let server = broken().serve();
+    for (size, on_lambda, elsewhere) in [(4_500_000, 200, 200), (4_500_001, 413, 200), ((10 << 20) + 1, 413, 413)] {
+        let body = vec![b'x'; size];
+        let event = EventShape::FunctionUrl.event_with_body("PUT", "/video", &[], &body);
+        let answer = api.exchange(&event).await;
+        assert_eq!(answer.status, on_lambda, "{size}");
+        assert!(on_lambda == 200 || answer.json()["limit"] == 4_500_000);
+        let url = format!("{}/video", server.url);
+        let answer = Client::http1().put(&url, &[], body.into()).await;
+        assert_eq!(answer.status, elsewhere, "{size}");
+    }
+    assert_eq!(lambda.log().matches(WARNING).count(), 1, "{}", lambda.log());
+    assert!(!server.log().contains(WARNING));
+}
+
 /// What a client of HTTP/1.1 reads until the server closes or is silent for 12 s, and how long that took.
 fn raw(server: &str, request: &[u8]) -> (String, Duration) {
     let mut stream = TcpStream::connect(server.trim_start_matches("http://")).unwrap();
@@ -242,64 +267,4 @@ fn a_client_that_falls_silent_gets_408_whatever_the_handler_makes_of_it() {
             });
         }
     });
-}
-
-/// Opens slow uploads of JSON and of bytes, each with a little of its body.
-fn slow_uploads(server: &Process, count: usize, sent: usize) -> Vec<TcpStream> {
-    let content = "x".repeat(sent);
-    let more = "content-length: 60000\r\ncontent-type: application/json";
-    let json = head("/greetings/1", more).replace("PUT", "POST") + "{\"" + &content;
-    let stream = head("/size", more) + &content;
-    let requests = [json, stream];
-    let open = |index: usize| {
-        let mut upload = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
-        upload.write_all(requests[index % 2].as_bytes()).unwrap();
-        upload
-    };
-    (0..count).map(open).collect()
-}
-
-#[tokio::test]
-async fn ten_thousand_slow_uploads_leave_memory_flat_and_probes_fast() {
-    const UPLOADS: usize = 10_000;
-    let server = broken().under(&["prlimit", "--nofile=20000"]).serve();
-    let url = format!("{}/health", server.url);
-    Client::http1().get(&url).await;
-    let (idle, mut peaks) = (server.resident_kib(), Vec::new());
-    for _ in 0..4 {
-        let client = Client::http1();
-        let mut uploads = slow_uploads(&server, UPLOADS, 1000);
-        // The first probe waits behind the connections that are still to be accepted.
-        client.get(&url).await;
-        assert!(server.sockets() > UPLOADS);
-        let mut slowest = Duration::ZERO;
-        for _ in 0..100 {
-            let start = Instant::now();
-            assert_eq!(client.get(&url).await.status, 200);
-            slowest = slowest.max(start.elapsed());
-        }
-        peaks.push((server.resident_kib() - idle) / UPLOADS as u64);
-        println!("{peaks:?} KiB an upload, slowest probe {slowest:?}");
-        assert!(slowest < Duration::from_millis(100), "a probe took {slowest:?}");
-        for upload in uploads.iter_mut().step_by(999) {
-            let mut answer = [0; 12];
-            upload.read_exact(&mut answer).unwrap();
-            assert_eq!(&answer, b"HTTP/1.1 408");
-        }
-        let start = Instant::now();
-        while server.sockets() > 100 {
-            assert!(
-                start.elapsed() < Duration::from_secs(10),
-                "{} sockets are left",
-                server.sockets()
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-    // Of a debug build. The allocator keeps some of the first rounds; later ones add nothing.
-    assert!(peaks[3] <= 40, "{peaks:?} KiB an upload");
-    assert!(
-        peaks[3] <= peaks[2] + 2,
-        "each round costs more: {peaks:?} KiB an upload"
-    );
 }

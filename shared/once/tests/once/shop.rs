@@ -63,7 +63,13 @@ pub async fn post(url: &str, key: &str, payment: &Value) -> Exchange {
 }
 
 pub async fn send(method: Method, url: &str, headers: &[(&str, &str)], body: String) -> Exchange {
-    let headers = [&[("content-type", "application/json")], headers].concat();
+    let has_type = headers.iter().any(|(name, _)| *name == "content-type");
+    let json: &[_] = if has_type {
+        &[]
+    } else {
+        &[("content-type", "application/json")]
+    };
+    let headers = [json, headers].concat();
     Client::http1().exchange(method, url, &headers, Body::from(body)).await
 }
 

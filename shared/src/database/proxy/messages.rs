@@ -13,6 +13,8 @@ const PROTOCOL: &str = "08P01";
 
 pub(super) const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
+/// Describe, for the portal without a name.
+pub(super) const DESCRIBE_PORTAL: [u8; 7] = [b'D', 0, 0, 0, 6, b'P', 0];
 /// Bytes of a message's type and length.
 pub(super) const HEADER: usize = 5;
 /// Bytes to read at once. `BytesMut` by itself reserves 64, and each read becomes a write and a packet.
@@ -44,9 +46,7 @@ impl ProxyError {
             Self::Protocol(text) => (PROTOCOL, text),
         };
         let text = text.replace('\0', " ");
-        let body = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0");
-        let length = (4 + body.len()) as u32;
-        [&[b'E'][..], &length.to_be_bytes(), body.as_bytes()].concat()
+        message(b'E', &[format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0").as_bytes()])
     }
 
     /// The SQLSTATE of the server's ErrorResponse.
@@ -124,6 +124,17 @@ pub(super) async fn greeting(server: &mut (impl AsyncRead + Unpin)) -> Result<Ve
     message.resize(length, 0);
     server.read_exact(&mut message[HEADER..]).await?;
     Ok(message)
+}
+
+/// A message of this type. The parts are its body.
+pub(super) fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
+    [&[kind][..], &(length as u32).to_be_bytes(), &parts.concat()].concat()
+}
+
+/// ReadyForQuery with this status of the transaction.
+pub(super) fn ready(status: u8) -> Vec<u8> {
+    message(b'Z', &[&[status]])
 }
 
 /// The length of a message in bytes, with its header.

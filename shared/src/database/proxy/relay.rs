@@ -2,6 +2,7 @@
 
 mod answers;
 mod requests;
+mod statements;
 
 use super::{
     Limits, ProxyError, RequestTimeout,
@@ -12,11 +13,17 @@ use super::{
 use answers::Answers;
 use bytes::BytesMut;
 use requests::Requests;
-use std::{io, sync::Arc, time::Duration};
+use statements::Statements;
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::{
     io::{AsyncWriteExt, WriteHalf, split},
     net::{UnixStream, unix::OwnedWriteHalf},
-    sync::{Semaphore, watch},
+    sync::{Mutex, Semaphore, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -29,15 +36,47 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// one at a time; an answer that is already on its way arrives within this time.
 const OVERLAP: Duration = Duration::from_millis(200);
 
+/// The direction to sqlx. Most answers are those of the server.
+type Client = Arc<Mutex<OwnedWriteHalf>>;
+
 /// What a session is doing.
 #[derive(Default)]
 struct Progress {
     /// Requests without a complete answer.
     unanswered: usize,
+    /// How many messages at the beginning of each answer sqlx does not expect.
+    unexpected: VecDeque<usize>,
     /// When the last request was sent.
     asked: Option<Instant>,
+    /// When the last answer was complete.
+    answered: Option<(Instant, SystemTime)>,
+    /// The status of the transaction after that: `I`, `T` or `E`.
+    status: u8,
     /// BackendKeyData, which a CancelRequest needs.
     key: Option<Vec<u8>>,
+}
+
+impl Progress {
+    /// The answer to the request that is being sent begins with messages that sqlx does not expect.
+    fn expect_not(&mut self, messages: usize) {
+        self.unexpected.resize(self.unanswered + 1, 0);
+        self.unexpected[self.unanswered] += messages;
+    }
+
+    /// The server has refused a request, and skips the rest of it.
+    fn fail(&mut self) {
+        if let Some(messages) = self.unexpected.front_mut() {
+            *messages = 0;
+        }
+    }
+
+    /// An answer is complete.
+    fn answer(&mut self, status: u8) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.unexpected.pop_front();
+        self.answered = Some((Instant::now(), SystemTime::now()));
+        self.status = status;
+    }
 }
 
 /// Serves one connection of sqlx, until its session in the server has ended.
@@ -88,7 +127,7 @@ struct Session {
     route: Route,
     requests: Requests,
     answers: Answers,
-    client: OwnedWriteHalf,
+    client: Client,
     server: WriteHalf<Connection>,
     progress: watch::Receiver<Progress>,
     timeout: RequestTimeout,
@@ -111,6 +150,7 @@ impl Session {
         let (sender, progress) = watch::channel(startup);
         let sender = Arc::new(sender);
         let (from_client, client) = client.into_split();
+        let client = Arc::new(Mutex::new(client));
         let (from_server, server) = split(opened.stream);
         Self {
             dialer,
@@ -121,6 +161,10 @@ impl Session {
                 passing: 0,
                 timeout: limits.timeout.clone(),
                 progress: Arc::clone(&sender),
+                client: Arc::clone(&client),
+                statements: Statements::default(),
+                end: None,
+                is_within: false,
             },
             answers: Answers {
                 from: from_server,
@@ -140,14 +184,14 @@ impl Session {
     async fn carry(mut self) {
         let end = tokio::select! {
             _ = self.requests.carry(&mut self.server) => End::ClientGone,
-            end = self.answers.carry(&mut self.client) => end,
+            end = self.answers.carry(&self.client) => end,
             () = cancel_overdue(&self.dialer, &self.route, self.progress.clone(), &self.timeout) => End::ServerGone,
         };
         match end {
             End::ServerGone => {}
             End::ClientGone => drop(timeout(LINGER, self.abandon()).await),
             End::Refused(fault) => {
-                let _ = self.client.write_all(&fault.message()).await;
+                let _ = self.client.lock().await.write_all(&fault.message()).await;
                 self.cancel().await;
             }
         }

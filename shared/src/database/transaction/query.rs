@@ -1,4 +1,4 @@
-//! A query whose statement has no name in the server.
+//! A query whose SQL is still there for the log when it has failed.
 
 use sqlx::{
     Execute, Postgres, SqlStr,
@@ -6,24 +6,29 @@ use sqlx::{
     postgres::{PgArguments, PgStatement},
 };
 
-/// A query that is prepared without a name: a pooler in transaction mode sends each transaction to any of its sessions, and
-/// PgBouncer before 1.21 does not know which names exist there.
-pub(super) struct Unnamed {
+/// SQL that is longer, in bytes, is not prepared for its next use: the prepared statements of all sessions stay in memory.
+const LONGEST_PREPARED: usize = 16 << 10;
+
+/// A query of a function.
+pub(super) struct Query {
     pub sql: SqlStr,
     arguments: Result<Option<PgArguments>, BoxDynError>,
+    is_persistent: bool,
 }
 
-impl Unnamed {
+impl Query {
     pub fn new<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
-        let arguments = query.take_arguments();
+        let (arguments, is_persistent) = (query.take_arguments(), query.persistent());
+        let sql = query.sql();
         Self {
             arguments,
-            sql: query.sql(),
+            is_persistent: is_persistent && sql.as_str().len() <= LONGEST_PREPARED,
+            sql,
         }
     }
 }
 
-impl Execute<'_, Postgres> for Unnamed {
+impl Execute<'_, Postgres> for Query {
     fn sql(self) -> SqlStr {
         self.sql
     }
@@ -37,6 +42,6 @@ impl Execute<'_, Postgres> for Unnamed {
     }
 
     fn persistent(&self) -> bool {
-        false
+        self.is_persistent
     }
 }

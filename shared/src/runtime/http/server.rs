@@ -38,8 +38,13 @@ const MAX_HEAD: usize = 8 * 1024;
 const DRAIN: Duration = Duration::from_secs(8);
 /// How long a connection lingers after the server has closed its half, so that the client can read the end of the answer.
 const LINGER: Duration = Duration::from_secs(1);
-/// `TCP_USER_TIMEOUT` of a connection that is not an event stream: how long data may stay unacknowledged.
-const PEER_TIMEOUT: Duration = Duration::from_secs(15);
+/// `TCP_USER_TIMEOUT` of a connection that is not an event stream: how long data may stay unacknowledged, or without room
+/// for it at the client.
+pub const PEER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much of the bodies of a connection over HTTP/2 waits in memory for handlers that do not read, in bytes.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// The same for one body.
+const STREAM_WINDOW: u32 = 64 * 1024;
 
 /// Listens with a backlog for bursts of clients. `SO_REUSEADDR` lets a restarted process have its address at once.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -109,6 +114,8 @@ fn protocols() -> auto::Builder<http2::Tasks> {
         .timer(TokioTimer::new())
         .max_header_list_size(MAX_HEAD as u32)
         .max_concurrent_streams(1000)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
         .keep_alive_interval(SILENCE_TIMEOUT);
     http
 }
@@ -200,8 +207,9 @@ impl Server {
                 connection.take_over(response);
                 return Err(TakenOver);
             }
+            return Ok(response.map(|body| open.until_end_of(body)));
         }
-        Ok(response.map(|body| open.until_end_of(body)))
+        Ok(response.map(|body| http2::end_task_if_stalled(open.until_end_of(body))))
     }
 }
 

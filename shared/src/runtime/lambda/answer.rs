@@ -36,8 +36,13 @@ const MAX_BODY: usize = 6_000_000;
 pub fn in_one_piece(router: Router) -> Router {
     router.layer(from_fn(async |deadline: Deadline, request: Request, next: Next| {
         let method = request.method().clone();
-        let (parts, body) = next.run(request).await.into_parts();
-        let length = content_length(&parts.headers).filter(|_| !has_no_content(&method, parts.status));
+        let response = next.run(request).await;
+        // The middleware refuses an event stream, which might last as long as the invocation.
+        if has_no_content(&method, response.status()) || response.extensions().get::<Deadline>().is_some() {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let length = content_length(&parts.headers);
         // Work is cut off a second after its deadline.
         let deadline = deadline.before(2 * MARGIN);
         let collected = deadline.cut_off(collect(body, length)).await;

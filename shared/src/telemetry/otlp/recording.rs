@@ -3,14 +3,17 @@
 use super::{EXPORTER, Exporter};
 use crate::{
     random,
-    telemetry::{Context, Trace, fields::Fields},
+    telemetry::{
+        Context, Trace,
+        fields::{Fields, Value as Field},
+    },
 };
 use opentelemetry::{
     InstrumentationScope, KeyValue, Value,
     trace::{Link, SpanContext, SpanKind, Status, TraceFlags, TraceState},
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 /// How many links a span may have, as in the SDK.
 const MAX_LINKS: usize = 128;
@@ -117,17 +120,14 @@ fn span_context(trace: Trace) -> SpanContext {
     SpanContext::new(id, span, TraceFlags::SAMPLED, false, TraceState::NONE)
 }
 
-fn attribute(value: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
+fn attribute(value: &Field) -> Value {
     match value {
-        Json::Bool(value) => (*value).into(),
-        Json::String(text) => text.clone().into(),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => whole.into(),
-            None => number.as_f64().unwrap_or(f64::NAN).into(),
-        },
-        // A float that JSON cannot express.
-        other => other.to_string().into(),
+        Field::Bool(value) => (*value).into(),
+        Field::Signed(value) => (*value).into(),
+        // OTLP has no larger integers.
+        Field::Unsigned(value) => i64::try_from(*value).map_or_else(|_| value.to_string().into(), Value::from),
+        Field::Float(value) => (*value).into(),
+        Field::Text(text) => Arc::clone(text).into(),
     }
 }
 

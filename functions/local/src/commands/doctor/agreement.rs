@@ -2,7 +2,7 @@
 
 use super::{Limits, declared::Declared};
 use crate::deployment::{Deployed, Deployment, Platform};
-use shared::health;
+use shared::{body::LAMBDA_LIMIT, health};
 use std::collections::BTreeMap;
 
 /// The variables that name the database, and those that name the bucket. A function needs one of each.
@@ -80,6 +80,29 @@ pub fn stream_otherwise(deployment: &Deployment, limits: Limits<'_>) -> Vec<Stri
             format!("{}: InvokeMode is {mode}, and the function {does}", function.place)
         })
         .collect()
+}
+
+/// Functions on Lambda with routes for larger bodies than it hands over.
+pub fn take_what_lambda_does_not_hand_over(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
+    let on_lambda = known(deployment, limits).filter(|(function, _)| function.platform == Platform::Lambda);
+    let routes = on_lambda.flat_map(|(function, declared)| {
+        let routes = declared.large_bodies.iter();
+        routes.map(move |(route, limit)| (&function.place, route, limit))
+    });
+    routes
+        .map(|(place, route, limit)| {
+            format!("{place}: {route} takes {limit} bytes, and Lambda hands over {LAMBDA_LIMIT}")
+        })
+        .collect()
+}
+
+/// Function URLs of functions that stream, inside a VPC.
+pub fn stream_inside_a_vpc(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
+    let functions = known(deployment, limits);
+    let inside =
+        functions.filter(|(function, declared)| declared.streams && function.streams.is_some() && function.in_vpc);
+    let named = inside.map(|(function, _)| format!("{}: streams, and has a VpcConfig", function.place));
+    named.collect()
 }
 
 /// Functions of Cloud Run that share a service account, or have the project's default one.

@@ -1,11 +1,17 @@
-//! What the code of each function declares: whether it streams, and which variables it reads.
+//! What the code of each function declares: whether it streams, what it reports, and which variables it reads.
 
 use crate::{
     deployment::Deployed,
-    functions::{FUNCTIONS, JOBS},
+    functions::{FUNCTIONS, Function, JOBS},
 };
-use shared::{config::Env, runtime::Responses};
+use shared::{
+    body::LAMBDA_LIMIT,
+    config::Env,
+    health::process,
+    runtime::{Declared as Route, Responses, Service},
+};
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use utoipa::openapi::{RefOr, Response};
 
 /// A function, as its code declares it.
 pub struct Declared {
@@ -13,6 +19,10 @@ pub struct Declared {
     pub name: String,
     /// Whether it streams its answers.
     pub streams: bool,
+    /// The routes that take larger bodies than Lambda hands over, each with its limit in bytes.
+    pub large_bodies: Vec<(String, u64)>,
+    /// Whether a route of its own reports health: that of what it depends on.
+    pub reports: bool,
     /// The variables that it asks for while it is built with an empty environment.
     reads: BTreeSet<String>,
 }
@@ -25,12 +35,16 @@ impl Declared {
             Self {
                 name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
+                large_bodies: large_bodies(&service),
+                reports: reports(function),
                 reads,
             }
         });
         let jobs = JOBS.iter().map(|(name, job)| Self {
             name: (*name).to_owned(),
             streams: false,
+            large_bodies: Vec::new(),
+            reports: false,
             reads: watched(job).1,
         });
         services.chain(jobs).collect()
@@ -41,6 +55,8 @@ impl Declared {
         Self {
             name: name.to_owned(),
             streams,
+            large_bodies: Vec::new(),
+            reports: false,
             reads: reads.iter().map(|key| (*key).to_owned()).collect(),
         }
     }
@@ -59,6 +75,24 @@ impl Declared {
     pub fn has<T>(&self, settings: impl FnOnce(&Env) -> T) -> bool {
         watched(settings).1.is_subset(&self.reads)
     }
+}
+
+fn large_bodies(service: &Service) -> Vec<(String, u64)> {
+    let limit = |route: &Route| Some((format!("{} {}", route.method, route.path), route.content?.limit()));
+    let limits = service.routes().filter_map(limit);
+    limits.filter(|(_, limit)| *limit > LAMBDA_LIMIT).collect()
+}
+
+/// As the API document has it: by the media type of reports.
+fn reports(function: &Function) -> bool {
+    let mut paths = function.document().paths.paths.into_iter();
+    paths.any(|(path, item)| {
+        let report = |response: &RefOr<Response>| match response {
+            RefOr::T(response) => response.content.contains_key("application/health+json"),
+            RefOr::Ref(_) => false,
+        };
+        path != process::PATH && item.get.is_some_and(|get| get.responses.responses.values().any(report))
+    })
 }
 
 /// Builds with an empty environment. Returns what was built, and the variables it asked for.

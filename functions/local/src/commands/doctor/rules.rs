@@ -30,7 +30,7 @@ const RESERVED_CONNECTIONS: u64 = 3;
 pub const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
 
 /// Every rule.
-pub const RULES: [Rule; 11] = [
+pub const RULES: [Rule; 13] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
         broken: deletes_evidence,
@@ -68,6 +68,14 @@ pub const RULES: [Rule; 11] = [
         broken: agreement::stream_otherwise,
     },
     Rule {
+        why: "Lambda ends larger uploads before the function sees them, with an error of its own; sign a URL of the bucket",
+        broken: agreement::take_what_lambda_does_not_hand_over,
+    },
+    Rule {
+        why: "inside a VPC, Function URLs do not stream: the answer comes when it has ended",
+        broken: agreement::stream_inside_a_vpc,
+    },
+    Rule {
         why: "functions that share an account have the rights of each other, and those of the default account are many",
         broken: agreement::share_an_account,
     },
@@ -102,7 +110,7 @@ fn answers_every_origin(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
 
 fn tells_everybody_of_the_database(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let functions = deployment.functions.iter();
-    let public = functions.filter(|function| function.is_public && limits.uses_database(function));
+    let public = functions.filter(|function| function.is_public && limits.reports_the_database(function));
     public
         .map(|function| format!("{}: everybody may call it", function.place))
         .collect()
@@ -136,7 +144,11 @@ fn opens_too_many_connections(deployment: &Deployment, limits: Limits<'_>) -> Ve
 
 fn cuts_streams(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
-    for function in deployment.functions.iter().filter(|function| limits.streams(function)) {
+    for function in deployment
+        .functions
+        .iter()
+        .filter(|function| limits.streams_events(function))
+    {
         let max_age = function.setting(MAX_AGE).and_then(parse_duration);
         let longest = max_age.unwrap_or(limits.max_age).mul_f64(1.0 + sse::Settings::SPREAD);
         if function.timeout.is_none_or(|timeout| timeout <= longest) {
@@ -166,13 +178,20 @@ impl Limits<'_> {
         function.sets_any(DATABASE) || declared.is_some_and(|declared| declared.reads_any(DATABASE))
     }
 
-    /// Whether a function streams: by its Function URL, by its code, or by its settings if the code is not known here.
-    fn streams(self, function: &Deployed) -> bool {
+    /// Whether a function tells how the database is. One that is not known here may.
+    fn reports_the_database(self, function: &Deployed) -> bool {
+        let declared = self.declared(function);
+        self.uses_database(function) && declared.is_none_or(|declared| declared.reports)
+    }
+
+    /// Whether a function streams events up to their max age: by its code, or by its URL and settings if the code is not
+    /// known here.
+    fn streams_events(self, function: &Deployed) -> bool {
         let streams = match self.declared(function) {
-            Some(declared) => declared.streams,
-            None => function.setting(MAX_AGE).is_some(),
+            Some(declared) => declared.streams && declared.reads_any(&[MAX_AGE]),
+            None => function.streams == Some(true) || function.setting(MAX_AGE).is_some(),
         };
-        function.streams == Some(true) || (streams && !function.is_job)
+        streams && !function.is_job
     }
 }
 

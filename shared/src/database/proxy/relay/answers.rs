@@ -1,19 +1,21 @@
 //! Forwards answers from the server to sqlx. Follows the lengths of messages, to find those that begin and end a
 //! session's work.
 
-use super::{End, Progress};
+use super::{Client, End, Progress};
 use crate::database::proxy::{
     ProxyError,
     dialer::Connection,
     messages::{CHUNK, HEADER, length},
 };
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf},
-    net::unix::OwnedWriteHalf,
     sync::watch,
 };
+
+/// Bytes of the longest message that has to arrive as a whole: ReadyForQuery has one, BackendKeyData up to 260.
+const SMALL: usize = 1024;
 
 /// The direction from the server to sqlx.
 pub(super) struct Answers {
@@ -29,10 +31,10 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Forwards until either side has gone, or the server has exceeded a limit or violated the protocol.
-    pub async fn carry(&mut self, to: &mut OwnedWriteHalf) -> End {
+    pub async fn carry(&mut self, to: &Client) -> End {
         loop {
             match self.next().await {
-                Ok(output) if to.write_all(&output).await.is_err() => return End::ClientGone,
+                Ok(output) if to.lock().await.write_all(&output).await.is_err() => return End::ClientGone,
                 Ok(_) => {}
                 Err(end) => return end,
             }
@@ -69,6 +71,32 @@ impl Answers {
         }
     }
 
+    /// Does sqlx not expect the message? Notices and parameters of the server may come at any time.
+    fn is_unexpected(&self, start: usize) -> bool {
+        let message = &self.input[start..];
+        let is_answer = matches!(message[0], b'1' | b'2' | b'C' | b'D') && length(message) <= SMALL;
+        is_answer
+            && self
+                .progress
+                .borrow()
+                .unexpected
+                .front()
+                .is_some_and(|count| *count > 0)
+    }
+
+    /// `false` if the message has to arrive as a whole first.
+    fn drop_unexpected(&mut self) -> bool {
+        let length = length(&self.input);
+        let is_whole = self.input.len() >= length;
+        if is_whole {
+            self.input.advance(length);
+            self.progress.send_modify(|progress| {
+                progress.unexpected.front_mut().map(|count| *count -= 1);
+            });
+        }
+        is_whole
+    }
+
     fn take(&mut self) -> Result<BytesMut, ProxyError> {
         let mut end = 0;
         loop {
@@ -78,9 +106,15 @@ impl Answers {
             if self.passing > 0 || self.input.len() - end < HEADER {
                 break;
             }
+            if self.is_unexpected(end) {
+                // The messages before it are forwarded first.
+                if end > 0 || !self.drop_unexpected() {
+                    break;
+                }
+                continue;
+            }
             match self.admit(end) {
                 Ok(true) => {}
-                // The messages before it are forwarded first.
                 Err(_) if end > 0 => break,
                 Err(fault) => return Err(fault),
                 Ok(false) => break,
@@ -91,8 +125,6 @@ impl Answers {
 
     /// Begins to forward a message. `false` if it has to arrive as a whole first, because its content is read.
     fn admit(&mut self, start: usize) -> Result<bool, ProxyError> {
-        /// ReadyForQuery has one byte, BackendKeyData up to 260.
-        const SMALL: usize = 1024;
         let message = &self.input[start..];
         let (kind, length) = (message[0], length(message));
         let is_watched = matches!(kind, b'K' | b'Z');
@@ -111,12 +143,12 @@ impl Answers {
             return Ok(false);
         }
         let key = (kind == b'K').then(|| message[HEADER..length].to_vec());
+        let status = message.get(HEADER).copied().unwrap_or_default();
         self.passing = length;
         match kind {
             b'K' => self.progress.send_modify(|progress| progress.key = key),
-            b'Z' => self
-                .progress
-                .send_modify(|progress| progress.unanswered = progress.unanswered.saturating_sub(1)),
+            b'Z' => self.progress.send_modify(|progress| progress.answer(status)),
+            b'E' => self.progress.send_modify(Progress::fail),
             _ => {}
         }
         // Notifications do not count, because they may come as long as a session is open.

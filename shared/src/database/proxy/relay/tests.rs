@@ -51,7 +51,8 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
     let (server, mut far) = duplex(BODY + HEADER);
     let (from_server, mut to_server) = split(Box::new(Counted(server, Arc::clone(&pieces))) as Connection);
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let (from_client, mut to_client) = ours.into_split();
+    let (from_client, to_client) = ours.into_split();
+    let to_client = Arc::new(Mutex::new(to_client));
     let (mut from_us, mut to_us) = theirs.into_split();
     let progress = Arc::new(watch::channel(Progress::default()).0);
     let mut requests = Requests {
@@ -60,6 +61,10 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
         passing: 0,
         timeout: RequestTimeout::None,
         progress: Arc::clone(&progress),
+        client: Arc::clone(&to_client),
+        statements: Statements::default(),
+        end: None,
+        is_within: false,
     };
     let mut answers = Answers {
         from: from_server,
@@ -81,7 +86,7 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
     let asking = pieces.swap(0, Ordering::Relaxed);
     far.write_all(&message(b'D', BODY)).await.unwrap();
     drop(far);
-    let (_, answered) = tokio::join!(answers.carry(&mut to_client), from_us.read_exact(&mut taken));
+    let (_, answered) = tokio::join!(answers.carry(&to_client), from_us.read_exact(&mut taken));
     answered.unwrap();
     let answering = pieces.load(Ordering::Relaxed);
     assert!(

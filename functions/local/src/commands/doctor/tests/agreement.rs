@@ -125,8 +125,13 @@ fn a_function_url_that_streams_otherwise_than_its_function_is_named() {
 }
 
 #[test]
-fn a_platform_that_cuts_what_the_code_streams_is_named_whatever_its_variables() {
-    let declared = bundle(true, &[]);
+fn a_platform_that_cuts_events_which_the_code_streams_is_named_whatever_its_variables() {
+    let download = bundle(true, &[]);
+    assert_eq!(
+        findings_with(&[("service.yaml", &on_cloud_run("", ""))], with(&download)),
+        [""; 0]
+    );
+    let declared = bundle(true, &["SSE_MAX_AGE"]);
     names(
         &findings_with(&[("service.yaml", &on_cloud_run("", ""))], with(&declared)),
         "ends at 10s",
@@ -134,6 +139,17 @@ fn a_platform_that_cuts_what_the_code_streams_is_named_whatever_its_variables() 
     let job = "kind: Job\nmetadata: { name: app }\nspec: { template: { spec: { template: { spec: { serviceAccountName: a, \
                timeoutSeconds: 60, containers: [{ image: app }] } } } } }";
     assert_eq!(findings_with(&[("job.yaml", job)], with(&declared)), [""; 0]);
+}
+
+#[test]
+fn a_route_that_takes_more_than_lambda_hands_over_is_named_where_it_runs_on_lambda() {
+    let mut declared = bundle(false, &[]);
+    declared[0].large_bodies = vec![("PUT /video".to_owned(), 10_000_000)];
+    let files = [("template.yaml", &*on_lambda(""))];
+    let named = "PUT /video takes 10000000 bytes, and Lambda hands over 4500000";
+    names(&findings_with(&files, with(&declared)), named);
+    let files = [("service.yaml", &*on_cloud_run("", ""))];
+    assert_eq!(findings_with(&files, with(&declared)), [""; 0]);
 }
 
 #[test]
@@ -213,4 +229,48 @@ fn every_function_that_is_deployed_declares_itself() {
     deployed.sort();
     declared.sort();
     assert_eq!(declared, deployed);
+}
+
+#[test]
+fn only_a_public_function_that_reports_the_database_tells_how_it_is() {
+    let mut declared = bundle(false, &["DATABASE_URL"]);
+    let text = on_lambda(
+        "      ReservedConcurrentExecutions: 1\n      FunctionUrlConfig: { AuthType: NONE }\n      Environment: { Variables: \
+         { DATABASE_URL: !Sub '{{resolve:secretsmanager:x}}' } }\n",
+    );
+    assert_eq!(findings_with(&[("template.yaml", &text)], with(&declared)), [""; 0]);
+    declared[0].reports = true;
+    names(
+        &findings_with(&[("template.yaml", &text)], with(&declared)),
+        "everybody may call it",
+    );
+    let reporting = |name: &str| {
+        Declared::all()
+            .iter()
+            .any(|declared| declared.name == name && declared.reports)
+    };
+    assert!(reporting("health-db") && !reporting("health") && !reporting("sse"));
+}
+
+#[test]
+fn a_function_that_streams_inside_a_vpc_is_named_where_it_is_inside() {
+    let template = |subnets: &str| {
+        let url = "      FunctionUrlConfig: { AuthType: AWS_IAM, InvokeMode: RESPONSE_STREAM }\n";
+        let vpc = "      VpcConfig: !If [HasVpc, { SubnetIds: !Ref SubnetIds }, !Ref AWS::NoValue]\n";
+        let conditions = format!(
+            "Parameters: {{ SubnetIds: {{ Type: CommaDelimitedList, Default: '{subnets}' }} }}\n\
+             Conditions: {{ HasVpc: !Not [!Equals [!Join ['', !Ref SubnetIds], '']] }}\n"
+        );
+        conditions + &on_lambda(&format!("{url}{vpc}"))
+    };
+    let (streams, buffered) = (bundle(true, &[]), bundle(false, &[]));
+    let inside = template("subnet-1");
+    let found = findings_with(&[("template.yaml", &inside)], with(&streams));
+    names(&found, "template.yaml, F: streams, and has a VpcConfig");
+    assert_eq!(
+        findings_with(&[("template.yaml", &template(""))], with(&streams)),
+        [""; 0]
+    );
+    let inside = inside.replace("RESPONSE_STREAM", "BUFFERED");
+    assert_eq!(findings_with(&[("template.yaml", &inside)], with(&buffered)), [""; 0]);
 }

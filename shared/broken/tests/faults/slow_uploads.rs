@@ -1,0 +1,147 @@
+//! Ten thousand clients that send a little of a body and fall silent: what they cost, and what others notice.
+
+use axum::body::{Body, Bytes};
+use futures_util::{StreamExt, future::join_all, stream};
+use hyper::Method;
+use std::{
+    convert::Infallible,
+    io::{Read, Write},
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use testing::{Binary, Client, Process};
+use tokio::task::JoinHandle;
+
+const UPLOADS: usize = 10_000;
+/// What each sends of its body, in bytes.
+const SENT: usize = 1000;
+const ROUTES: [(Method, &str); 2] = [(Method::POST, "/greetings/1"), (Method::PUT, "/size")];
+
+fn server() -> Process {
+    let broken = Binary::new(env!("CARGO_BIN_EXE_broken"));
+    broken.under(&["prlimit", "--nofile=20000"]).serve()
+}
+
+/// The memory of a server, before and in each round of uploads.
+struct Memory<'a> {
+    server: &'a Process,
+    idle: u64,
+    /// In KiB an upload.
+    peaks: Vec<u64>,
+}
+
+impl<'a> Memory<'a> {
+    async fn of(server: &'a Process) -> Self {
+        Client::http1().get(&format!("{}/health", server.url)).await;
+        Self {
+            server,
+            idle: server.resident_kib(),
+            peaks: Vec::new(),
+        }
+    }
+
+    /// While the uploads are open: probes are fast.
+    async fn record(&mut self) {
+        let (client, url) = (Client::http1(), format!("{}/health", self.server.url));
+        // The first probe waits behind the requests that are still to be accepted.
+        client.get(&url).await;
+        let mut slowest = Duration::ZERO;
+        for _ in 0..100 {
+            let start = Instant::now();
+            assert_eq!(client.get(&url).await.status, 200);
+            slowest = slowest.max(start.elapsed());
+        }
+        self.peaks
+            .push((self.server.resident_kib() - self.idle) / UPLOADS as u64);
+        println!("{:?} KiB an upload, slowest probe {slowest:?}", self.peaks);
+        assert!(slowest < Duration::from_millis(100), "a probe took {slowest:?}");
+    }
+
+    /// Of a debug build. glibc keeps pages of the first rounds that have holes in them; later rounds fill those.
+    fn is_flat(&self, most: u64) {
+        let peaks = &self.peaks;
+        assert!(peaks[3] <= most, "{peaks:?} KiB an upload");
+        assert!(
+            peaks[3] <= peaks[2] + 2,
+            "each round costs more: {peaks:?} KiB an upload"
+        );
+    }
+}
+
+fn over_http_1(server: &Process) -> Vec<TcpStream> {
+    let requests = ROUTES.map(|(method, path)| {
+        let more = "host: x\r\ncontent-length: 60000\r\ncontent-type: application/json";
+        format!("{method} {path} HTTP/1.1\r\n{more}\r\n\r\n{{\"{}", "x".repeat(SENT))
+    });
+    let open = |index: usize| {
+        let mut upload = TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+        upload.write_all(requests[index % 2].as_bytes()).unwrap();
+        upload
+    };
+    (0..UPLOADS).map(open).collect()
+}
+
+#[tokio::test]
+async fn ten_thousand_slow_uploads_leave_memory_flat_and_probes_fast() {
+    let server = server();
+    let mut memory = Memory::of(&server).await;
+    for _ in 0..4 {
+        let mut uploads = over_http_1(&server);
+        memory.record().await;
+        assert!(server.sockets() > UPLOADS);
+        for upload in uploads.iter_mut().step_by(999) {
+            let mut answer = [0; 12];
+            upload.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 408");
+        }
+        let start = Instant::now();
+        while server.sockets() > 100 {
+            let left = server.sockets();
+            assert!(start.elapsed() < Duration::from_secs(10), "{left} sockets are left");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    memory.is_flat(32);
+}
+
+/// As many uploads on each connection as the server allows. Returns the status of each, once all have sent their bytes.
+async fn over_http_2(server: &Process) -> Vec<JoinHandle<u16>> {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let open = |(index, client): (usize, &Client)| {
+        let (method, path) = ROUTES[index % 2].clone();
+        let (client, url, sent) = (client.clone(), format!("{}{path}", server.url), Arc::clone(&sent));
+        let start = stream::once(async { Bytes::from("{\"".to_owned() + &"x".repeat(SENT)) });
+        let silence = stream::once(async move { sent.fetch_add(1, Ordering::Relaxed) });
+        let body = start.chain(silence.filter_map(async |_| std::future::pending().await));
+        let body = Body::from_stream(body.map(Ok::<_, Infallible>));
+        tokio::spawn(async move {
+            let headers = [("content-type", "application/json")];
+            client.exchange(method, &url, &headers, body).await.status.as_u16()
+        })
+    };
+    let clients: Vec<Client> = (0..UPLOADS / 1000).map(|_| Client::h2c()).collect();
+    let uploads = clients.iter().cycle().take(UPLOADS).enumerate().map(open).collect();
+    while sent.load(Ordering::Relaxed) < UPLOADS {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    uploads
+}
+
+#[tokio::test]
+async fn ten_thousand_slow_uploads_over_http_2_do_so_too() {
+    let server = server();
+    let mut memory = Memory::of(&server).await;
+    for _ in 0..4 {
+        let uploads = over_http_2(&server).await;
+        memory.record().await;
+        assert!(server.sockets() < 100, "{} sockets", server.sockets());
+        for status in join_all(uploads).await {
+            assert_eq!(status.unwrap(), 408);
+        }
+    }
+    memory.is_flat(32);
+}
