@@ -3,6 +3,7 @@
 
 mod checks;
 mod migrations;
+mod problem;
 mod proxy;
 mod reason;
 mod settings;
@@ -68,8 +69,9 @@ impl Database {
         !matches!(self.0.settings.dsn, Err(Unusable::NotConfigured))
     }
 
-    /// The pool for the queries of a function, built at its first use. A query that takes longer than 30 s, or answers with
-    /// more than 32 MiB, is cancelled; so is one whose future is dropped.
+    /// The pool itself, built at its first use, for what [`connection`](Self::connection) and
+    /// [`transaction`](Self::transaction) do not offer, such as COPY. A query that takes longer than 30 s, or answers with
+    /// more than 32 MiB, is cancelled; so is one whose future is dropped. Its failures are not logged.
     ///
     /// # Errors
     /// `NotConfigured` or `Misconfigured`; `Unreachable` if this process cannot open a socket. The pool connects at the

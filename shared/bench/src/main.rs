@@ -1,6 +1,7 @@
 //! Measures the figures of README and prints them as tables. Builds each binary alone, as it ships.
 
 mod lambda;
+mod rows;
 mod server;
 mod storage;
 
@@ -41,7 +42,15 @@ impl Measured {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    for package in ["peers", "health", "sse", "health-db", "health-storage", "bucket"] {
+    for package in [
+        "peers",
+        "health",
+        "sse",
+        "health-db",
+        "health-storage",
+        "bucket",
+        "rows",
+    ] {
         let built = Command::new("cargo")
             .args(["build", "--release", "-p", package])
             .status();
@@ -55,6 +64,7 @@ async fn main() -> ExitCode {
     lambda::warm_invocations().await;
     server::memory().await;
     server::throughput().await;
+    rows::throughput().await;
     storage::memory(&measured("bucket", "").path()).await;
     ExitCode::SUCCESS
 }

@@ -1,7 +1,10 @@
 //! Typed queries as functions write them: checked against `migrations/` when they are compiled.
 
 use shared::database::Transaction;
-use sqlx::types::{Json, Uuid, time::OffsetDateTime};
+use sqlx::{
+    PgExecutor,
+    types::{Json, Uuid, time::OffsetDateTime},
+};
 
 /// A run of `migrate`.
 #[derive(Debug)]
@@ -18,14 +21,14 @@ pub struct Run {
 ///
 /// # Errors
 /// Of the query.
-pub async fn record(transaction: &mut Transaction, release: &str, started_at: OffsetDateTime) -> sqlx::Result<i64> {
+pub async fn record(database: impl PgExecutor<'_>, release: &str, started_at: OffsetDateTime) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         "INSERT INTO migration_runs (started_at, duration_ms, release, version_before, version_after)
          VALUES ($1, 0, $2, 0, 1) RETURNING id",
         started_at,
         release
     )
-    .fetch_one(transaction)
+    .fetch_one(database)
     .await
 }
 

@@ -113,15 +113,33 @@ pub(super) fn logged(error: &sqlx::Error) -> Reason {
     reason
 }
 
-/// The message and the SQLSTATE, without the values that the server gives as its detail. Cut, because a server may send a
-/// message of any length.
+/// The message and the SQLSTATE, without the values of the query: the server puts them into the detail, and into the
+/// message where data do not fit (class 22). Cut, because a server may send a message of any length.
 pub(super) fn cause(error: &sqlx::Error) -> String {
     const MAX_CHARACTERS: usize = 1000;
     let cause = match error {
-        sqlx::Error::Database(error) => format!("{} ({})", error.message(), error.code().unwrap_or_default()),
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            let is_about_data = code.starts_with("22");
+            let message = if is_about_data {
+                without_quoted(error.message(), '"')
+            } else {
+                error.message().to_owned()
+            };
+            format!("{message} ({code})")
+        }
         error => error.to_string(),
     };
     cause.chars().take(MAX_CHARACTERS).collect()
+}
+
+/// The text with dots in place of what stands between these quotes.
+pub(super) fn without_quoted(text: &str, quote: char) -> String {
+    let parts = text.split(quote).enumerate();
+    let parts: Vec<&str> = parts
+        .map(|(index, part)| if index % 2 == 1 { "..." } else { part })
+        .collect();
+    parts.join(&quote.to_string())
 }
 
 /// Has the connection failed, rather than the query?

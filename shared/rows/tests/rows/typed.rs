@@ -14,7 +14,7 @@ async fn timestamps_uuids_and_json_come_back_as_they_were() {
     let json = serde_json::json!({"name": "Ada", "tags": [1, null]});
     let deadline = Deadline::default();
     let done = database.transaction(&deadline, async |transaction| {
-        let id_of_run = rows::record(transaction, "1.2.3", began).await?;
+        let id_of_run = rows::record(&mut *transaction, "1.2.3", began).await?;
         let run = rows::newest(transaction).await?;
         Ok::<_, sqlx::Error>((id_of_run, run, rows::echo(transaction, id, json.clone()).await?))
     });

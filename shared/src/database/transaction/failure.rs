@@ -1,6 +1,6 @@
 //! What the failure of a query means for its transaction. Each is logged here, once, whatever the function makes of it.
 
-use crate::database::reason::{cause, is_lost};
+use crate::database::reason::{cause, is_lost, without_quoted};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Failure {
@@ -44,7 +44,8 @@ const IN_FAILED_TRANSACTION: &str = "25P02";
 /// A constraint is there to be violated, and a conflict to be repeated: both are no errors of the function.
 fn log(error: &sqlx::Error, failure: Failure, sql: &str) {
     const MAX_CHARACTERS: usize = 200;
-    let sql: String = sql.chars().take(MAX_CHARACTERS).collect();
+    // SQL that a function has put together may have values in it.
+    let sql: String = without_quoted(sql, '\'').chars().take(MAX_CHARACTERS).collect();
     let cause = cause(error);
     if failure == Failure::Conflict || constraint(error).is_some() {
         tracing::info!(cause, sql, "a query was refused");
