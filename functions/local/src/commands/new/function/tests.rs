@@ -17,20 +17,6 @@ fn checkout() -> Checkout {
     Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
 }
 
-#[test]
-fn dump() {
-    let Ok(to) = std::env::var("DUMP") else { return };
-    for (n, arguments) in all().into_iter().enumerate() {
-        let name = Name::for_test(&format!("gen{n}-x"));
-        let function = Function::copy(&checkout(), &name, &arguments).unwrap();
-        for (file, text) in function.files {
-            let path = Path::new(&to).join(name.as_str()).join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-    }
-}
-
 fn all() -> Vec<Arguments> {
     let routes = METHODS
         .iter()
