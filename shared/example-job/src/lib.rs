@@ -51,10 +51,7 @@ async fn work(
     deadline: Deadline, // if db
     storage: Storage,   // if storage
 ) -> Result<Done, Problem> {
-    let time = database
-        .transaction(&deadline, rows::time)
-        .await
-        .map_err(Problem::internal)?; // if db
+    let time = database.transaction(&deadline, rows::time).await?; // if db
     objects::store(&storage, "done".to_owned()).await?; // if storage
     Ok(Done {
         time,                                   // if db

@@ -84,11 +84,7 @@ async fn answer(
     Json(message): Json<Message>, // if body
 ) -> Result<Response, Problem> {
     message.check()?; // if body
-    let time = state
-        .database
-        .transaction(&deadline, rows::time)
-        .await
-        .map_err(Problem::internal)?; // if db
+    let time = state.database.transaction(&deadline, rows::time).await?; // if db
     objects::store(&state.storage, message.text.clone()).await?; // if storage and body
     let answer = Answer {
         from: "example-stream",

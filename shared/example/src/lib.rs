@@ -76,11 +76,7 @@ async fn answer(
     Json(message): Json<Message>,       // if body
 ) -> Result<Json<Answer>, Problem> {
     message.check()?; // if body
-    let time = state
-        .database
-        .transaction(&deadline, rows::time)
-        .await
-        .map_err(Problem::internal)?; // if db
+    let time = state.database.transaction(&deadline, rows::time).await?; // if db
     objects::store(&state.storage, message.text.clone()).await?; // if storage and body
     Ok(Json(Answer {
         from: "example",

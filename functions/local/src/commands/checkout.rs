@@ -27,6 +27,11 @@ impl Checkout {
         Ok(Self { root: root.to_owned() })
     }
 
+    #[cfg(test)]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Its folder.
     pub fn root(&self) -> &Path {
         &self.root

@@ -118,7 +118,9 @@ impl<'a> Edit<'a> {
         let moves: Vec<[String; 2]> =
             serde_json::from_value(journal["moves"].clone()).map_err(|error| error.to_string())?;
         let (added, removed): (Vec<_>, Vec<_>) = moves.iter().partition(|[from, _]| from.starts_with(FOLDER));
-        let back = |[from, to]: &[String; 2]| match self.checkout.path(to).exists() {
+        let exists = |path: &String| self.checkout.path(path).exists();
+        // A folder that is still where it was has not been moved: what is in its way is somebody else's.
+        let back = |[from, to]: &[String; 2]| match exists(to) && !exists(from) {
             true => self.rename(to, from),
             false => Ok(()),
         };
@@ -174,3 +176,6 @@ fn resemble(file: &Path, like: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

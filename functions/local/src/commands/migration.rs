@@ -73,3 +73,45 @@ fn create(checkout: &Checkout, path: &str, text: &str) -> Result<(), String> {
     let created = File::create_new(checkout.path(path)).and_then(|mut file| file.write_all(text.as_bytes()));
     created.map_err(|error| format!("{path} cannot be written: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(files: &[&str]) -> (tempfile::TempDir, Checkout) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("migrations")).unwrap();
+        for file in files {
+            fs::write(folder.path().join("migrations").join(file), "").unwrap();
+        }
+        let checkout = Checkout::at(folder.path());
+        (folder, checkout)
+    }
+
+    #[test]
+    fn a_pair_has_the_next_number() {
+        let (_folder, checkout) = scratch(&["0009_a.up.sql", "0009_a.down.sql", "0002_b.sql", "README.md"]);
+        run(&checkout, &["add_orders"]).unwrap();
+        let mut files = present(&checkout).unwrap();
+        files.sort();
+        assert_eq!(
+            files[files.len() - 2..],
+            ["0010_add_orders.down.sql", "0010_add_orders.up.sql"]
+        );
+        let (_folder, checkout) = scratch(&[]);
+        run(&checkout, &["first"]).unwrap();
+        assert!(checkout.path("migrations/0001_first.up.sql").exists());
+    }
+
+    #[test]
+    fn a_name_that_is_there_or_is_not_one_is_refused_and_nothing_is_written() {
+        let (_folder, checkout) = scratch(&["0001_orders.up.sql"]);
+        for name in [
+            "orders", "", "Orders", "a-b", "a b", "../a", "1a", "a__b", "a.up", "a_", "ä",
+        ] {
+            assert!(run(&checkout, &[name]).is_err(), "{name}");
+        }
+        assert!(run(&checkout, &[]).is_err() && run(&checkout, &["a", "b"]).is_err());
+        assert_eq!(present(&checkout).unwrap().len(), 1);
+    }
+}

@@ -87,3 +87,6 @@ fn without(text: &str, first: usize, end: usize) -> String {
     let all: Vec<&str> = text.split_inclusive('\n').collect();
     all[..first].concat() + &all[end..].concat()
 }
+
+#[cfg(test)]
+mod tests;

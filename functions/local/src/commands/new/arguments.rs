@@ -68,3 +68,31 @@ impl Arguments {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_that_make_no_function_are_refused() {
+        for (arguments, why) in [
+            (&["a"][..], "a function has a --route"),
+            (&["--job"], "a function has a name"),
+            (&["a", "--route"], "--route has no value"),
+            (&["a", "--route", "--db"], "not a route"),
+            (&["a", "--route", "GET /a", "--route", "GET /b"], "one route"),
+            (&["a", "--route", "GET /a", "--job"], "a job has no route"),
+            (&["a", "--job", "--stream"], "a job has no route"),
+            (&["a", "--stream"], "a function has a --route"),
+            (&["a", "b", "--job"], "a second name"),
+            (&["a", "--job", "--job"], "there twice"),
+            (&["a", "--job", "--queue"], "unknown"),
+            (&["a", "-j"], "unknown"),
+        ] {
+            let refused = Arguments::parse(arguments).unwrap_err();
+            assert!(refused.contains(why), "{arguments:?}: {refused}");
+        }
+        let job = Arguments::parse(&["--db", "a", "--job"]).unwrap();
+        assert_eq!((job.kind, job.db, job.storage), (Kind::Job, true, false));
+    }
+}

@@ -73,6 +73,11 @@ impl Name {
         Ok(Self(text.to_owned()))
     }
 
+    #[cfg(test)]
+    pub fn for_test(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// As folders and packages have it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -94,4 +99,48 @@ pub fn camel_case(name: &str) -> String {
     name.split('-')
         .map(|word| word[..1].to_uppercase() + &word[1..])
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_name_that_something_else_has_or_that_a_platform_refuses_is_refused() {
+        let checkout = Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+        for (name, why) in [
+            ("", "lower-case words"),
+            ("Orders", "lower-case words"),
+            ("order_items", "lower-case words"),
+            ("1st", "lower-case words"),
+            ("-a", "lower-case words"),
+            ("a--b", "lower-case words"),
+            ("a-", "lower-case words"),
+            ("../x", "lower-case words"),
+            ("bücher", "lower-case words"),
+            ("a-name-of-20-letters", "longer than 19"),
+            ("async", "uses it"),
+            ("core", "uses it"),
+            ("proc-macro", "uses it"),
+            ("test", "uses it"),
+            ("deps", "uses it"),
+            ("smoke", "uses it"),
+            ("pilotlight-a", "the name of the bundle"),
+            ("axum", "a package"),
+            ("http-body-util", "a package"),
+            ("tracing-core", "a package"),
+            ("shared", "a package"),
+            ("testing", "a package"),
+            ("local", "a package"),
+            ("health-db", "a package"),
+        ] {
+            let refused = Name::parse(name, &checkout).unwrap_err();
+            assert!(refused.contains(why), "{name}: {refused}");
+        }
+        for name in ["orders", "order-items", "a", "v2", "a-1"] {
+            assert!(Name::parse(name, &checkout).is_ok(), "{name}");
+        }
+        assert_eq!(Name::for_test("a-1b").camel_case(), "A1b");
+    }
 }

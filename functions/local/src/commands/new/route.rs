@@ -132,3 +132,58 @@ fn check_cloud_run(path: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_route_is_refused_with_the_reason() {
+        for (route, why) in [
+            ("", "a method and a path"),
+            ("/orders", "a method and a path"),
+            ("post /orders", "the method is one of"),
+            ("HEAD /orders", "the method is one of"),
+            ("OPTIONS /orders", "the method is one of"),
+            ("GET  /orders", "begins with /"),
+            ("GET orders", "begins with /"),
+            ("GET https://a/b", "begins with /"),
+            ("GET /", "has a page on it"),
+            ("GET //a", "no empty segment"),
+            ("GET /a/", "no empty segment"),
+            ("GET /a/../b", "resolve . and .."),
+            ("GET /a?b=c", "other characters"),
+            ("GET /a#b", "other characters"),
+            ("GET /a b", "other characters"),
+            ("GET /%41", "other characters"),
+            ("GET /ä", "other characters"),
+            ("GET /a\nb", "other characters"),
+            ("GET /\"", "other characters"),
+            ("GET /{id", "other characters"),
+            ("GET /id}", "other characters"),
+            ("GET /a-{id}", "other characters"),
+            ("GET /{a}{b}", "not the name of a parameter"),
+            ("GET /{id:[0-9]+}", "not the name of a parameter"),
+            ("GET /{}", "not the name of a parameter"),
+            ("GET /{Id}", "not the name of a parameter"),
+            ("GET /{1}", "not the name of a parameter"),
+            ("GET /{type}", "a keyword of Rust"),
+            ("GET /{id}/{id}", "two parameters"),
+            ("GET /{*rest}/a", "nothing follows it"),
+            ("GET /healthz", "Cloud Run"),
+            ("GET /_ah/a", "Cloud Run"),
+        ] {
+            let refused = Route::parse(route).unwrap_err();
+            assert!(refused.contains(why), "{route}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_route_has_an_example_of_each_parameter() {
+        let route = Route::parse("PUT /a.b/{id}/~c/{*rest}").unwrap();
+        assert_eq!(route.parameters().collect::<Vec<_>>(), ["id", "rest"]);
+        assert_eq!(route.example(), "/a.b/1/~c/1");
+        let get = Route::parse("GET /orders").unwrap();
+        assert_eq!(get.curl("curl"), "curl http://127.0.0.1:9000/orders");
+    }
+}

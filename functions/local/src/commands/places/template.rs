@@ -50,19 +50,30 @@ fn taken(template: &str, id: &str) -> Option<String> {
     all.find(|name| new.contains(name))
 }
 
-/// The lines of each function, with the comment above and the empty line below, and its name.
+/// The lines of each function, and its name: the comment above it, its block, and the paragraphs below that refer to it, each
+/// with its empty line.
 fn blocks(template: &str) -> Vec<(usize, usize, String)> {
     let lines: Vec<&str> = template.lines().collect();
     let starts = (1..lines.len()).filter(|number| lines[*number].trim() == "Type: AWS::Serverless::Function");
     let blocks = starts.map(|number| {
         let is_comment = |line: &&&str| line.starts_with("  #");
         let comments = lines[..number - 1].iter().rev().take_while(is_comment).count();
-        let below = lines[number..].iter().take_while(|line| !line.is_empty()).count();
-        (
-            number - 1 - comments,
-            number + below + 1,
-            lines[number - 1].trim().trim_end_matches(':').to_owned(),
-        )
+        let name = lines[number - 1].trim().trim_end_matches(':');
+        let mut end = paragraph(&lines, number);
+        while lines[end..paragraph(&lines, end)]
+            .iter()
+            .any(|line| line.contains(&format!("FunctionName: !Ref {name},")))
+        {
+            end = paragraph(&lines, end);
+        }
+        (number - 1 - comments, end, name.to_owned())
     });
     blocks.collect()
+}
+
+/// Where the next paragraph begins.
+fn paragraph(lines: &[&str], number: usize) -> usize {
+    let number = number.min(lines.len());
+    let length = lines[number..].iter().take_while(|line| !line.is_empty()).count();
+    (number + length + 1).min(lines.len())
 }

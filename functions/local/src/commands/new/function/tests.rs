@@ -1,1 +1,127 @@
+//! Every function that can be asked for.
 
+use super::*;
+use crate::commands::new::route::Route;
+use std::path::Path;
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+const PATHS: [&str; 5] = [
+    "/orders",
+    "/orders/{id}",
+    "/orders/{id}/items/{item}",
+    "/files/{*rest}",
+    "/{kind}/files/{*rest}",
+];
+
+fn checkout() -> Checkout {
+    Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+}
+
+fn all() -> Vec<Arguments> {
+    let routes = METHODS
+        .iter()
+        .flat_map(|method| PATHS.iter().map(move |path| format!("{method} {path}")));
+    let routes = routes.map(|route| Route::parse(&route).unwrap());
+    let kinds = routes
+        .flat_map(|route| [Kind::Answer(route.clone()), Kind::Stream(route)])
+        .chain([Kind::Job]);
+    let with = |kind: Kind| {
+        [(false, false), (false, true), (true, false), (true, true)].map(|(db, storage)| Arguments {
+            name: "order-items".to_owned(),
+            kind: kind.clone(),
+            db,
+            storage,
+        })
+    };
+    kinds.flat_map(with).collect()
+}
+
+/// Words of a text, without its comments and strings.
+fn words(source: &str) -> Vec<&str> {
+    let code = source.lines().map(|line| line.split("//").next().unwrap_or_default());
+    code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+fn assert_complete(file: &str, text: &str) {
+    for left in ["example", "Example", "// if ", "# if ", "POST /"] {
+        let rest = text
+            .replace("example = ", "")
+            .replace("POST /orders", "")
+            .replace("POST /files", "")
+            .replace("POST /{kind}", "");
+        assert!(!rest.contains(left), "{file}: {left:?} is left in\n{text}");
+    }
+    assert!(
+        !text.contains("\n\n\n") && text.ends_with('\n') && !text.ends_with("\n\n"),
+        "{file}:\n{text}"
+    );
+}
+
+/// Every name that a file imports is used below.
+fn assert_used(file: &str, text: &str) {
+    let (imports, code) = text.split_at(
+        text.rfind("\nuse ")
+            .map_or(0, |last| last + text[last..].find(";\n").unwrap()),
+    );
+    let used = words(code);
+    for name in words(imports)
+        .into_iter()
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
+    {
+        assert!(
+            used.contains(&name) || ["StreamExt"].contains(&name),
+            "{file}: {name} is not used in\n{text}"
+        );
+    }
+}
+
+#[test]
+fn every_function_that_can_be_asked_for_is_complete_and_formatted() {
+    let (checkout, name) = (checkout(), Name::for_test("order-items"));
+    let functions = all();
+    assert_eq!(functions.len(), 204);
+    for arguments in functions {
+        let function = Function::copy(&checkout, &name, &arguments).unwrap();
+        assert!(
+            function.block.starts_with("  ") && function.block.contains("  OrderItems:\n"),
+            "{}",
+            function.block
+        );
+        assert_complete("template.yaml", &function.block);
+        let has = |file: &str| function.files.iter().any(|(path, _)| path == file);
+        assert_eq!(
+            (has("src/rows.rs"), has("src/objects.rs")),
+            (arguments.db, arguments.storage)
+        );
+        assert_eq!(has("service.yaml"), arguments.route().is_some());
+        for (file, text) in function.files.iter().filter(|(file, _)| !file.starts_with(".sqlx/")) {
+            assert_complete(file, text);
+            if file.ends_with(".rs") {
+                assert_used(file, text);
+            }
+        }
+    }
+}
+
+#[test]
+fn each_parameter_is_a_field_and_stands_in_the_document() {
+    let route = Route::parse("PUT /orders/{id}/items/{item}").unwrap();
+    let arguments = Arguments {
+        name: "items".to_owned(),
+        kind: Kind::Answer(route),
+        db: false,
+        storage: false,
+    };
+    let function = Function::copy(&checkout(), &Name::for_test("items"), &arguments).unwrap();
+    let (_, code) = function.files.iter().find(|(file, _)| file == "src/lib.rs").unwrap();
+    assert!(
+        code.contains("    id: String,\n    /// As the client has named it.\n"),
+        "{code}"
+    );
+    assert!(
+        code.contains("    item: String,\n}\n") && code.contains("Route::put(PATH, answer)"),
+        "{code}"
+    );
+}
