@@ -147,7 +147,9 @@ fn change(env: &Env, arguments: &[&str], command: Change) -> Run {
         command(&checkout?, &arguments, &stop)
     };
     Box::pin(async {
+        #[expect(clippy::disallowed_methods, reason = "a signal belongs to no request")]
         tokio::spawn(stopped);
+        #[expect(clippy::disallowed_methods, reason = "a command of the shell belongs to no request")]
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(sentence)) => refuse(&sentence),
