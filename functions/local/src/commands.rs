@@ -20,6 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use shared::{
     config::Env,
     runtime::{self, EXIT_USAGE},
+    telemetry,
 };
 use std::{fmt::Write, future::ready, path::Path, process::ExitCode};
 use tokio_util::sync::CancellationToken;
@@ -147,8 +148,8 @@ fn change(env: &Env, arguments: &[&str], command: Change) -> Run {
         command(&checkout?, &arguments, &stop)
     };
     Box::pin(async {
-        tokio::spawn(stopped);
-        match tokio::task::spawn_blocking(work).await {
+        telemetry::spawn(stopped);
+        match telemetry::spawn_blocking(work).await {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(sentence)) => refuse(&sentence),
             Err(panic) => refuse(&panic.to_string()),
