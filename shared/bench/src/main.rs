@@ -65,6 +65,7 @@ async fn main() -> ExitCode {
     server::memory().await;
     server::throughput().await;
     rows::throughput().await;
+    rows::template().await;
     storage::memory(&measured("bucket", "").path()).await;
     ExitCode::SUCCESS
 }

@@ -22,6 +22,22 @@ const PATHS: [&str; 2] = ["/rows", "/transactions"];
 const BARE_ROWS: Measured = measured("bare-rows", PATHS[0]);
 const ROWS: Measured = measured("rows", PATHS[0]);
 
+/// What a migrated database costs a test.
+pub async fn template() {
+    let postgres = Postgres::start(&[]);
+    postgres.migrated_database().await;
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        postgres.migrated_database().await;
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    println!(
+        "\n| a migrated database for a test, after the first | {:.0} ms |\n|---|---|",
+        median(times)
+    );
+}
+
 pub async fn throughput() {
     for (name, settings) in [
         ("a server that does not sync to disk", &[][..]),
@@ -36,7 +52,7 @@ pub async fn throughput() {
     }
 }
 
-async fn table(url: &str, path: &str) {
+async fn table(url: &str, path: &'static str) {
     let servers = [
         ("axum and sqlx", BARE_ROWS.function().with("DATABASE_URL", url).serve()),
         ("a function", ROWS.function().with("DATABASE_URL", url).serve()),

@@ -153,10 +153,7 @@ fn options(dsn: &Dsn) -> PgConnectOptions {
     if let Some(database) = &dsn.database {
         options = options.database(database);
     }
-    match dsn.statement_cache {
-        Some(capacity) => options.statement_cache_capacity(capacity),
-        None => options,
-    }
+    options
 }
 
 /// The name of this binary, for `pg_stat_activity`.

@@ -1,7 +1,7 @@
 //! The log of queries that fail.
 
-use crate::accounts::{Accounts, within};
-use shared::deadline::Deadline;
+use crate::accounts::{Accounts, database, within};
+use shared::{deadline::Deadline, problem::Problem};
 use std::{
     io::Write,
     sync::{Arc, Mutex},
@@ -33,23 +33,31 @@ impl Write for Log {
     }
 }
 
-/// The lines that a transaction of these queries writes, whose errors the function ignores.
-async fn log(queries: &'static [&'static str], deadline: &Deadline) -> Vec<String> {
+/// The lines that this writes.
+async fn written(work: impl Future<Output = ()>) -> Vec<String> {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let accounts = Accounts::new(Postgres::shared()).await;
-    let done = accounts.database.transaction(deadline, async |transaction| {
-        for query in queries {
-            let _ignored = sqlx::query(*query).execute(&mut *transaction).await;
-        }
-        Ok::<_, sqlx::Error>(())
-    });
-    assert!(done.with_subscriber(subscriber).await.is_err());
+    work.with_subscriber(subscriber).await;
     log.lines()
+}
+
+/// The lines that a transaction of these queries writes, whose errors the function ignores.
+async fn log(queries: &'static [&'static str], deadline: &Deadline) -> Vec<String> {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    written(async {
+        let done = accounts.database.transaction(deadline, async |transaction| {
+            for query in queries {
+                let _ignored = sqlx::query(*query).execute(&mut *transaction).await;
+            }
+            Ok::<_, sqlx::Error>(())
+        });
+        assert!(done.await.is_err());
+    })
+    .await
 }
 
 #[tokio::test]
@@ -75,7 +83,50 @@ async fn the_violation_of_a_constraint_is_no_error_in_the_log_and_shows_no_value
 }
 
 #[tokio::test]
+async fn a_failed_single_statement_is_logged_once_without_its_values_and_becomes_a_problem() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let connection = accounts.database.connection(&Deadline::default());
+    let lines = written(async {
+        let cast = sqlx::query("SELECT $1::text::int, 'secret one'").bind("secret two");
+        let failed = cast.execute(&connection).await.unwrap_err();
+        assert_eq!(Problem::from(failed).status(), 500);
+    });
+    let lines = lines.await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("ERROR") && lines[0].contains("(22P02)"), "{lines:?}");
+    assert!(
+        lines[0].contains("$1::text::int") && !lines[0].contains("secret"),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_fit_or_is_not_there_is_logged_once_when_it_becomes_a_problem() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let connection = accounts.database.connection(&Deadline::default());
+    for sql in ["SELECT 1", "SELECT 'a' WHERE false"] {
+        let lines = written(async {
+            let failed = sqlx::query_scalar::<_, String>(sql).fetch_one(&connection).await;
+            assert_eq!(Problem::from(failed.unwrap_err()).status(), 500);
+        });
+        let lines = lines.await;
+        assert!(lines.len() == 1 && lines[0].contains("ERROR"), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached_is_a_problem_that_passes() {
+    let database = database("postgresql://a@127.0.0.1:1/a", &[]);
+    let lines = written(async {
+        let connection = database.connection(&within(Duration::from_secs(1)));
+        let failed = sqlx::query("SELECT 1").execute(&connection).await.unwrap_err();
+        assert_eq!(Problem::from(failed).slug(), Some("unavailable"));
+    });
+    assert_eq!(lines.await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_deadline_that_passes_is_logged_once() {
-    let lines = log(&["SELECT pg_sleep(60)"], &within(Duration::from_millis(300))).await;
+    let lines = log(&["SELECT pg_sleep(60)"], &within(Duration::from_secs(2))).await;
     assert_eq!(lines.len(), 1, "{lines:?}");
 }

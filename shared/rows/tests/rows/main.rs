@@ -4,6 +4,7 @@
 
 mod accounts;
 mod conflicts;
+mod connections;
 mod dropped;
 mod failures;
 mod log;

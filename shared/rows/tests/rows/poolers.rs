@@ -79,12 +79,44 @@ async fn a_statement_ends_at_the_deadline_behind_a_pooler() {
     let accounts = accounts_behind(accounts, &pooler);
     let slow = accounts
         .database
-        .transaction(&within(Duration::from_millis(500)), async |transaction| {
+        .transaction(&within(Duration::from_secs(5)), async |transaction| {
             sqlx::query("SELECT pg_sleep(60)").execute(transaction).await
         })
         .await;
     let error = slow.unwrap_err();
     assert_eq!(error.as_database_error().unwrap().code().unwrap(), "57014");
+}
+
+/// Without names, a pooler that knows none takes statements that were prepared, also outside of a transaction.
+#[tokio::test]
+#[ignore = "needs pgbouncer, which .ci/run installs"]
+async fn single_statements_change_places_in_a_pooler_and_leave_no_setting_there() {
+    let postgres = Postgres::shared();
+    let accounts = Accounts::new(postgres).await;
+    let pooler = PgBouncer::start(postgres, SETTINGS);
+    let accounts = accounts_behind(accounts, &pooler);
+    let connection = accounts.database.connection(&within(Duration::from_secs(20)));
+    let add = || sqlx::query(ADD).bind(1_i64).bind(1).execute(&connection);
+    let done = join_all((0..200).map(|_| add())).await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(
+        scalar(&accounts.url, "SELECT balance FROM accounts WHERE id = 1").await,
+        300
+    );
+    let late = accounts.database.connection(&within(Duration::from_secs(5)));
+    let slow = sqlx::query("SELECT pg_sleep($1)").bind(60.0).execute(&late).await;
+    let error = slow.unwrap_err();
+    assert_eq!(error.as_database_error().unwrap().code().unwrap(), "57014");
+    for _ in 0..10 {
+        assert_eq!(
+            scalar_through(
+                &accounts,
+                "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'"
+            )
+            .await,
+            "0"
+        );
+    }
 }
 
 fn accounts_behind(accounts: Accounts, pooler: &PgBouncer) -> Accounts {

@@ -5,7 +5,7 @@ use super::{
     passfile::password,
     split::split,
     tls::Tls,
-    values::{BOOLEANS, Parameters, number, one_of, seconds},
+    values::{Parameters, number, one_of, seconds},
 };
 use crate::config::Env;
 use std::{
@@ -31,8 +31,6 @@ pub struct Dsn {
     pub application_name: Option<String>,
     /// Further parameters of the startup message: `options`, `search_path`.
     pub startup: Vec<(&'static str, String)>,
-    /// How many prepared statements a connection caches; `None` for the driver's default.
-    pub statement_cache: Option<usize>,
     /// How long connecting to one host may take; `None` for as long as the caller waits.
     pub connect_timeout: Option<Duration>,
     /// When TCP takes a connection for dead.
@@ -144,7 +142,6 @@ impl Dsn {
             database,
             application_name: text("application_name").or_else(|| text("fallback_application_name")),
             startup: startup(parameters),
-            statement_cache: statement_cache(parameters)?,
             connect_timeout: seconds(parameters, "connect_timeout")?,
             keepalive: keepalive(parameters)?,
             tls: Tls::from(parameters)?,
@@ -235,12 +232,6 @@ fn startup(parameters: &Parameters) -> Vec<(&'static str, String)> {
         .map(|path| ("search_path", path.clone()));
     let options = parameters.get("options").map(|options| ("options", options.clone()));
     options.into_iter().chain(path).collect()
-}
-
-fn statement_cache(parameters: &Parameters) -> Result<Option<usize>, String> {
-    let pooled = one_of(parameters, "pgbouncer", BOOLEANS)?.unwrap_or(false);
-    let capacity = number(parameters, "statement-cache-capacity")?.map(|count| count as usize);
-    Ok(if pooled { Some(0) } else { capacity })
 }
 
 #[cfg(test)]

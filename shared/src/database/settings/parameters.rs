@@ -87,10 +87,6 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// Parameters of other drivers, mostly about their pools and caches.
 const OTHERS: &[(&str, Use)] = &[
-    // sqlx, asyncpg, pgx: how many prepared statements a connection caches; 0 for some poolers.
-    ("statement-cache-capacity", Honoured),
-    // Prisma: no prepared statements.
-    ("pgbouncer", Honoured),
     // libpq takes `ssl=true`, for JDBC's sake; Python's drivers take a mode.
     ("ssl", Honoured),
     // Prisma: is the certificate verified?
@@ -129,6 +125,8 @@ const OTHERS: &[(&str, Use)] = &[
     ("single_use_connections", Harmless),
     ("socket_timeout", Harmless),
     ("socketTimeout", Harmless),
+    ("pgbouncer", Harmless),
+    ("statement-cache-capacity", Harmless),
     ("statement_cache_capacity", Harmless),
     ("statement_cache_size", Harmless),
     // Supabase marks its pooler with it.

@@ -145,11 +145,10 @@ fn variables_of_libpq_apply_to_missing_parameters() {
 }
 
 #[test]
-fn parameters_of_other_drivers_set_search_path_and_statement_cache() {
+fn parameters_of_other_drivers_set_the_search_path() {
     assert_eq!(
         dsn("postgresql://h/d?schema=app").startup,
         [("search_path", "app".to_owned())]
     );
     assert_eq!(dsn("postgresql://h/d?currentSchema=public").startup, []);
-    assert_eq!(dsn("postgresql://h/d?pgbouncer=true").statement_cache, Some(0));
 }
