@@ -20,6 +20,7 @@ use futures_util::future::LocalBoxFuture;
 use shared::{
     config::Env,
     runtime::{self, EXIT_USAGE},
+    telemetry,
 };
 use std::{fmt::Write, future::ready, path::Path, process::ExitCode};
 use tokio_util::sync::CancellationToken;
@@ -147,10 +148,8 @@ fn change(env: &Env, arguments: &[&str], command: Change) -> Run {
         command(&checkout?, &arguments, &stop)
     };
     Box::pin(async {
-        #[expect(clippy::disallowed_methods, reason = "a signal belongs to no request")]
-        tokio::spawn(stopped);
-        #[expect(clippy::disallowed_methods, reason = "a command of the shell belongs to no request")]
-        match tokio::task::spawn_blocking(work).await {
+        telemetry::spawn(stopped);
+        match telemetry::spawn_blocking(work).await {
             Ok(Ok(())) => ExitCode::SUCCESS,
             Ok(Err(sentence)) => refuse(&sentence),
             Err(panic) => refuse(&panic.to_string()),

@@ -3,11 +3,7 @@
 mod objects; // if storage
 mod rows; // if db
 
-use axum::extract::{
-    Path, // if path
-    State,
-};
-use axum::response::Response;
+use axum::{extract::State, response::Response};
 use futures_util::{Stream, StreamExt, stream};
 use serde::{
     Deserialize, // if input
@@ -18,6 +14,7 @@ use shared::{
     config::Env,
     database::Database, // if db
     deadline::Deadline,
+    parameters::Path, // if path
     problem::{
         FieldError, // if body
         Problem,

@@ -3,10 +3,7 @@
 mod objects; // if storage
 mod rows; // if db
 
-use axum::extract::{
-    Path,  // if path
-    State, // if state
-};
+use axum::extract::State; // if state
 use serde::{
     Deserialize, // if input
     Serialize,
@@ -19,6 +16,7 @@ use shared::{
     config::Env,
     database::Database, // if db
     deadline::Deadline, // if db
+    parameters::Path,   // if path
     problem::{
         FieldError, // if body
         Problem,

@@ -103,6 +103,11 @@ fn adapted(text: &str, arguments: &Arguments) -> String {
         r#"shared = { workspace = true, features = ["database", "storage"] }"#,
         &dependency,
     );
+    // Without state and streams, no setting is read.
+    let text = match text.contains("(env)") {
+        true => text,
+        false => text.replace("(env: &Env)", "(_: &Env)"),
+    };
     let Some(route) = arguments.route() else { return text };
     let method = route.method.to_lowercase();
     let text = text

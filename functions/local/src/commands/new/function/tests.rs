@@ -66,6 +66,10 @@ fn assert_used(file: &str, text: &str) {
             .map_or(0, |last| last + text[last..].find(";\n").unwrap()),
     );
     let used = words(code);
+    assert!(
+        text.contains("(env)") || !text.contains("(env: &Env)"),
+        "{file}: env is not used in\n{text}"
+    );
     for name in words(imports)
         .into_iter()
         .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
