@@ -4,7 +4,6 @@
 
 mod access_log;
 mod answers;
-mod cargo_lambda;
 mod contract;
 mod downloads;
 mod lambda;
