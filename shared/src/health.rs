@@ -5,6 +5,7 @@ pub mod process;
 #[cfg(feature = "openapi")]
 mod responses;
 
+use crate::problem::AsIs;
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -177,6 +178,7 @@ impl Report {
         let mut response = Response::new(Body::from(body));
         if self.status == Status::Unhealthy {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            response.extensions_mut().insert(AsIs);
         }
         let headers = response.headers_mut();
         // Room for the headers that the middleware adds: otherwise the map would grow, and be rehashed, for every probe.

@@ -104,7 +104,7 @@ impl Once {
         };
         let done = database.transaction(deadline, async move |transaction| {
             if !claim.take(transaction).await? {
-                return Ok(replayed(&claim, transaction).await?);
+                return replayed(&claim, transaction).await;
             }
             let answer = work(transaction).await.map_err(Failed::Work)?.into_response();
             if answer.status().is_server_error() {

@@ -26,6 +26,11 @@ pub struct ProblemType {
     pub detail: &'static str,
 }
 
+/// An extension of a response: an error whose body leaves as it is, such as a report of health, or one that another protocol
+/// prescribes. The runtime turns any other error into a problem.
+#[derive(Clone, Copy, Debug)]
+pub struct AsIs;
+
 /// Marks the answer of a problem, in debug builds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slug(pub &'static str);
@@ -53,9 +58,7 @@ struct Extensions {
 
 /// The members of RFC 9457 that every problem has. Some have more.
 #[derive(Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(as = Problem))]
-pub struct Details {
+struct Details {
     /// What kind of problem it is: a path that ends in its slug.
     r#type: Cow<'static, str>,
     /// The kind in words.
@@ -106,7 +109,20 @@ impl Problem {
         Self::new(&INTERNAL)
     }
 
-    /// [`INVALID_BODY`]: these parts of the body do not fit.
+    /// [`INVALID_BODY`]: these parts of the body do not fit. For what a type cannot say, such as one value that depends on
+    /// another:
+    ///
+    /// ```
+    /// # use shared::problem::{FieldError, Problem};
+    /// fn check(first: u32, last: u32) -> Result<(), Problem> {
+    ///     if first <= last {
+    ///         return Ok(());
+    ///     }
+    ///     let detail = "before first".to_owned();
+    ///     let pointer = "#/last".to_owned();
+    ///     Err(Problem::invalid_body(&[FieldError { detail, pointer }]))
+    /// }
+    /// ```
     pub fn invalid_body(errors: &[FieldError]) -> Self {
         Self::new(&INVALID_BODY).member("errors", errors)
     }

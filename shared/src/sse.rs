@@ -39,7 +39,7 @@ use axum::{
 use events::Events;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use std::{convert::Infallible, time::Duration};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 pub use event::Event;
 #[cfg(feature = "openapi")]
@@ -115,9 +115,11 @@ const HEADERS: [(HeaderName, HeaderValue); 3] = [
 
 /// An answer that sends an event now and at every interval. Those that a slow client missed are left out.
 pub fn heartbeats(settings: Settings, deadline: Deadline, next: fn() -> Event) -> Response {
-    let mut interval = interval(settings.heartbeat);
+    let mut interval = interval_at(Instant::now() + settings.heartbeat, settings.heartbeat);
     interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let beats = stream::poll_fn(move |cx| interval.poll_tick(cx).map(|_| Some(next())));
+    // A tick that is due now comes up to a millisecond late: the first beat would miss the first write.
+    let first = stream::once(std::future::ready(next()));
+    let beats = first.chain(stream::poll_fn(move |cx| interval.poll_tick(cx).map(|_| Some(next()))));
     stream(settings, deadline, beats)
 }
 

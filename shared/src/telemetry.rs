@@ -171,8 +171,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 /// The name under which metrics and spans of this process appear: `OTEL_SERVICE_NAME`, else the platform's name of the
 /// function, else that of the binary.
 fn service_name(env: &Env) -> String {
-    let named = ["OTEL_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME", "K_SERVICE"];
-    let named = named.into_iter().find_map(|key| env.text(key));
+    let by_platform = || env.text("AWS_LAMBDA_FUNCTION_NAME").or_else(|| env.text("K_SERVICE"));
+    let named = env.text("OTEL_SERVICE_NAME").or_else(by_platform);
     named.unwrap_or_else(|| {
         let binary = std::env::current_exe().unwrap_or_default();
         binary.file_name().unwrap_or_default().to_string_lossy().into_owned()

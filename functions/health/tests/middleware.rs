@@ -30,12 +30,12 @@ async fn ask(server: &Process, method: Method, path: &str, headers: &[(&str, &st
 
 /// The access lines of everything that was asked so far.
 async fn access_lines(server: &mut Process) -> Vec<Value> {
-    ask(server, Method::GET, "/last", &[]).await;
-    server.wait_for_line("/last");
+    ask(server, Method::GET, "/nowhere", &[("x-request-id", "last")]).await;
+    server.wait_for_line("\"last\"");
     let log = server.log();
     let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     records
-        .filter(|record| record["target"] == "access" && record["path"] != "/last")
+        .filter(|record| record["target"] == "access" && record["request_id"] != "last")
         .collect()
 }
 
@@ -246,14 +246,14 @@ async fn a_request_has_one_line_and_a_probe_that_is_fine_has_none_unless_asked_f
     assert_eq!(lines.len(), 1, "{lines:?}");
     let line = &lines[0];
     assert_eq!(
-        (&line["method"], &line["path"], &line["status"]),
-        (&"GET".into(), &"/nowhere".into(), &404.into())
+        (&line["method"], &line["route"], &line["status"]),
+        (&"GET".into(), &"unmatched".into(), &404.into())
     );
     assert_eq!(line["request_id"], "mine");
     assert!(line["duration_ms"].as_f64().unwrap() < 1000.0, "{line}");
     let lines = access_lines(&mut chatty).await;
     assert_eq!(
-        (lines.len(), &lines[0]["path"], &lines[0]["level"]),
+        (lines.len(), &lines[0]["route"], &lines[0]["level"]),
         (2, &"/health".into(), &"DEBUG".into())
     );
 }

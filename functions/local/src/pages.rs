@@ -5,11 +5,11 @@ use crate::{
     problems::{self, Answered},
 };
 use axum::{
-    extract::Path,
     http::{HeaderName, HeaderValue, header},
     response::{Html, IntoResponse},
 };
 use shared::{
+    parameters::Path,
     problem::{NOT_FOUND, Problem},
     runtime::{Route, Service},
 };

@@ -127,11 +127,11 @@ async fn a_signal_or_the_deadline_stops_it_and_it_says_so() {
     assert_eq!((output.status.code(), &written["status"]), (Some(1), &json!("stopped")));
 
     let api = FakeRuntimeApi::start().await;
-    let lambda = database.binary().on_lambda(&api);
+    let mut lambda = database.binary().on_lambda(&api);
     let mut posted = api.invoke(&json!({}), Duration::from_secs(2)).await;
     let body: Value = serde_json::from_slice(&posted.rest().await).unwrap();
     assert_eq!((posted.error, &body["errorType"]), (true, &json!("JobFailed")));
-    assert!(lambda.log().contains("the job failed"), "{}", lambda.log());
+    lambda.wait_for_line("the job failed");
     while scalar(&database.url, deleting).await > 0 {
         sleep(Duration::from_millis(5)).await;
     }

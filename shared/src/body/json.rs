@@ -25,7 +25,7 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// A value as JSON: an argument of handlers whose route takes [`super::json`], and an answer.
 ///
 /// A body of another type is answered 415, one that is not JSON 400, and one whose values do not fit `T` 422, with a JSON
-/// pointer to the first of them.
+/// pointer to the first of them: serde stops there. A handler that checks more answers [`Problem::invalid_body`].
 #[derive(Clone, Copy, Debug)]
 pub struct Json<T>(pub T);
 

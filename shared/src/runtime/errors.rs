@@ -1,9 +1,9 @@
 //! The errors of axum's extractors, and of handlers that answer a bare status, as problems.
 
-use crate::problem::{self, Problem};
+use crate::problem::{self, AsIs, Problem};
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures_util::FutureExt;
@@ -13,15 +13,15 @@ use hyper::body::Body as _;
 /// The longest text that is repeated as the detail of a problem, in bytes.
 const MAX_DETAIL: u64 = 500;
 
-/// An error without a body, or with one that is text, becomes a problem. One in JSON stays: it is a problem already, or a report
-/// of health.
+/// An error that is not a problem yet becomes one, unless it is marked with [`AsIs`]. A short plain text is its detail.
 pub fn as_problem(response: Response) -> Response {
     let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || is_json(&response) {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || has_type(response.headers(), "application/problem+json") || is_marked(&response) {
         return response;
     }
     let (parts, body) = response.into_parts();
-    let text = text(body);
+    let text = has_type(&parts.headers, "text/plain").then(|| text(body)).flatten();
     let mut problem = Problem::for_status(status);
     match text {
         Some(text) if status.is_server_error() => tracing::error!(error = text, "a handler failed"),
@@ -38,13 +38,14 @@ pub fn as_problem(response: Response) -> Response {
     response
 }
 
-fn is_json(response: &Response) -> bool {
-    let media_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    media_type.is_some_and(|media_type| media_type.starts_with(b"application/") && contains_json(media_type))
+fn is_marked(response: &Response) -> bool {
+    response.extensions().get::<AsIs>().is_some()
 }
 
-fn contains_json(media_type: &[u8]) -> bool {
-    media_type.windows(4).any(|part| part == b"json")
+fn has_type(headers: &HeaderMap, media_type: &str) -> bool {
+    let sent = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = sent.and_then(|sent| sent.strip_prefix(media_type.as_bytes()));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b";"))
 }
 
 /// A short text that is there already.
@@ -73,7 +74,7 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderMap;
+    use axum::Extension;
     use serde_json::Value;
 
     async fn written(response: Response) -> (HeaderMap, Value) {
@@ -101,7 +102,7 @@ mod tests {
         let long = "x".repeat(501);
         for (status, text, kind) in [
             (500, "no route to 10.0.0.7", "/problems/internal"),
-            (503, "no route to 10.0.0.7", "/problems/overloaded"),
+            (503, "no route to 10.0.0.7", "/problems/unavailable"),
             (409, &long, "about:blank"),
             (418, "", "about:blank"),
         ] {
@@ -112,15 +113,33 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_error_of_another_media_type_is_not_repeated() {
+        for media_type in [
+            "text/html; charset=utf-8",
+            "application/json",
+            "application/problem+jsonx",
+            "",
+        ] {
+            let answer = (StatusCode::CONFLICT, [("content-type", media_type)], "<h1>secret</h1>").into_response();
+            let (headers, problem) = written(answer).await;
+            assert_eq!(headers["content-type"], "application/problem+json", "{media_type}");
+            assert_eq!(problem["detail"], "Conflict", "{media_type}");
+        }
+    }
+
     #[test]
-    fn answers_that_are_no_errors_and_errors_in_json_stay_as_they_are() {
+    fn answers_that_are_no_errors_problems_and_marked_errors_stay_as_they_are() {
         let report = (
             StatusCode::SERVICE_UNAVAILABLE,
+            Extension(AsIs),
             [("content-type", "application/health+json")],
             "{}",
         );
+        let problem = Problem::new(&problem::NOT_FOUND).detail("There is no such greeting.");
         for answer in [
             report.into_response(),
+            problem.into_response(),
             "text".into_response(),
             StatusCode::NOT_MODIFIED.into_response(),
         ] {

@@ -88,6 +88,8 @@ pub async fn finish(outcome: Outcome) -> ExitCode {
             "the report cannot be written to standard output"
         );
     }
+    #[cfg(feature = "otel")]
+    crate::telemetry::otlp::flush().await;
     if outcome.success && written {
         ExitCode::SUCCESS
     } else {

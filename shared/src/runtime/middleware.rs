@@ -1,4 +1,4 @@
-//! The innermost middleware: refuses request bodies, answers OPTIONS, and turns a panic of a handler into an answer.
+//! The innermost middleware: admits or refuses request bodies, answers OPTIONS, and turns a panic of a handler into an answer.
 //! It also refuses to send an event stream of a function that does not stream: on Lambda it would arrive after its end.
 
 use super::{errors, routes::Routes};

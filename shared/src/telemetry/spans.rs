@@ -4,54 +4,28 @@
 //! Their memory is bounded, also where spans are leaked. The code of a function (`Debug` of its values) never runs under the
 //! lock, so it may log and open spans itself.
 
-#[cfg(feature = "otel")]
-use super::otlp::Recording;
+mod open;
+
 use super::{
     Context, PROCESS, entered,
     fields::{Fields, Value},
 };
+use open::{Open, Span};
 use std::{
-    collections::BTreeMap,
     iter::successors,
     sync::{Arc, Mutex, MutexGuard, Once, PoisonError},
 };
 use tracing::{
-    Event, Metadata,
+    Event,
     span::{Attributes, Id, Record},
 };
 use tracing_core::span::Current;
 
-/// How many bytes open spans may take together. The oldest are forgotten beyond that: most likely they are leaked, and what
-/// is forgotten is missing in records, and nothing else.
-const MAX_SIZE: usize = 4 * 1024 * 1024;
-/// About how many bytes a span takes without its fields.
-const SPAN_SIZE: usize = 512;
 /// How far from an event its outermost span may be.
 const MAX_DEPTH: usize = 128;
 
 #[derive(Default)]
 pub struct Spans(Mutex<Open>);
-
-#[derive(Default)]
-struct Open {
-    /// By their ids, which are never used again. A child has a higher one than its parent.
-    spans: BTreeMap<u64, Span>,
-    last: u64,
-    size: usize,
-}
-
-struct Span {
-    metadata: &'static Metadata<'static>,
-    parent: Option<u64>,
-    fields: Fields,
-    /// The request that has opened it: a task that holds the span and no context logs for the same request.
-    context: Option<Arc<Context>>,
-    /// Without a handle, a span has ended; it stays for its children.
-    handles: usize,
-    children: usize,
-    #[cfg(feature = "otel")]
-    recording: Option<Recording>,
-}
 
 /// The spans around an event.
 pub struct Around {
@@ -191,70 +165,6 @@ impl Spans {
 
     fn open_spans(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Open {
-    #[cfg_attr(not(feature = "otel"), expect(unused_variables, reason = "a root starts a trace"))]
-    fn insert(&mut self, mut span: Span, is_root: bool) -> u64 {
-        let mut parent = span.parent.and_then(|parent| self.spans.get_mut(&parent));
-        if let Some(parent) = &mut parent {
-            parent.children += 1;
-            span.context = span.context.or_else(|| parent.context.clone());
-        }
-        #[cfg(feature = "otel")]
-        {
-            let parent = parent.map(|parent| parent.trace());
-            span.recording = Recording::of_span(parent, is_root, span.context.as_deref());
-        }
-        self.last += 1;
-        self.size += span.size();
-        self.spans.insert(self.last, span);
-        self.last
-    }
-
-    fn forget_oldest(&mut self) -> bool {
-        let before = self.spans.len();
-        while self.size > MAX_SIZE
-            && let Some((_, oldest)) = self.spans.pop_first()
-        {
-            self.size -= oldest.size();
-        }
-        self.spans.len() < before
-    }
-
-    /// Removes a span that has ended, unless it has children, and then its parent, if that waited for it.
-    fn remove_ended(&mut self, mut id: u64) {
-        while let Some(span) = self.spans.get(&id)
-            && (span.handles, span.children) == (0, 0)
-        {
-            self.size -= span.size();
-            let Some(parent) = self.spans.remove(&id).and_then(|span| span.parent) else {
-                return;
-            };
-            if let Some(parent) = self.spans.get_mut(&parent) {
-                parent.children -= 1;
-            }
-            id = parent;
-        }
-    }
-
-    #[cfg(feature = "otel")]
-    fn fail(&mut self, id: u64) {
-        if let Some(recording) = self.spans.get_mut(&id).and_then(|span| span.recording.as_mut()) {
-            recording.fail();
-        }
-    }
-}
-
-impl Span {
-    fn size(&self) -> usize {
-        SPAN_SIZE + self.fields.size()
-    }
-
-    #[cfg(feature = "otel")]
-    fn trace(&self) -> Option<super::Trace> {
-        self.recording.as_ref().map(Recording::trace)
     }
 }
 

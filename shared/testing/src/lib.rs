@@ -14,6 +14,7 @@ mod migrations;
 mod pgbouncer;
 mod postgres;
 mod probed;
+mod problems;
 mod proxy;
 mod runtime_api;
 pub mod s3;
@@ -29,6 +30,7 @@ pub use migrations::{migrations, newest_migration};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, database_of, execute, migrate, scalar};
 pub use probed::{DEADLINE, Probed};
+pub use problems::{HostileRequest, hostile_request, problem_type};
 pub use proxy::Proxy;
 pub use runtime_api::{FakeRuntimeApi, Posted};
 

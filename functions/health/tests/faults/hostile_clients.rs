@@ -216,6 +216,41 @@ async fn an_idle_connection_of_http_2_is_closed_with_goaway_and_sees_frames_only
     }
 }
 
+/// GET http://x/health on a stream, by the static table of HPACK and two literals, and the reset of that stream.
+fn request_and_reset(stream: u32) -> Vec<u8> {
+    let id = stream.to_be_bytes();
+    let request = [b"\0\0\x0e\x01\x05", &id[..], b"\x82\x86\x04\x07/health\x01\x01x"].concat();
+    [&request, &b"\0\0\x04\x03\0"[..], &id, b"\0\0\0\x08"].concat()
+}
+
+#[tokio::test]
+async fn floods_of_resets_over_http_2_are_cut_and_probes_stay_fast() {
+    let server = health();
+    let flood: Vec<u8> = (0..50_000).flat_map(|index| request_and_reset(2 * index + 1)).collect();
+    let flood = [PREFACE, &flood].concat();
+    let (client, url) = (Client::http1(), format!("{}/health", server.url));
+    raw_bytes(&server, &flood).await;
+    let before = server.resident_kib();
+    let floods = async {
+        for _ in 0..5 {
+            let flooded = [(); 20].map(|()| raw_bytes(&server, &flood));
+            for (_, time) in futures_util::future::join_all(flooded).await {
+                assert!(time < Duration::from_secs(5), "a flood lasts {time:?}");
+            }
+        }
+    };
+    let probes = async {
+        for _ in 0..100 {
+            let start = Instant::now();
+            assert_eq!(client.get(&url).await.status, 200);
+            assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        }
+    };
+    futures_util::future::join(floods, probes).await;
+    let grown = server.resident_kib().saturating_sub(before);
+    assert!(grown < 8 * 1024, "a hundred floods cost {grown} KiB");
+}
+
 #[tokio::test]
 async fn a_head_that_comes_too_slowly_gets_408_after_ten_seconds() {
     let server = health();

@@ -82,6 +82,10 @@ impl Dependencies {
         };
         let start = move || PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
         // On another thread, so that a signal can end this process, and the server it has started, in the meantime.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the start of the process belongs to no request"
+        )]
         let started = tokio::task::spawn_blocking(start).await;
         let postgres = started
             .map_err(|panic| panic.to_string())?

@@ -27,6 +27,7 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     functions::service(env);
     async move {
         let stop = CancellationToken::new();
+        #[expect(clippy::disallowed_methods, reason = "a signal belongs to no request")]
         tokio::spawn(runtime::stop_on_signal(stop.clone()));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = match runtime::bind(address) {

@@ -1,17 +1,10 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
 use crate::checkout::{bundle, checkout, deployment, functions, jobs, services, table, text};
-use axum::http::{Method, Request, Uri};
 use local::route_table::{declared, disagreements};
-use proptest::{
-    strategy::{Strategy, ValueTree},
-    test_runner::TestRunner,
-};
 use shared::{
     config::Env,
-    deadline::Deadline,
     problem::{ProblemType, RUNTIME},
-    runtime::{App, Cors},
     storage::SENTINEL_KEY,
 };
 use std::{
@@ -20,7 +13,6 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use testing::hostile;
 
 #[test]
 fn every_folder_is_a_function_that_local_depends_on() {
@@ -68,44 +60,6 @@ async fn a_slug_is_one_kind_of_problem_whichever_function_answers_it() {
         for kind in &declared.problems {
             let first = kinds.entry(kind.slug).or_insert(kind);
             assert_eq!(first, kind, "{} {}", declared.method, declared.path);
-        }
-    }
-}
-
-#[tokio::test]
-async fn no_route_answers_an_error_that_is_neither_a_problem_nor_a_report() {
-    let service = local::functions::service(&Env::new(|_| None));
-    let paths: Vec<String> = service
-        .routes()
-        .map(|route| route.path.replace(['{', '}', '*'], ""))
-        .collect();
-    let app = App::new(service, &Cors::default());
-    let mut runner = TestRunner::default();
-    for path in paths.iter().map(String::as_str).chain(["/health", "/nowhere"]) {
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
-            for media_type in ["application/json", "text/plain", ""] {
-                let hostile = hostile().new_tree(&mut runner).unwrap().current();
-                let query: String = hostile.chars().filter(char::is_ascii_graphic).collect();
-                let uri: Result<Uri, _> = format!("{path}?{query}").parse();
-                let request = Request::builder().method(&method).uri(uri.unwrap_or_default());
-                let request = request.header("content-type", media_type).body(hostile.clone().into());
-                let answer = app.clone().answer(request.unwrap(), None, Deadline::default()).await;
-                let allowed: &[&str] = match answer.status().as_u16() {
-                    400..500 => &["application/problem+json"],
-                    500.. => &[
-                        "application/problem+json",
-                        "application/json",
-                        "application/health+json",
-                    ],
-                    _ => continue,
-                };
-                let sent = answer.headers()["content-type"].to_str().unwrap();
-                assert!(
-                    allowed.contains(&sent),
-                    "{method} {path}: {} {sent} to {hostile:?}",
-                    answer.status()
-                );
-            }
         }
     }
 }

@@ -8,4 +8,5 @@ mod deployment;
 mod functions;
 mod openapi;
 mod parameters;
+mod problems;
 mod readme;

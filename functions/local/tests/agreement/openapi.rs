@@ -10,6 +10,7 @@ use local::{functions::FUNCTIONS, route_table::declared};
 use serde_json::Value;
 use shared::{
     config::Env,
+    idempotency,
     problem::{FieldError, Problem, RUNTIME},
 };
 use std::{
@@ -76,10 +77,17 @@ fn in_openapi(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_operation_has_the_body_that_its_route_takes() {
+async fn each_operation_has_the_body_and_the_key_that_its_route_takes() {
     let document = document();
     for route in local::functions::service(&Env::new(|_| None)).routes() {
         let operation = &document["paths"][in_openapi(route.path)][route.method.as_str().to_lowercase()];
+        let key = parameters(&Value::Null, operation).find(|parameter| parameter["name"] == "Idempotency-Key");
+        let has_key = key.is_some_and(|key| key["in"] == "header" && key["required"] == true);
+        assert_eq!(
+            has_key, route.once,
+            "{} {}: the header Idempotency-Key",
+            route.method, route.path
+        );
         let content = operation["requestBody"]["content"].as_object().into_iter().flatten();
         let documented: Vec<&str> = content.map(|(media_type, _)| media_type.as_str()).collect();
         match route.content.map(|content| content.media_type()) {
@@ -91,7 +99,7 @@ async fn each_operation_has_the_body_that_its_route_takes() {
 }
 
 /// The parameters of an operation, those of its path included.
-fn parameters<'a>(item: &'a Value, operation: &'a Value) -> impl Iterator<Item = &'a Value> {
+fn parameters<'a>(item: &'a Value, operation: &'a Value) -> impl Iterator<Item = &'a Value> + use<'a> {
     let lists = [&item["parameters"], &operation["parameters"]].into_iter();
     lists.filter_map(Value::as_array).flatten()
 }
@@ -185,9 +193,9 @@ async fn every_operation_is_answered_with_a_documented_status_and_media_type_and
     }
 }
 
-/// Every slug that the sources of the functions and of the runtime declare, by a literal.
+/// Every slug of the runtime, and every one that the source of a function has as a literal.
 fn slugs_in_the_code() -> BTreeSet<String> {
-    let mut open = vec![checkout().join("shared/src"), checkout().join("functions")];
+    let mut open = vec![checkout().join("functions")];
     let mut slugs = BTreeSet::new();
     while let Some(path) = open.pop() {
         if path.is_dir() && path.file_name().is_some_and(|name| name != "tests") {
@@ -200,6 +208,11 @@ fn slugs_in_the_code() -> BTreeSet<String> {
         }
     }
     slugs.extend(RUNTIME.iter().map(|kind| kind.slug.to_owned()));
+    // These leave only where a route asks for a key.
+    let service = local::functions::service(&Env::new(|_| None));
+    if !service.routes().any(|route| route.once) {
+        slugs.retain(|slug| idempotency::PROBLEMS.iter().all(|kind| kind.slug != slug));
+    }
     slugs
 }
 
@@ -207,12 +220,12 @@ fn slugs_in_the_code() -> BTreeSet<String> {
 async fn every_slug_that_can_leave_stands_in_the_document_and_has_a_page() {
     let schema = &document()["components"]["schemas"]["ProblemType"];
     let documented: BTreeSet<String> = serde_json::from_value(schema["enum"].clone()).unwrap();
-    let slugs = slugs_in_the_code();
-    let types = slugs.iter().map(|slug| format!("/problems/{slug}"));
-    let about_blank = ["about:blank".to_owned()];
-    assert_eq!(documented, types.chain(about_blank).collect());
     let pages = local::pages::service().router();
-    for slug in slugs {
+    for slug in slugs_in_the_code() {
+        assert!(
+            documented.contains(&format!("/problems/{slug}")),
+            "no route declares {slug}"
+        );
         let about = schema["description"].as_str().unwrap();
         assert!(about.contains(&format!("(/problems/{slug})")), "{about}");
         let request = Request::get(format!("/problems/{slug}")).body(Body::empty()).unwrap();

@@ -1,7 +1,6 @@
 //! A disk that is full from the start, and one that fills up, under `local`.
 
-use crate::newcomer::paths;
-use shared::runtime::Responses;
+use crate::newcomer::{REPORT, paths};
 use std::{fs::File, io::Write, path::PathBuf, time::Duration};
 use testing::{Binary, Client, Process};
 
@@ -25,7 +24,7 @@ fn a_disk_that_is_full_ends_local_with_a_sentence() {
 }
 
 fn reports() -> Vec<String> {
-    paths(|responses| responses == Responses::Buffered)
+    paths(REPORT)
 }
 
 async fn statuses(server: &Process) -> Vec<u16> {

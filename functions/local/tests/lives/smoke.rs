@@ -2,16 +2,16 @@
 
 use crate::checkout::checkout;
 use axum::{
-    Json, Router,
+    Router,
     body::Body,
-    extract::Path,
     http::{StatusCode, header},
     routing::get,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    body,
+    body::{self, Json},
+    parameters::Path,
     runtime::{self, App, Cors, Responses, Route, Service},
 };
 use std::{
@@ -142,7 +142,7 @@ fn writer(effects: &'static AtomicUsize) -> Vec<Route> {
         StatusCode::CREATED
     };
     vec![
-        Route::post("/notes/{id}", async move |_: body::Json<Value>| effect()).takes(body::json(100)),
+        Route::post("/notes/{id}", async move |_: Json<Value>| effect()).takes(body::json(100)),
         Route::put("/pictures", async move |_: Body| effect()).takes(body::stream(100).of_type("image/png")),
         Route::get("/pictures", async move || effect()),
         Route::delete("/pictures", async move || effect()),

@@ -1,7 +1,6 @@
 //! `local` as a newcomer starts it: nothing configured, a folder of its own, the real binary.
 
-use crate::newcomer::{Checkout, paths, started};
-use shared::runtime::Responses;
+use crate::newcomer::{Checkout, REPORT, STREAM, paths, started};
 use std::{
     net::TcpListener,
     path::Path,
@@ -10,12 +9,12 @@ use std::{
 use testing::{Binary, Client, Postgres, Process};
 
 async fn assert_healthy(server: &Process) {
-    for path in paths(|responses| responses == Responses::Buffered) {
+    for path in paths(REPORT) {
         let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         assert_eq!(answer.json()["status"], "healthy");
     }
-    for path in paths(|responses| responses != Responses::Buffered) {
+    for path in paths(STREAM) {
         let url = format!("{}{path}", server.url);
         assert_eq!(Client::http1().open(hyper::Method::GET, &url, &[]).await.status(), 200);
     }
@@ -228,7 +227,7 @@ fn an_invalid_setting_exits_with_78() {
 async fn a_bad_setting_of_the_bucket_is_reported_by_its_health_and_keeps_nothing_from_starting() {
     let checkout = Checkout::new("bucket");
     let server = started(&checkout.local().with("STORAGE_TIMEOUT", "abc"));
-    for path in paths(|responses| responses == Responses::Buffered) {
+    for path in paths(REPORT) {
         let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
         let (status, report) = (answer.status.as_u16(), answer.json());
         match report.get("storage") {

@@ -11,6 +11,7 @@ use axum::{
 use hyper::client::conn::http1;
 #[cfg(feature = "https")]
 use shared::https::connect;
+use shared::telemetry;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
@@ -121,6 +122,6 @@ fn addressed(url: &Uri, accept_encoding: HeaderValue) -> Result<Request<Body>, B
 
 async fn handshake(url: &Uri) -> Result<http1::SendRequest<Body>, BoxError> {
     let (sender, connection) = http1::handshake(connect(url).await?).await?;
-    tokio::spawn(connection);
+    telemetry::spawn(connection);
     Ok(sender)
 }

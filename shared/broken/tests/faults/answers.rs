@@ -72,7 +72,7 @@ fn error_lines(server: &mut Process, path: &str) -> Vec<Value> {
     let log = server.log();
     let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     records
-        .filter(|record| record["level"] == "ERROR" && record["path"] == path)
+        .filter(|record| record["level"] == "ERROR" && record["route"] == path)
         .collect()
 }
 

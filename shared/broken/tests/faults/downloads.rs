@@ -2,7 +2,7 @@
 
 use super::answers::{clogged, is_whole, raw};
 use http_body_util::BodyExt;
-use hyper::Method;
+use hyper::{Method, body::Incoming};
 use shared::storage::{Put, Storage};
 use std::time::{Duration, Instant};
 use testing::{Binary, Client, EventShape, Exchange, FakeRuntimeApi, Process};
@@ -344,12 +344,13 @@ async fn at_a_signal_a_download_may_end_within_the_drain_and_one_that_cannot_bre
     let begin = async |client: &Client| {
         let mut content = client.open(Method::GET, &url, &[]).await.into_body();
         content.frame().await.unwrap().unwrap();
-        tokio::spawn(content.collect())
+        content
     };
+    let end = |content: Incoming| tokio::spawn(content.collect());
     let clients = [Client::http1(), Client::h2c(), Client::http1(), Client::h2c()];
-    let early = [begin(&clients[0]).await, begin(&clients[1]).await];
+    let early = [begin(&clients[0]).await, begin(&clients[1]).await].map(end);
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let late = [begin(&clients[2]).await, begin(&clients[3]).await];
+    let late = [begin(&clients[2]).await, begin(&clients[3]).await].map(end);
     server.signal("TERM");
     for content in early {
         assert_eq!(content.await.unwrap().expect("a whole answer").to_bytes().len(), 99);

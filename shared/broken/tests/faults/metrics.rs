@@ -81,7 +81,9 @@ async fn access_lines(function: Binary, paths: &[&str]) -> Vec<Value> {
     lambda.signal("KILL");
     lambda.exit_code(Duration::from_secs(5));
     let log = lambda.log();
-    let lines = log.lines().filter(|line| line.contains("access"));
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("\"access\"") || line.contains(" access: "));
     lines
         .map(|line| serde_json::from_str(line).unwrap_or_default())
         .collect()

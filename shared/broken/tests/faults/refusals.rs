@@ -2,9 +2,8 @@
 
 use hyper::Method;
 use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::TestRunner};
-use serde_json::Value;
 use std::collections::BTreeMap;
-use testing::{Binary, Client, EventShape, Exchange, FakeRuntimeApi, hostile};
+use testing::{Binary, Client, EventShape, Exchange, FakeRuntimeApi, hostile, problem_type};
 
 #[derive(Debug)]
 struct Sent {
@@ -65,16 +64,8 @@ fn kind(answer: &Exchange, sent: &Sent) -> (u16, Option<String>) {
         return (status, None);
     }
     assert!(status < 500, "{sent:?}: {}", answer.text());
-    assert_eq!(answer.headers["content-type"], "application/problem+json", "{sent:?}");
-    let problem: Value = answer.json();
-    assert_eq!(problem["status"], status, "{sent:?}");
-    for member in ["type", "title", "detail"] {
-        assert!(
-            problem[member].as_str().is_some_and(|text| !text.is_empty()),
-            "{problem}"
-        );
-    }
-    (status, problem["type"].as_str().map(str::to_owned))
+    let kind = problem_type(answer).unwrap_or_else(|why| panic!("{why}\n{sent:?}"));
+    (status, kind)
 }
 
 #[tokio::test]

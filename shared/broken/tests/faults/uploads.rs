@@ -229,6 +229,29 @@ fn a_body_without_a_length_gets_413_while_it_arrives() {
 }
 
 #[test]
+fn a_body_whose_chunks_are_not_http_gets_400_and_a_closed_connection() {
+    let server = broken().serve();
+    for chunks in [
+        "nonsense\r\n",
+        "-1\r\nx\r\n",
+        "fffffffffffffffff\r\nx",
+        "1\r\nxx\r\n0\r\n\r\n",
+        "1;\rx\r\nx\r\n0\r\n\r\n",
+        &format!("1;{}\r\nx\r\n0\r\n\r\n", "x".repeat(1 << 17)),
+        &format!("1\r\nx\r\n0\r\nx: {}\r\n\r\n", "x".repeat(1 << 17)),
+    ] {
+        for (path, media_type) in [("/size", "a/b"), ("/text", "text/plain")] {
+            let more = format!("transfer-encoding: chunked\r\ncontent-type: {media_type}");
+            let (answer, time) = raw(&server.url, (head(path, &more) + chunks).as_bytes());
+            assert!(answer.starts_with("HTTP/1.1 400"), "{path} {chunks:.40}: {answer}");
+            assert!(answer.contains("/problems/malformed"), "{path} {chunks:.40}: {answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{path} {chunks:.40}: {answer}");
+            assert!(time < Duration::from_secs(3), "{path} {chunks:.40}: {time:?}");
+        }
+    }
+}
+
+#[test]
 fn a_connection_goes_on_after_an_answer_unless_a_part_of_the_body_is_unread() {
     let server = broken().serve();
     let last = "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

@@ -91,7 +91,9 @@ impl Answers {
         if is_whole {
             self.input.advance(length);
             self.progress.send_modify(|progress| {
-                progress.unexpected.front_mut().map(|count| *count -= 1);
+                if let Some(count) = progress.unexpected.front_mut() {
+                    *count -= 1;
+                }
             });
         }
         is_whole

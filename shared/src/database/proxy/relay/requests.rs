@@ -109,7 +109,10 @@ impl Requests {
                 self.passing = length;
             }
             b'Q' => return self.query(length, output),
-            b'S' | b'F' => return Some(self.count(length)),
+            b'S' | b'F' => {
+                self.count(length);
+                return Some(());
+            }
             _ => self.passing = length,
         }
         self.is_within = true;
