@@ -31,9 +31,9 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
     let function = Function::copy(checkout, &name, &arguments)?;
     edit.add_folder(&format!("functions/{}", name.as_str()), &function.files)?;
     let places = places::add(&mut edit, checkout, &name, arguments.route(), &function.block)?;
+    edit.apply(generated::FILES, || generated::renew(checkout, stop))?;
     println!("functions/{}: new", name.as_str());
     places.iter().for_each(|place| println!("{place}: changed"));
-    edit.apply(generated::FILES, || generated::renew(checkout, stop))?;
     generated::FILES.iter().for_each(|file| println!("{file}: renewed"));
     println!("\nTry it:\n{}", try_it(&name, &arguments));
     Ok(())
