@@ -141,7 +141,7 @@ fn as_a_job_it_reads_its_own_stream_and_reports_its_times() {
 
 #[test]
 fn as_a_job_it_reads_a_deployed_stream_and_says_why_it_cannot() {
-    let server = beating("100ms").serve();
+    let server = beating("400ms").serve();
     let checks = [
         (format!("{}/sse/heartbeat", server.url), 0, None),
         (format!("{}/nothing", server.url), 1, Some("not_a_stream")),
@@ -149,7 +149,7 @@ fn as_a_job_it_reads_a_deployed_stream_and_says_why_it_cannot() {
         ("nonsense".to_owned(), 1, Some("unreachable")),
     ];
     for (url, code, reason) in checks {
-        let job = beating("100ms")
+        let job = beating("400ms")
             .with("CHECK_URL", &url)
             .with("CLOUD_RUN_JOB", "check")
             .run(&[]);

@@ -100,7 +100,8 @@ mod tests {
                 while content.frame().await.is_some_and(|frame| frame.is_ok()) {}
                 content
             });
-            tokio::time::sleep(SECOND * 2).await;
+            tokio::task::yield_now().await;
+            tokio::time::advance(SECOND * 2).await;
             let mut content = failed.await.unwrap();
             assert_eq!(std::sync::Arc::strong_count(&held), 1);
             assert!(content.frame().await.is_none());

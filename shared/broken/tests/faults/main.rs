@@ -11,7 +11,6 @@ mod log;
 mod metrics;
 mod refusals;
 mod signals;
-mod slow_uploads;
 mod span_fields;
 mod spans;
 mod streams;

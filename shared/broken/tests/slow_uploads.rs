@@ -1,11 +1,10 @@
-//! Ten thousand clients that send a little of a body and fall silent: what they cost, and what others notice.
+//! Ten thousand clients that send a little of a body and fall silent: what they cost, and what others notice. These tests are
+//! a binary of their own because one process has all the clients: beside other tests they would be slow themselves.
+
+#![allow(clippy::unwrap_used)]
 
 use axum::body::{Body, Bytes};
-use futures_util::{
-    StreamExt,
-    future::{join, join_all},
-    stream,
-};
+use futures_util::{StreamExt, future::join_all, stream};
 use hyper::Method;
 use std::{
     convert::Infallible,
@@ -36,8 +35,6 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// The memory of a server, before and in each round of uploads.
 struct Memory<'a> {
     server: &'a Process,
-    /// Another one, which shows how fast probes are on this machine at this moment.
-    control: Process,
     idle: u64,
     /// In KiB an upload.
     peaks: Vec<u64>,
@@ -48,22 +45,20 @@ impl<'a> Memory<'a> {
         Client::http1().get(&format!("{}/health", server.url)).await;
         Self {
             server,
-            control: self::server(),
             idle: server.resident_kib(),
             peaks: Vec::new(),
         }
     }
 
-    /// While the uploads are open: probes are fast.
+    /// While the uploads are open, no probe takes as long as a platform waits for one (`timeoutSeconds: 1`).
     async fn record(&mut self) {
         // The first probe waits behind the requests that are still to be accepted.
         slowest(self.server, 1).await;
-        let (slowest, control) = join(slowest(self.server, 100), slowest(&self.control, 100)).await;
+        let slowest = slowest(self.server, 100).await;
         self.peaks
             .push((self.server.resident_kib() - self.idle) / UPLOADS as u64);
         println!("{:?} KiB an upload, slowest probe {slowest:?}", self.peaks);
-        let most = control + Duration::from_millis(100);
-        assert!(slowest < most, "a probe took {slowest:?}, elsewhere {control:?}");
+        assert!(slowest < Duration::from_secs(1), "a probe took {slowest:?}");
     }
 
     /// Of a debug build. glibc keeps pages of the first rounds that have holes in them; later rounds fill those.
