@@ -7,7 +7,7 @@ use crate::problem::{self, Problem};
 use axum::{
     body::Body,
     extract::DefaultBodyLimit,
-    http::{HeaderMap, HeaderValue, Request, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, header},
 };
 use hyper::body::Body as _;
 use limited::Limited;
@@ -101,12 +101,12 @@ impl MediaType {
     /// Refuses codings, too: a compressed body is not what the handler would read.
     fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
         let refused = Problem::new(&problem::UNSUPPORTED_BODY);
-        let coding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
-        if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
             return Err(refused.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
         }
-        let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let sent = sent.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let sent = only(headers, header::CONTENT_TYPE).unwrap_or_default();
+        let sent = sent.split(';').next().unwrap_or_default().trim();
         let (fits, expected) = match self {
             Self::Any => return Ok(()),
             Self::Json => (is_json(sent), "application/json"),
@@ -120,13 +120,24 @@ impl MediaType {
     }
 }
 
+/// The text of a header that is sent once: of two, one reader would take the first, and another the last.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next()?;
+    if values.next().is_some() {
+        return None;
+    }
+    first.to_str().ok()
+}
+
 /// `application/json`, or a type with the suffix `+json` (RFC 6839, section 3.1).
 fn is_json(media_type: &str) -> bool {
     let media_type = media_type.to_ascii_lowercase();
     let Some(subtype) = media_type.strip_prefix("application/") else {
         return false;
     };
-    subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty())
+    let is_name = |name: &str| !name.is_empty() && !name.contains(['/', ' ', '\t']);
+    subtype == "json" || subtype.strip_suffix("+json").is_some_and(is_name)
 }
 
 /// Why a body ended before its end.
@@ -194,6 +205,8 @@ mod tests {
             (json(9), "Application/JSON; charset=utf-8", 200),
             (json(9), "application/merge-patch+json", 200),
             (json(9), "application/+json", 415),
+            (json(9), "application/a/b+json", 415),
+            (json(9), "application/ +json", 415),
             (json(9), "text/json", 415),
             (json(9), "application/jsonp", 415),
             (json(9), "", 415),
@@ -215,6 +228,26 @@ mod tests {
                 answered(stream(9), request.body("1".into()).unwrap()),
                 status,
                 "{coding}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_sent_twice_hides_nothing() {
+        for (name, first, second, status) in [
+            ("content-type", "application/json", "text/plain", 415),
+            ("content-type", "application/json", "application/json", 415),
+            ("content-encoding", "identity", "gzip", 415),
+            ("content-encoding", "identity", "identity", 200),
+        ] {
+            let mut request = Request::post("/").header(name, first).header(name, second);
+            if name == "content-encoding" {
+                request = request.header("content-type", "application/json");
+            }
+            assert_eq!(
+                answered(json(9), request.body("1".into()).unwrap()),
+                status,
+                "{name} {second}"
             );
         }
     }

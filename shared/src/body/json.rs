@@ -22,6 +22,11 @@ const MEMORY: usize = 32 << 20;
 /// When a client that found it full may try again.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// The longest detail of a value that does not fit, in characters.
+const MAX_DETAIL: usize = 200;
+/// The longest name in a pointer, in bytes. A pointer to what has a longer one ends at what holds it.
+const MAX_NAME: usize = 200;
+
 /// A value as JSON: an argument of handlers whose route takes [`super::json`], and an answer.
 ///
 /// A body of another type is answered 415, one that is not JSON 400, and one whose values do not fit `T` 422, with a JSON
@@ -104,9 +109,17 @@ fn refusal(path: &Path, error: &serde_json::Error) -> Problem {
     let message = error.to_string();
     let detail = message.rsplit_once(" at line ").map_or(&*message, |(detail, _)| detail);
     Problem::invalid_body(&[FieldError {
-        detail: detail.to_owned(),
+        detail: shortened(detail),
         pointer: pointer(path),
     }])
+}
+
+/// Serde repeats the value, escaped: an answer would be seven times as large as the body.
+fn shortened(detail: &str) -> String {
+    match detail.char_indices().nth(MAX_DETAIL) {
+        Some((end, _)) => format!("{}…", &detail[..end]),
+        None => detail.to_owned(),
+    }
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -131,6 +144,9 @@ fn pointer(path: &Path) -> String {
             // Not a place in the JSON.
             Segment::Enum { .. } | Segment::Unknown => continue,
         };
+        if name.len() > MAX_NAME {
+            break;
+        }
         pointer.push('/');
         pointer.extend(utf8_percent_encode(&name, ENCODED));
     }
@@ -185,6 +201,24 @@ mod tests {
             let error = json!([{"detail": detail, "pointer": pointer}]);
             assert_eq!(problem["errors"], error, "{json}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_client_sends_does_not_make_the_answer_large() {
+        let long = "\u{7f}".repeat(100_000);
+        let odd = refused(&format!(r#"{{"items": [], "a/b~ c": "{long}"}}"#)).await;
+        assert_eq!(
+            (&odd["status"], &odd["errors"][0]["pointer"]),
+            (&422.into(), &"#/a~1b~0%20c".into())
+        );
+        assert!(odd.to_string().len() < 2_000, "{}", odd.to_string().len());
+        type Prices = std::collections::HashMap<String, std::collections::HashMap<String, u32>>;
+        let json = format!(r#"{{"tea": {{"{long}": -1}}}}"#);
+        let answer = parse::<Prices>(json.as_bytes()).unwrap_err().into_response();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let named: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(named["errors"][0]["pointer"], "#/tea");
+        assert!(body.len() < 2_000, "{}", body.len());
     }
 
     #[tokio::test]

@@ -138,6 +138,6 @@ async fn refuse_content(request: Request<Body>) -> Result<Request<Body>, Problem
 
 /// Such a client has content, and waits for 100 to send it. A read would send 100 (RFC 9110, section 10.1.1).
 fn expects_continue(headers: &HeaderMap) -> bool {
-    let expected = headers.get(header::EXPECT).map(HeaderValue::as_bytes);
-    expected.is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue"))
+    let mut expected = headers.get_all(header::EXPECT).iter();
+    expected.any(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
