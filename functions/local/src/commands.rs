@@ -70,7 +70,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "remove",
         arguments: "NAME",
-        about: "deletes a function; with --force also what git does not have of it",
+        about: "deletes a function; with --force also what was changed and is not committed",
         run: |env, arguments| Some(change(env, arguments, remove::run)),
     },
     Command {

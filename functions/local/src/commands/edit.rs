@@ -46,11 +46,12 @@ impl<'a> Edit<'a> {
         Ok(edit)
     }
 
-    /// A new folder with these files. Paths of folders are from the checkout, those of files from the folder.
+    /// A new folder with these files. Paths of folders are from the checkout, those of files from the folder. Returns where
+    /// the folder is until the changes are made.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn add_folder(&mut self, folder: &str, files: &[(String, String)]) -> Result<(), String> {
+    pub fn add_folder(&mut self, folder: &str, files: &[(String, String)]) -> Result<String, String> {
         let staged = format!("{FOLDER}/added");
         for (file, text) in files {
             let path = self.checkout.path(&staged).join(file);
@@ -59,8 +60,8 @@ impl<'a> Edit<'a> {
                 .and_then(|()| fs::write(&path, text))
                 .map_err(|error| format!("{staged}/{file}: {error}"))?;
         }
-        self.moves.push([staged, folder.to_owned()]);
-        Ok(())
+        self.moves.push([staged.clone(), folder.to_owned()]);
+        Ok(staged)
     }
 
     /// The folder is deleted.

@@ -4,6 +4,7 @@ mod arguments;
 mod copy;
 mod function;
 mod name;
+pub mod record;
 mod route;
 
 use super::{checkout::Checkout, edit::Edit, generated, places};
@@ -12,6 +13,7 @@ use arguments::{Arguments, Kind};
 use function::Function;
 pub use name::{Name, camel_case};
 pub use route::Route;
+use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 const ARGUMENTS: &str =
@@ -29,7 +31,9 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
         check_is_free(route)?;
     }
     let function = Function::copy(checkout, &name, &arguments)?;
-    edit.add_folder(&format!("functions/{}", name.as_str()), &function.files)?;
+    let staged = edit.add_folder(&format!("functions/{}", name.as_str()), &function.files)?;
+    function::format(checkout, &rust(checkout, &staged)?)?;
+    record::write(checkout, name.as_str(), &checkout.texts(&staged)?)?;
     let places = places::add(&mut edit, checkout, &name, arguments.route(), &function.block)?;
     edit.apply(generated::FILES, || generated::renew(checkout, stop))?;
     println!("functions/{}: new", name.as_str());
@@ -37,6 +41,13 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
     generated::FILES.iter().for_each(|file| println!("{file}: renewed"));
     println!("\nTry it:\n{}", try_it(&name, &arguments));
     Ok(())
+}
+
+/// The files of Rust in a folder.
+fn rust(checkout: &Checkout, folder: &str) -> Result<Vec<PathBuf>, String> {
+    let files = checkout.texts(folder)?.into_iter().map(|(file, _)| file);
+    let files = files.filter(|file| file.ends_with(".rs"));
+    Ok(files.map(|file| checkout.path(folder).join(file)).collect())
 }
 
 /// No other function and no page of `local` answers these requests.

@@ -1,6 +1,6 @@
 //! `remove`: takes a function out of the bundle.
 
-use super::{checkout::Checkout, edit::Edit, generated, places};
+use super::{checkout::Checkout, edit::Edit, generated, new::record, places};
 use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
     let mut edit = Edit::begin(checkout)?;
     let folder = format!("functions/{name}");
     check(checkout, name)?;
-    if !is_forced {
+    if !is_forced && !record::is_unchanged(checkout, name) {
         check_is_committed(checkout, &folder)?;
     }
     edit.remove_folder(&folder);

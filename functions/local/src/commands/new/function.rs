@@ -6,10 +6,7 @@ use super::{
     name::{Name, camel_case},
 };
 use crate::commands::checkout::Checkout;
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::{path::PathBuf, process::Command};
 
 /// A new function that is not written yet.
 pub struct Function {
@@ -21,7 +18,7 @@ pub struct Function {
 
 impl Function {
     /// # Errors
-    /// The example is not there, or rustfmt fails.
+    /// The example is not there.
     pub fn copy(checkout: &Checkout, name: &Name, arguments: &Arguments) -> Result<Self, String> {
         let example = example(&arguments.kind);
         let (mut files, mut block) = (Vec::new(), String::new());
@@ -33,7 +30,6 @@ impl Function {
                 "src/rows.rs" if !arguments.db => {}
                 "src/objects.rs" if !arguments.storage => {}
                 file if file.starts_with(".sqlx/") => files.extend(arguments.db.then(|| (file.to_owned(), text))),
-                file if file.ends_with(".rs") => files.push((file.to_owned(), formatted(checkout, &copied)?)),
                 file => files.push((file.to_owned(), copied)),
             }
         }
@@ -135,26 +131,24 @@ fn with_fields<'a>(text: &str, parameters: impl Iterator<Item = &'a str>) -> Str
     format!("{head}{fields}{after}")
 }
 
-fn formatted(checkout: &Checkout, source: &str) -> Result<String, String> {
-    let failed = |error: &dyn std::fmt::Display| {
-        format!("rustfmt cannot be run: {error}; `rustup component add rustfmt` installs it")
-    };
+/// Formats files of Rust, in one process: rustup takes longer to start rustfmt than that works on a function.
+///
+/// # Errors
+/// rustfmt is not there, or cannot read a file.
+pub fn format(checkout: &Checkout, files: &[PathBuf]) -> Result<(), String> {
     let mut rustfmt = Command::new("rustfmt");
     rustfmt
         .args(["--edition", "2024", "--config-path"])
-        .arg(checkout.root());
-    let rustfmt = rustfmt
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut running = rustfmt.spawn().map_err(|error| failed(&error))?;
-    // rustfmt reads everything before it writes. If it has ended already, its status says why.
-    let _ = running.stdin.take().map(|mut stdin| stdin.write_all(source.as_bytes()));
-    let output = running.wait_with_output().map_err(|error| failed(&error))?;
-    if !output.status.success() {
-        return Err(failed(&String::from_utf8_lossy(&output.stderr)));
+        .arg(checkout.root())
+        .args(files);
+    let failed = |why: &dyn std::fmt::Display| {
+        format!("rustfmt cannot be run: {why}; `rustup component add rustfmt` installs it")
+    };
+    let output = rustfmt.output().map_err(|error| failed(&error))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(failed(&String::from_utf8_lossy(&output.stderr))),
     }
-    String::from_utf8(output.stdout).map_err(|error| failed(&error))
 }
 
 #[cfg(test)]

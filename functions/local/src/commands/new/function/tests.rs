@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commands::new::route::Route;
-use std::path::Path;
+use std::{fs, path::Path};
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 const PATHS: [&str; 5] = [
@@ -34,6 +34,32 @@ fn all() -> Vec<Arguments> {
         })
     };
     kinds.flat_map(with).collect()
+}
+
+/// Copies for these arguments, formatted.
+fn copied(arguments: Vec<Arguments>) -> Vec<(Arguments, Function)> {
+    let (checkout, folder) = (checkout(), tempfile::tempdir().unwrap());
+    let name = Name::for_test("order-items");
+    let copy = |arguments: Arguments| (Function::copy(&checkout, &name, &arguments).unwrap(), arguments);
+    let functions: Vec<_> = arguments.into_iter().map(copy).collect();
+    let path = |index: usize, file: &str| folder.path().join(index.to_string()).join(file);
+    let mut rust = Vec::new();
+    for (index, (function, _)) in functions.iter().enumerate() {
+        for (file, text) in function.files.iter().filter(|(file, _)| file.ends_with(".rs")) {
+            let path = path(index, file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            rust.push(path);
+        }
+    }
+    format(&checkout, &rust).unwrap();
+    let formatted = |(index, (mut function, arguments)): (usize, (Function, Arguments))| {
+        for (file, text) in function.files.iter_mut().filter(|(file, _)| file.ends_with(".rs")) {
+            *text = fs::read_to_string(path(index, file)).unwrap();
+        }
+        (arguments, function)
+    };
+    functions.into_iter().enumerate().map(formatted).collect()
 }
 
 /// Words of a text, without its comments and strings.
@@ -83,11 +109,9 @@ fn assert_used(file: &str, text: &str) {
 
 #[test]
 fn every_function_that_can_be_asked_for_is_complete_and_formatted() {
-    let (checkout, name) = (checkout(), Name::for_test("order-items"));
     let functions = all();
     assert_eq!(functions.len(), 204);
-    for arguments in functions {
-        let function = Function::copy(&checkout, &name, &arguments).unwrap();
+    for (arguments, function) in copied(functions) {
         assert!(
             function.block.starts_with("  ") && function.block.contains("  OrderItems:\n"),
             "{}",
@@ -113,12 +137,12 @@ fn every_function_that_can_be_asked_for_is_complete_and_formatted() {
 fn each_parameter_is_a_field_and_stands_in_the_document() {
     let route = Route::parse("PUT /orders/{id}/items/{item}").unwrap();
     let arguments = Arguments {
-        name: "items".to_owned(),
+        name: "order-items".to_owned(),
         kind: Kind::Answer(route),
         db: false,
         storage: false,
     };
-    let function = Function::copy(&checkout(), &Name::for_test("items"), &arguments).unwrap();
+    let (_, function) = copied(vec![arguments]).remove(0);
     let (_, code) = function.files.iter().find(|(file, _)| file == "src/lib.rs").unwrap();
     assert!(
         code.contains("    id: String,\n    /// As the client has named it.\n"),
