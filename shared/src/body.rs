@@ -11,7 +11,11 @@ use axum::{
 };
 use hyper::body::Body as _;
 use limited::Limited;
-use std::sync::{Arc, OnceLock};
+use std::{
+    error::Error,
+    iter::successors,
+    sync::{Arc, OnceLock},
+};
 
 pub use json::Json;
 
@@ -181,9 +185,11 @@ impl From<BodyError> for Problem {
 /// For handlers that read a [`Body`]: `?` answers what is wrong with it.
 impl From<axum::Error> for Problem {
     fn from(error: axum::Error) -> Self {
-        match error.into_inner().downcast::<BodyError>() {
-            Ok(error) => (*error).into(),
-            Err(cause) => Self::internal(cause),
+        // A body around another wraps its errors once more.
+        let errors = successors(Some(&error as &(dyn Error + 'static)), |&error| error.source());
+        match errors.filter_map(|error| error.downcast_ref::<BodyError>()).next() {
+            Some(error) => (*error).into(),
+            None => Self::internal(error),
         }
     }
 }
@@ -230,6 +236,18 @@ mod tests {
                 "{coding}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_body_is_no_failure_of_its_handler() {
+        let chunks = futures_util::stream::iter(["12345", "67890"].map(Ok::<_, std::io::Error>));
+        let request = Request::post("/").body(Body::from_stream(chunks)).unwrap();
+        let Ok((request, _)) = stream(9).admit(request) else {
+            panic!("its length is unknown");
+        };
+        let error = http_body_util::BodyExt::collect(request.into_body()).await.unwrap_err();
+        assert_eq!(Problem::from(error).status(), 413);
+        assert_eq!(Problem::from(axum::Error::new("a bug")).status(), 500);
     }
 
     #[test]

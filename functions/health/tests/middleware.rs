@@ -100,6 +100,10 @@ async fn a_named_origin_reads_answers_with_credentials_and_errors_too() {
     let refused = Client::http1().put(&url, &[("origin", ORIGIN)], "body".into()).await;
     assert_eq!(refused.status, 405);
     assert_eq!(refused.headers["access-control-allow-origin"], ORIGIN);
+    let readable = refused.headers["access-control-expose-headers"].to_str().unwrap();
+    for name in ["retry-after", "etag", "content-range", "content-disposition"] {
+        assert!(readable.contains(name), "{readable}");
+    }
 }
 
 #[tokio::test]
@@ -107,7 +111,7 @@ async fn a_preflight_is_answered_by_every_front_door() {
     let preflight = [
         ("origin", ORIGIN),
         ("access-control-request-method", "GET"),
-        ("access-control-request-headers", "last-event-id"),
+        ("access-control-request-headers", "last-event-id,if-range"),
     ];
     let server = open_to(ORIGIN);
     let mut answers = vec![ask(&server, Method::OPTIONS, "/health", &preflight).await];
@@ -120,7 +124,11 @@ async fn a_preflight_is_answered_by_every_front_door() {
         assert_eq!(answer.status, 204);
         assert_eq!(answer.headers["allow"], "GET,HEAD,OPTIONS");
         assert_eq!(answer.headers["access-control-allow-origin"], ORIGIN);
-        assert!(answer.text().contains("last-event-id"), "{}", answer.text());
+        let allowed = answer.headers["access-control-allow-headers"].to_str().unwrap();
+        assert!(
+            allowed.contains("last-event-id") && allowed.contains("if-range"),
+            "{allowed}"
+        );
         assert_eq!(answer.headers["access-control-max-age"], "7200");
     }
 }

@@ -146,6 +146,9 @@ fn grant(cors: &cors::Cors) -> CorsLayer {
             header::AUTHORIZATION,
             header::CACHE_CONTROL,
             header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
+            header::IF_RANGE,
+            header::RANGE,
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("traceparent"),
@@ -153,6 +156,11 @@ fn grant(cors: &cors::Cors) -> CorsLayer {
             REQUEST_ID,
         ])
         .expose_headers([
+            header::ACCEPT_RANGES,
+            header::CONTENT_DISPOSITION,
+            header::CONTENT_RANGE,
+            header::ETAG,
+            header::RETRY_AFTER,
             HeaderName::from_static("idempotent-replayed"),
             REQUEST_ID,
             TRACE_RESPONSE,
