@@ -37,7 +37,7 @@ const LIMIT: u64 = 64 << 10;
 /// Declares the function: its routes, what body each of them takes, and what its handlers need. Every function also answers
 /// `GET /health`.
 ///
-/// A second route needs a line in the route table of the root manifest, and its handler in [`Api`].
+/// A second route needs a line in the route table of the root manifest, and its handler in `Api`.
 pub fn service(env: &Env) -> Service {
     // Nothing connects before the first request, so that a setting that is wrong breaks no other route.
     let state = Dependencies {

@@ -28,7 +28,7 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
     let mut edit = Edit::begin(checkout)?;
     let name = Name::parse(&arguments.name, checkout)?;
     if let Some(route) = arguments.route() {
-        check_is_free(route)?;
+        check_is_free(&name, route)?;
     }
     let function = Function::copy(checkout, &name, &arguments)?;
     let staged = edit.add_folder(&format!("functions/{}", name.as_str()), &function.files)?;
@@ -51,7 +51,7 @@ fn rust(checkout: &Checkout, folder: &str) -> Result<Vec<PathBuf>, String> {
 }
 
 /// No other function and no page of `local` answers these requests.
-fn check_is_free(new: &Route) -> Result<(), String> {
+fn check_is_free(name: &Name, new: &Route) -> Result<(), String> {
     let pages = pages::service();
     let local = pages.routes().map(|page| (page.path, "`local` has a page"));
     let mut taken = local.chain([("/health", "every function answers")]);
@@ -61,7 +61,7 @@ fn check_is_free(new: &Route) -> Result<(), String> {
     let new = route_table::Route {
         path: new.path.clone(),
         method: new.method.clone(),
-        function: "the new one".to_owned(),
+        function: name.as_str().to_owned(),
     };
     let routes: Vec<_> = route_table::declared().into_iter().chain([new]).collect();
     route_table::shadows(&routes).into_iter().next().map_or(Ok(()), Err)

@@ -27,6 +27,7 @@ pub fn add_parameter(operation: &mut Operation, declared: &Declared) {
         .parameter_in(ParameterIn::Header)
         .required(Required::True)
         .description(Some(ABOUT))
+        .example(Some("2f1c9d0e-6d5b-4f7a-9a53-0c8e7d1b4a96".into()))
         .schema(Some(key));
     operation
         .parameters
@@ -50,6 +51,7 @@ mod tests {
         assert!(documented(route()).is_null());
         let parameters = documented(route().once());
         assert_eq!(parameters[0]["name"], "Idempotency-Key");
+        assert!(parameters[0]["example"].is_string(), "the smoke test asks with it");
         assert_eq!(
             (&parameters[0]["in"], &parameters[0]["required"]),
             (&"header".into(), &true.into())

@@ -1,7 +1,7 @@
 //! The log of queries that fail.
 
 use crate::accounts::{Accounts, database, within};
-use shared::{deadline::Deadline, problem::Problem};
+use shared::{config::Env, database::Database, deadline::Deadline, problem::Problem};
 use std::{
     io::Write,
     sync::{Arc, Mutex},
@@ -129,4 +129,19 @@ async fn a_database_that_cannot_be_reached_is_a_problem_that_passes() {
 async fn a_deadline_that_passes_is_logged_once() {
     let lines = log(&["SELECT pg_sleep(60)"], &within(Duration::from_secs(2))).await;
     assert_eq!(lines.len(), 1, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_configured_is_logged_and_a_500() {
+    let database = Database::from_env(&Env::new(|_| None));
+    let deadline = Deadline::default();
+    let lines = written(async {
+        let done = database.transaction(&deadline, async |_| Ok::<_, Problem>(()));
+        assert_eq!(done.await.unwrap_err().status(), 500);
+    })
+    .await;
+    assert!(
+        matches!(&lines[..], [line] if line.contains("not_configured")),
+        "{lines:?}"
+    );
 }

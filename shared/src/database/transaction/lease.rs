@@ -20,10 +20,10 @@ impl Lease {
     /// # Errors
     /// Why there is none; it has been logged.
     pub async fn acquire(database: Database) -> sqlx::Result<Self> {
-        let pool = database
-            .pool()
-            .map_err(|reason| sqlx::Error::Configuration(reason.into()))?;
-        let session = pool.acquire().await;
+        let session = match database.pool() {
+            Ok(pool) => pool.acquire().await,
+            Err(reason) => Err(sqlx::Error::Configuration(reason.into())),
+        };
         session.inspect_err(|error| _ = logged(error)).map(|session| Self {
             session: Some(session),
             is_idle: false,
