@@ -41,8 +41,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// `TCP_USER_TIMEOUT` of a connection that is not an event stream: how long data may stay unacknowledged, or without room
 /// for it at the client.
 pub const PEER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How much of the bodies of a connection over HTTP/2 waits in memory for handlers that do not read, in bytes.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// How much of the bodies of a connection over HTTP/2 waits in memory for handlers that do not read, in bytes. With a smaller
+/// window, clients that share a connection among a thousand bodies cut them into so many frames that h2 takes it for a flood.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The same for one body.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
