@@ -39,7 +39,9 @@ pub fn examine(document: &Path, url: &str, paths: &[&str], options: &[&str]) -> 
     }
     // Schemathesis writes a database of examples into the current folder.
     let folder = tempfile::tempdir().expect("there is room for a folder");
+    let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/contract.py");
     let run = schemathesis
+        .env("SCHEMATHESIS_HOOKS", hooks)
         .current_dir(folder.path())
         .output()
         .expect("schemathesis is on PATH");
