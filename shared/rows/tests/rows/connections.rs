@@ -7,7 +7,11 @@ use shared::{
     database::{Connection, Database, Reason},
     deadline::Deadline,
 };
-use std::time::{Duration, Instant};
+use sqlx::{Row, postgres::PgPoolOptions};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 use testing::{Binary, Client, Postgres, Proxy, execute, scalar};
 use tokio::time::{sleep, timeout};
 
@@ -101,9 +105,9 @@ async fn a_dropped_single_statement_is_cancelled() {
     panic!("the statement goes on");
 }
 
-/// The control is the same statement in a transaction: `BEGIN`, the statement, `COMMIT`.
+/// The control is a plain transaction: `BEGIN`, the statement, `COMMIT`.
 #[tokio::test]
-async fn a_single_statement_is_one_round_trip_and_a_transaction_with_it_three() {
+async fn a_single_statement_is_one_round_trip_and_a_transaction_with_it_two() {
     const EACH_WAY: Duration = Duration::from_millis(100);
     let postgres = Postgres::start(&[]);
     let accounts = Accounts::new(&postgres).await;
@@ -118,8 +122,17 @@ async fn a_single_statement_is_one_round_trip_and_a_transaction_with_it_three() 
         });
         done.await.unwrap();
     };
+    let plain = PgPoolOptions::new().max_connections(1).test_before_acquire(false);
+    let plain = plain.connect(&url).await.unwrap();
+    let plain_transaction = async || {
+        let mut transaction = plain.begin().await.unwrap();
+        let add = sqlx::query(ADD).bind(1_i64).bind(1).execute(&mut *transaction);
+        add.await.unwrap();
+        transaction.commit().await.unwrap();
+    };
     add(&connection).await.unwrap();
     transaction().await;
+    plain_transaction().await;
     proxy.delay(EACH_WAY);
     let round_trips = |taken: Duration| taken.as_millis() / (2 * EACH_WAY).as_millis();
     let start = Instant::now();
@@ -127,7 +140,10 @@ async fn a_single_statement_is_one_round_trip_and_a_transaction_with_it_three() 
     let single = round_trips(start.elapsed());
     let start = Instant::now();
     transaction().await;
-    assert_eq!((single, round_trips(start.elapsed())), (1, 3));
+    let bundled = round_trips(start.elapsed());
+    let start = Instant::now();
+    plain_transaction().await;
+    assert_eq!((single, bundled, round_trips(start.elapsed())), (1, 2, 3));
 }
 
 /// The control is a plain session, whose prepared statement is of no use any more.
@@ -148,6 +164,93 @@ async fn a_statement_that_was_prepared_sees_columns_that_have_changed_since() {
     let read = || sqlx::query_as::<_, (i32, String)>("SELECT * FROM accounts WHERE id = 1");
     assert_eq!(read().fetch_one(&connection).await.unwrap(), (1, "100".to_owned()));
     assert!(read().fetch_one(&plain).await.is_err());
+}
+
+/// Within a transaction the server accepts nothing after such a refusal, so the transaction itself is repeated.
+#[tokio::test]
+async fn a_transaction_is_repeated_where_columns_have_changed_or_its_statements_are_gone() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let database = database(&accounts.url, &[("DATABASE_MAX_CONNECTIONS", "1")]);
+    let deadline = within(Duration::from_secs(20));
+    let attempts = AtomicUsize::new(0);
+    let read = async |first: &'static str| {
+        let done = database.transaction(&deadline, async |transaction| {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            sqlx::raw_sql(first).execute(&mut *transaction).await?;
+            let row = sqlx::query("SELECT * FROM accounts WHERE id = $1").bind(1);
+            row.fetch_one(transaction).await.map(|row| row.len())
+        });
+        (done.await.unwrap(), attempts.swap(0, Ordering::Relaxed))
+    };
+    assert_eq!(read("SELECT 1").await, (2, 1));
+    assert_eq!(read("SELECT 1").await, (2, 1));
+    execute(&accounts.url, "ALTER TABLE accounts ADD since date").await;
+    assert_eq!(read("SELECT 1").await, (3, 2));
+    execute(&accounts.url, "ALTER TABLE accounts DROP since").await;
+    assert_eq!(read("SELECT 1").await, (2, 1), "statements have no names any more");
+}
+
+/// The control is the session itself, for which sqlx keeps a name that the server has forgotten.
+#[tokio::test]
+async fn a_single_statement_that_the_server_has_forgotten_is_sent_again() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let database = database(&accounts.url, &[("DATABASE_MAX_CONNECTIONS", "1")]);
+    let connection = connection(&database);
+    let named = async || -> i64 {
+        let mut session = database.session(&Deadline::default()).await.unwrap();
+        let names = sqlx::raw_sql("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'sqlx%'");
+        let row = names.fetch_one(&mut *session).await.unwrap();
+        row.try_get_raw(0).unwrap().as_str().unwrap().parse().unwrap()
+    };
+    assert_eq!(add(&connection).await.unwrap(), 1);
+    assert_eq!(named().await, 1, "the server knows the statement by its name");
+    let mut session = database.session(&Deadline::default()).await.unwrap();
+    sqlx::raw_sql("DEALLOCATE ALL").execute(&mut *session).await.unwrap();
+    drop(session);
+    for _ in 0..2 {
+        assert_eq!(add(&connection).await.unwrap(), 1);
+    }
+    assert_eq!(named().await, 0);
+    assert_eq!(scalar(&accounts.url, TOTAL).await, 203);
+    let mut plain = accounts.plain().await.acquire().await.unwrap();
+    let add = || sqlx::query(ADD).bind(1_i64).bind(1);
+    add().execute(&mut *plain).await.unwrap();
+    sqlx::raw_sql("DEALLOCATE ALL").execute(&mut *plain).await.unwrap();
+    assert!(add().execute(&mut *plain).await.is_err());
+}
+
+#[tokio::test]
+async fn a_session_that_is_lent_goes_back_only_if_it_is_in_the_middle_of_nothing() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let database = database(&accounts.url, &[("DATABASE_MAX_CONNECTIONS", "1")]);
+    let process = async |first: &'static str| -> i32 {
+        let mut session = database.session(&Deadline::default()).await.unwrap();
+        let process = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *session);
+        let process = process.await.unwrap();
+        let begun = timeout(Duration::from_millis(100), sqlx::raw_sql(first).execute(&mut *session)).await;
+        assert!(begun.is_ok_and(|begun| begun.is_ok()) || first.contains("sleep"));
+        process
+    };
+    let first = process("SELECT 1").await;
+    assert_eq!(process("BEGIN; UPDATE accounts SET balance = 0").await, first);
+    let second = process("SELECT pg_sleep(60)").await;
+    assert_ne!(second, first);
+    let start = Instant::now();
+    process("SELECT 1").await;
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(scalar(&accounts.url, TOTAL).await, 200);
+}
+
+#[tokio::test]
+async fn a_listener_hears_notifications_without_a_session_of_the_pool() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let database = database(&accounts.url, &[("DATABASE_MAX_CONNECTIONS", "1")]);
+    let mut listener = database.listener().await.unwrap();
+    listener.listen("bell").await.unwrap();
+    let ring = sqlx::query("SELECT pg_notify('bell', $1)").bind("ring");
+    ring.execute(&connection(&database)).await.unwrap();
+    let heard = timeout(Duration::from_secs(10), listener.recv()).await.unwrap();
+    assert_eq!(heard.unwrap().payload(), "ring");
 }
 
 #[derive(Debug, PartialEq, sqlx::Type)]
