@@ -199,7 +199,7 @@ async fn an_object_that_is_missing_is_404_and_a_bucket_that_is_missing_says_noth
             for answer in lives.answers(&Method::GET, "/downloads/object", &headers).await {
                 assert_eq!(answer.status, status);
                 assert_eq!(header(&answer, "content-type"), Some("application/problem+json"));
-                assert!(!answer.text().contains("file://"), "{}", answer.text());
+                assert!(!answer.transcript().contains("file://"), "{}", answer.transcript());
             }
         }
     }
