@@ -28,6 +28,7 @@ pub mod parameters;
 pub mod problem;
 pub mod random;
 pub mod runtime;
+mod source;
 pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;

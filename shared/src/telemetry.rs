@@ -5,6 +5,7 @@ mod emf;
 mod entered;
 mod fields;
 mod format;
+mod levels;
 mod log;
 #[cfg(feature = "otel")]
 pub mod otlp;
@@ -137,7 +138,7 @@ pub fn init(env: &Env) {
             .with_default(level)
             .with_target("sqlx", level.min(Level::WARN)),
         "a level, or a comma list of target=level",
-        |text| text.parse().ok(),
+        levels::parse,
     );
     let format = |text: &str| match text.to_ascii_lowercase().as_str() {
         "text" => Some(true),

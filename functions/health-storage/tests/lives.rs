@@ -61,11 +61,11 @@ async fn a_folder_that_appears_is_accessible_and_one_that_goes_is_not() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         let answer = client.get(&target).await;
-        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.status, status, "{}", answer.transcript());
         assert!(
-            !answer.text().contains(parent.path().to_str().unwrap()),
+            !answer.transcript().contains(parent.path().to_str().unwrap()),
             "{}",
-            answer.text()
+            answer.transcript()
         );
     }
 }

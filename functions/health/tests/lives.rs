@@ -43,7 +43,7 @@ fn invalid_settings_exit_with_78_and_all_of_them_are_named() {
     let refused = health()
         .with("PORT", "eighty")
         .with("LOG_FORMAT", "xml")
-        .with("RUST_LOG", "loud=very")
+        .with("RUST_LOG", "info;debug")
         .run(&[]);
     assert_eq!(refused.status.code(), Some(78));
     let message = String::from_utf8(refused.stderr).unwrap();
@@ -134,7 +134,7 @@ async fn on_lambda_whatever_a_client_sends_is_answered() {
             event["body"] = json!("?");
             event["isBase64Encoded"] = json!(true);
             let broken = api.exchange(&event).await;
-            assert_eq!(broken.status, 400, "{}", broken.text());
+            assert_eq!(broken.status, 400, "{}", broken.transcript());
             assert_eq!(broken.headers["content-type"], "application/problem+json");
             assert!(broken.headers.contains_key("x-request-id"));
         }
@@ -150,6 +150,23 @@ async fn on_lambda_whatever_a_client_sends_is_answered() {
         let mut event = EventShape::RestApi.event("GET", "/health", &[]);
         event["queryStringParameters"] = json!({query: query});
         assert_eq!(api.exchange(&event).await.status, 200, "{query}");
+    }
+    for shape in EventShape::ALL {
+        let event = shape.event("GET", "/health", &[("x-odd", "odd")]).to_string();
+        for odd in [
+            "1",
+            "null",
+            "true",
+            "{}",
+            r#"["\ud800"]"#,
+            r#""\ud800""#,
+            r#""a\udc00""#,
+        ] {
+            let event = event.replace(r#""odd""#, odd);
+            let posted = api.invoke_text(event.clone(), Duration::from_secs(2)).await;
+            assert!(!posted.error, "{event}");
+            assert_eq!(posted.exchange().await.status, 400, "{event}");
+        }
     }
     assert!(lambda.is_running());
     assert!(!lambda.log().contains("panicked"), "{}", lambda.log());

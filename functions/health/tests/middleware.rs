@@ -44,11 +44,19 @@ async fn without_origins_no_page_of_another_origin_may_read_anything() {
     let server = health().serve();
     for origin in [ORIGIN, "http://localhost:3000", "null"] {
         let answer = ask(&server, Method::GET, "/health", &[("origin", origin)]).await;
-        assert!(!answer.text().contains("access-control"), "{}", answer.text());
+        assert!(
+            !answer.transcript().contains("access-control"),
+            "{}",
+            answer.transcript()
+        );
         let preflight = [("origin", origin), ("access-control-request-method", "GET")];
         let answer = ask(&server, Method::OPTIONS, "/health", &preflight).await;
         assert_eq!(answer.status, 204);
-        assert!(!answer.text().contains("access-control"), "{}", answer.text());
+        assert!(
+            !answer.transcript().contains("access-control"),
+            "{}",
+            answer.transcript()
+        );
     }
 }
 
@@ -141,10 +149,10 @@ async fn options_name_the_methods_of_a_path_and_a_path_that_does_not_exist_is_40
             let answer = ask(&server, Method::OPTIONS, "/health", headers).await;
             assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
             assert_eq!(answer.headers["allow"], "GET,HEAD,OPTIONS");
-            assert!(answer.headers.contains_key("x-request-id"), "{}", answer.text());
-            assert!(!answer.headers.contains_key("content-type"), "{}", answer.text());
+            assert!(answer.headers.contains_key("x-request-id"), "{}", answer.transcript());
+            assert!(!answer.headers.contains_key("content-type"), "{}", answer.transcript());
             let answer = ask(&server, Method::OPTIONS, "/nowhere", headers).await;
-            assert_eq!(answer.status, 404, "{}", answer.text());
+            assert_eq!(answer.status, 404, "{}", answer.transcript());
             assert_eq!(answer.headers["content-type"], "application/problem+json");
         }
         let refused = ask(&server, Method::POST, "/health", &[]).await;
@@ -289,7 +297,7 @@ async fn on_lambda_logs_follow_the_format_and_level_of_the_function() {
         assert!(
             answer.headers["traceresponse"].to_str().unwrap().starts_with("00-"),
             "{}",
-            answer.text()
+            answer.transcript()
         );
         lambda.signal("KILL");
         lambda.exit_code(std::time::Duration::from_secs(5));

@@ -6,8 +6,10 @@ mod doctor;
 mod edit;
 mod folder;
 mod generated;
+mod job;
 mod migrate;
 mod migration;
+mod nearest;
 mod new;
 mod openapi;
 mod places;
@@ -17,6 +19,7 @@ mod serve;
 
 use checkout::Checkout;
 use futures_util::future::LocalBoxFuture;
+use nearest::nearest;
 use shared::{
     config::Env,
     runtime::{self, EXIT_USAGE},
@@ -54,6 +57,15 @@ const COMMANDS: &[Command] = &[
         arguments: "[COMMAND]",
         about: "runs the migration job on the database of `serve`: up, down, status, plan, stamp, history",
         run: |env, arguments| Some(Box::pin(migrate::run(env, arguments))),
+    },
+    Command {
+        name: "job",
+        arguments: "NAME [ARGUMENTS]",
+        about: "runs a job on the database and the bucket of `serve`",
+        run: |env, arguments| {
+            let (name, arguments) = arguments.split_first()?;
+            Some(job::run(env, name, arguments))
+        },
     },
     Command {
         name: "reset",
@@ -113,16 +125,28 @@ pub fn run(env: &Env) -> Run {
     }
     let command = COMMANDS.iter().find(|command| command.name == *name);
     command.and_then(|command| (command.run)(env, rest)).unwrap_or_else(|| {
-        eprintln!("{}", usage());
+        eprintln!("local: {}\n\n{}", not_run(name, command), usage());
         done(ExitCode::from(EXIT_USAGE))
     })
+}
+
+/// Why a command of this name does not run.
+fn not_run(name: &str, command: Option<&Command>) -> String {
+    match command {
+        Some(command) if command.arguments.is_empty() => format!("{name} takes no arguments"),
+        Some(command) => format!("{name} takes other arguments: {}", command.arguments),
+        None => match nearest(name, COMMANDS.iter().map(|command| command.name)) {
+            Some(meant) => format!("{name:?} is not a command, but {meant} is"),
+            None => format!("{name:?} is not a command"),
+        },
+    }
 }
 
 fn usage() -> String {
     let mut usage = "cargo run -- [COMMAND]\n\n".to_owned();
     for command in COMMANDS {
         let call = format!("{} {}", command.name, command.arguments);
-        let _ = writeln!(usage, "  {call:<20} {}", command.about);
+        let _ = writeln!(usage, "  {call:<22} {}", command.about);
     }
     usage + "\nEverything else is a setting in the environment."
 }

@@ -35,7 +35,7 @@ async fn on_lambda_beats_arrive_one_by_one_and_the_stream_ends_before_the_deadli
         "application/vnd.awslambda.http-integration-response"
     );
     let head = posted.head().await;
-    assert!(head.body.starts_with(b"retry: 2000\nid: "), "{}", head.text());
+    assert!(head.body.starts_with(b"retry: 2000\nid: "), "{}", head.transcript());
     assert!(
         start.elapsed() < Duration::from_secs(1),
         "the first event took {:?}",

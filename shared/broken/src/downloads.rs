@@ -9,15 +9,21 @@ use shared::{
     runtime::Route,
     storage::{Key, Storage},
 };
-use std::{io, time::Duration};
+use std::{future::ready, io, time::Duration};
 use tokio::time::sleep;
 
-pub fn routes(storage: Storage) -> [Route; 6] {
+pub fn routes(storage: Storage) -> [Route; 8] {
     [
         Route::get("/downloads/picture", picture),
         Route::get("/downloads/object", object).with_state(storage),
         Route::get("/downloads/report", async |request: DownloadRequest| report(&request)),
         Route::get("/downloads/fails", async |request: DownloadRequest| fails(&request)),
+        Route::get("/downloads/hides", async |request: DownloadRequest| {
+            hides(&request, Some(10))
+        }),
+        Route::get("/downloads/hides-all", async |request: DownloadRequest| {
+            hides(&request, None)
+        }),
         Route::get("/downloads/slow", async |request: DownloadRequest| slow(&request)),
         Route::get("/downloads/eager", async |request: DownloadRequest| eager(&request)),
     ]
@@ -44,6 +50,12 @@ fn report(request: &DownloadRequest) -> Download {
 fn fails(request: &DownloadRequest) -> Download {
     let pieces = stream::iter([Ok("first"), Err(io::Error::other("it broke")), Ok("later")]);
     Download::stream(request, Some(10), pieces)
+}
+
+/// Ends where it fails, as no source should: only a `Content-Length` shows that something is missing.
+fn hides(request: &DownloadRequest, size: Option<u64>) -> Download {
+    let pieces = stream::iter([Ok("first"), Err(io::Error::other("it broke")), Ok("later")]);
+    Download::stream(request, size, pieces.take_while(|piece| ready(piece.is_ok())))
 }
 
 /// 100 bytes, one every 100 ms.

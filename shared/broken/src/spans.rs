@@ -1,8 +1,8 @@
 //! Handlers with spans: as functions use them, and as no function should.
 
 use super::HOSTILE;
-use axum::{extract::Path, http::StatusCode};
-use shared::{runtime::Route, telemetry};
+use axum::http::StatusCode;
+use shared::{parameters::Path, runtime::Route, telemetry};
 use std::{mem, time::Duration};
 use tracing::{Instrument, Span, debug_span, error_span, field::Empty, info, info_span, instrument};
 

@@ -1,6 +1,11 @@
 //! Event streams from sources of every kind. Each logs when its source is dropped.
 
-use axum::{extract::State, response::Response};
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
+};
 use futures_util::{Stream, StreamExt, stream};
 use shared::{
     deadline::Deadline,
@@ -11,7 +16,7 @@ use shared::{
 use std::{io, time::Duration};
 use tokio::time::{Instant, sleep};
 
-pub fn routes(settings: Settings) -> [Route; 7] {
+pub fn routes(settings: Settings) -> [Route; 8] {
     [
         Route::get("/streams/numbers", numbers),
         Route::get("/streams/silent", silent),
@@ -20,6 +25,7 @@ pub fn routes(settings: Settings) -> [Route; 7] {
         Route::get("/streams/fails", fails),
         Route::get("/streams/panics", panics),
         Route::get("/streams/expires", expires),
+        Route::get("/streams/self-ended", self_ended),
     ]
     .map(|route| route.with_state(settings))
 }
@@ -75,6 +81,14 @@ async fn panics(State(settings): State<Settings>, deadline: Deadline) -> Respons
 async fn expires(State(settings): State<Settings>, deadline: Deadline) -> Response {
     let deadline = deadline.earlier(Instant::now() + Duration::from_secs(2));
     sse::stream(settings, deadline, held("expires", stream::pending()))
+}
+
+/// A source that looks at the time itself, as no function should: nobody asks it while its client takes nothing.
+async fn self_ended() -> Response {
+    let event = Bytes::from("data: ".to_owned() + &"x".repeat(16 << 10) + "\n\n");
+    let events = stream::repeat(event).take_until(sleep(Duration::from_secs(1)));
+    let body = Body::from_stream(held("self-ended", events.map(io::Result::Ok)));
+    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
 fn first() -> Event {

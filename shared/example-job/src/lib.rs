@@ -19,7 +19,7 @@ use std::time::Duration;
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// Declares the job. It runs once for each execution on Cloud Run, for each invocation on Lambda, and for
-/// `cargo run -p example-job`.
+/// `cargo run -- job example-job`.
 ///
 /// Platforms repeat a run that failed, and may run two at once: work that is done twice must do no harm.
 pub fn job(env: &Env) -> Job {

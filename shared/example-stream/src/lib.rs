@@ -16,6 +16,7 @@ use shared::{
     deadline::Deadline,
     parameters::Path, // if path
     problem::{
+        self,       // if state
         FieldError, // if body
         Problem,
     },
@@ -48,6 +49,7 @@ pub fn service(env: &Env) -> Service {
     let heartbeat = state.stream.heartbeat;
     let route = Route::post(PATH, answer);
     let route = route.takes(json(LIMIT)); // if body
+    let route = route.problems(&[problem::UNAVAILABLE]); // if state
     let route = route.with_state(state);
     Service::new([route]).streamed(heartbeat)
 }

@@ -18,6 +18,7 @@ use shared::{
     deadline::Deadline, // if db
     parameters::Path,   // if path
     problem::{
+        self,       // if state
         FieldError, // if body
         Problem,
     },
@@ -45,6 +46,7 @@ pub fn service(env: &Env) -> Service {
 
     let route = Route::post(PATH, answer);
     let route = route.takes(json(LIMIT)); // if body
+    let route = route.problems(&[problem::UNAVAILABLE]); // if state
     let route = route.with_state(state); // if state
     Service::new([route])
 }

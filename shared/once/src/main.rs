@@ -4,10 +4,7 @@
 mod payment;
 mod wrong;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use payment::{Payment, Refused};
 use shared::{
     body::{self, Json},
@@ -15,6 +12,7 @@ use shared::{
     database::Database,
     deadline::Deadline,
     idempotency::Once,
+    parameters::Path,
     problem::Problem,
     runtime::{self, Route, Service},
 };

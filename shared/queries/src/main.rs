@@ -7,11 +7,7 @@ mod schema;
 mod sources;
 
 use packages::{Data, Workspace};
-use std::{
-    env, fs, io,
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::{env, fs, io, path::Path, process::ExitCode};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -74,7 +70,7 @@ async fn present(workspace: &Workspace) -> Result<Data, Error> {
     let server = schema::serve(&workspace.root).await?;
     let described = tempfile::tempdir()?;
     sources::touch(&workspace.root)?;
-    let mut check = Command::new(packages::cargo());
+    let mut check = packages::cargo();
     check.args([
         "check",
         "--quiet",

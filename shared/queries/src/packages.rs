@@ -4,9 +4,7 @@ use crate::Error;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
-    env,
-    ffi::OsString,
-    fs, io,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -23,7 +21,7 @@ pub struct Workspace {
 
 impl Workspace {
     pub fn read() -> Result<Self, Error> {
-        let mut metadata = Command::new(cargo());
+        let mut metadata = cargo();
         metadata.args(["metadata", "--format-version=1", "--no-deps", "--locked"]);
         let metadata = metadata.stderr(Stdio::inherit()).output()?;
         if !metadata.status.success() {
@@ -67,9 +65,21 @@ impl Workspace {
     }
 }
 
-/// The Cargo that runs this program.
-pub fn cargo() -> OsString {
-    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+/// The Cargo that runs this program, without what it has set for this package: the build script of ring runs again where these
+/// variables differ, and everything above it is compiled again.
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_a_package(&name.to_string_lossy())) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+fn is_of_a_package(name: &str) -> bool {
+    name == "OUT_DIR"
+        || ["CARGO_MANIFEST_", "CARGO_PKG_"]
+            .iter()
+            .any(|begin| name.starts_with(begin))
 }
 
 /// The files of one folder, as if they were in another one.

@@ -1,22 +1,19 @@
 //! The body of a download: pieces of content under a deadline.
 
+use crate::source::Source;
 use axum::Error;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::stream::BoxStream;
 use hyper::body::{Body, Frame};
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Asks for a piece when the one before has been written.
 pub struct Content {
-    /// `None` once it has ended or failed: what it holds is free then, even where the body is not dropped yet.
-    pieces: Option<BoxStream<'static, Result<Bytes, Error>>>,
+    source: Source<Bytes>,
     /// `None`: nothing ends it early.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -24,35 +21,21 @@ pub struct Content {
 impl Content {
     pub fn new(pieces: BoxStream<'static, Result<Bytes, Error>>, end: Option<Instant>) -> Self {
         Self {
-            pieces: Some(pieces),
+            source: Source::new(pieces),
             timer: end.map(|end| Box::pin(sleep_until(end))),
         }
     }
 
     /// Compares times instead of polling the timer, which content that is always there would never let fire.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        let Some(pieces) = &mut self.pieces else {
-            return Poll::Ready(None);
-        };
-        if self
-            .timer
-            .as_ref()
-            .is_some_and(|timer| timer.deadline() <= Instant::now())
-        {
+        let timer = self.timer.as_ref();
+        if !self.source.has_ended() && timer.is_some_and(|timer| timer.deadline() <= Instant::now()) {
             return Poll::Ready(Some(Err(late())));
         }
-        // Content that is always there leaves the thread to others after some pieces.
-        let progress = ready!(coop::poll_proceed(cx));
-        let next = match (pieces.poll_next_unpin(cx), &mut self.timer) {
-            (Poll::Ready(next), _) => next,
-            (Poll::Pending, None) => return Poll::Pending,
-            (Poll::Pending, Some(timer)) => {
-                ready!(timer.as_mut().poll(cx));
-                Some(Err(late()))
-            }
-        };
-        progress.made_progress();
-        Poll::Ready(next)
+        match (self.source.poll_next(cx), &mut self.timer) {
+            (Poll::Pending, Some(timer)) => timer.as_mut().poll(cx).map(|()| Some(Err(late()))),
+            (next, _) => next,
+        }
     }
 }
 
@@ -66,17 +49,14 @@ impl Body for Content {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let next = ready!(self.poll_next(cx));
-        if !matches!(next, Some(Ok(_))) {
-            self.pieces = None;
-        }
-        Poll::Ready(next.map(|piece| piece.map(Frame::data)))
+        Poll::Ready(self.source.frame(next))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::stream;
+    use futures_util::{StreamExt, stream};
     use http_body_util::BodyExt;
     use std::time::Duration;
 

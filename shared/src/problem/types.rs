@@ -22,7 +22,7 @@ macro_rules! problem_types {
 
 problem_types! {
     NOT_FOUND = NOT_FOUND, "not-found", "Not Found",
-        "No function answers on this path.";
+        "Nothing is here: no function answers on this path, or what it names does not exist.";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "Method Not Allowed",
         "This path does not take this method; Allow names those it takes.";
     MALFORMED = BAD_REQUEST, "malformed", "Bad Request",
@@ -45,6 +45,8 @@ problem_types! {
         "A value of the body does not fit; errors says which.";
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal Server Error",
         "The function failed; its log has the cause under this request's x-request-id.";
+    UNSUPPORTED_CODING = NOT_IMPLEMENTED, "unsupported-coding", "Unsupported Coding",
+        "The body has a transfer coding other than chunked, which is the only one that this server reads.";
     UNAVAILABLE = SERVICE_UNAVAILABLE, "unavailable", "Unavailable",
         "Something that this function needs does not answer. Try again after Retry-After.";
     OVERLOADED = SERVICE_UNAVAILABLE, "overloaded", "Overloaded",

@@ -1,20 +1,17 @@
 //! The body of an event stream, from its first byte to its end. It buffers nothing: each poll asks the source for one event.
 
 use super::{Event, RETRY};
-use crate::deadline::Deadline;
+use crate::{deadline::Deadline, source::Source};
 use axum::Error;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::stream::BoxStream;
 use hyper::body::Frame;
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    task::coop,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// A comment, which clients ignore. Without a blank line, after which some clients see an empty event.
@@ -22,8 +19,7 @@ const KEEP_ALIVE: &[u8] = b":\n";
 
 /// The events of a source, and a comment whenever there is none for a while.
 pub struct Events {
-    /// `None` once the stream has ended: what the source holds is free then, even where the body is not dropped yet.
-    source: Option<BoxStream<'static, Result<Event, Error>>>,
+    source: Source<Event>,
     keep_alive: Duration,
     opened: bool,
     silent_since: Instant,
@@ -36,7 +32,7 @@ impl Events {
     pub fn new(source: BoxStream<'static, Result<Event, Error>>, keep_alive: Duration, deadline: Deadline) -> Self {
         let now = Instant::now();
         Self {
-            source: Some(source),
+            source: Source::new(source),
             keep_alive,
             opened: false,
             silent_since: now,
@@ -48,25 +44,15 @@ impl Events {
 
     /// Compares times instead of polling the timer, which a source that is always ready would never let fire.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        let Some(source) = &mut self.source else {
-            return Poll::Ready(None);
-        };
-        if self.opened && self.deadline.has_come() {
+        if self.source.has_ended() || (self.opened && self.deadline.has_come()) {
             return Poll::Ready(None);
         }
-        // A source that is always ready leaves the thread to others after some events.
-        let progress = ready!(coop::poll_proceed(cx));
-        let next = match source.poll_next_unpin(cx) {
+        let next = match self.source.poll_next(cx) {
             Poll::Ready(Some(event)) => Some(event.map(|event| self.framed(event))),
-            Poll::Pending if !self.opened => Some(Ok(self.framed(Event::default()))),
-            Poll::Ready(None) if !self.opened => {
-                self.source = None;
-                Some(Ok(self.framed(Event::default())))
-            }
+            Poll::Pending | Poll::Ready(None) if !self.opened => Some(Ok(self.framed(Event::default()))),
             Poll::Ready(None) => None,
             Poll::Pending => ready!(self.poll_silence(cx)),
         };
-        progress.made_progress();
         self.silent_since = Instant::now();
         Poll::Ready(next)
     }
@@ -100,17 +86,14 @@ impl hyper::body::Body for Events {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let next = ready!(self.poll_next(cx));
-        if !matches!(next, Some(Ok(_))) {
-            self.source = None;
-        }
-        Poll::Ready(next.map(|bytes| bytes.map(Frame::data)))
+        Poll::Ready(self.source.frame(next))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::{FutureExt, Stream, stream};
+    use futures_util::{FutureExt, Stream, StreamExt, stream};
     use http_body_util::BodyExt;
     use std::{io, sync::Arc};
 

@@ -14,6 +14,8 @@ impl Storage {
     /// The object as an answer with its type, its length and its entity tag, or the range of it that the request asks for:
     /// `storage.download(&request, &key).await`. The object is read as the client takes it.
     ///
+    /// The smoke test takes a 404 only where the API document names it: its route declares `.problems(&[problem::NOT_FOUND])`.
+    ///
     /// # Errors
     /// [`problem::NOT_FOUND`], [`problem::RANGE_NOT_SATISFIABLE`], [`problem::UNAVAILABLE`] or [`problem::INTERNAL`]; the log
     /// has the cause.

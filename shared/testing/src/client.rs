@@ -30,8 +30,8 @@ impl Exchange {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
     }
 
-    /// Everything a client sees, as text: to look for what must not be in it.
-    pub fn text(&self) -> String {
+    /// Status, headers and body: for messages, and to look for what must not be in an answer.
+    pub fn transcript(&self) -> String {
         format!(
             "{} {:?} {}",
             self.status,

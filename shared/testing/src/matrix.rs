@@ -22,6 +22,8 @@ pub struct Expected {
     pub status: u16,
     /// The media type of the answer.
     pub content_type: &'static str,
+    /// The members of the answer whose values vary.
+    pub varying: &'static [&'static str],
 }
 
 impl Expected {
@@ -34,6 +36,7 @@ impl Expected {
             accept: "*/*",
             status,
             content_type,
+            varying: &[],
         }
     }
 
@@ -42,6 +45,13 @@ impl Expected {
     pub fn sending(self, media_type: &'static str, body: &'static [u8]) -> Self {
         let body = Some((media_type, body));
         Self { body, ..self }
+    }
+
+    /// The same request, whose answer has members of JSON that differ from request to request, at any depth: the number of a
+    /// row, an id. Every life answers them, with a value of the same type. Times need no mention.
+    #[must_use]
+    pub fn varying(self, varying: &'static [&'static str]) -> Self {
+        Self { varying, ..self }
     }
 
     fn headers(&self) -> Vec<(&str, &str)> {
@@ -87,6 +97,7 @@ pub async fn same_in_every_life(binary: &Binary, matrix: &[Expected]) {
         let name = format!("{} {} ({})", expected.method, expected.path, expected.accept);
         let answer = over_http(&Client::http1(), &server.url, expected).await;
         assert_expected(&answer, expected, &name);
+        let comparable = |answer: &Exchange| comparable(answer, expected.varying);
         let h2c = over_http(&Client::h2c(), &server.url, expected).await;
         assert_eq!(comparable(&h2c), comparable(&answer), "{name} over h2c");
         for shape in EventShape::ALL {
@@ -106,7 +117,7 @@ pub async fn same_in_every_life(binary: &Binary, matrix: &[Expected]) {
 }
 
 fn assert_expected(answer: &Exchange, expected: &Expected, name: &str) {
-    assert_eq!(answer.status, expected.status, "{name}: {}", answer.text());
+    assert_eq!(answer.status, expected.status, "{name}: {}", answer.transcript());
     assert_eq!(answer.headers[header::CONTENT_TYPE], expected.content_type, "{name}");
     assert!(answer.headers.contains_key("x-request-id"), "{name}");
     if expected.status == 405 {
@@ -121,6 +132,13 @@ fn assert_expected(answer: &Exchange, expected: &Expected, name: &str) {
         );
     }
     assert_eq!(expected.method == Method::HEAD, answer.body.is_empty(), "{name}");
+    let body = String::from_utf8_lossy(&answer.body);
+    for member in expected.varying {
+        assert!(
+            body.contains(&format!("{member:?}:")),
+            "{name}: no member {member} in {body}"
+        );
+    }
 }
 
 async fn over_http(client: &Client, url: &str, expected: &Expected) -> Exchange {
@@ -143,7 +161,7 @@ async fn over_http(client: &Client, url: &str, expected: &Expected) -> Exchange 
 
 /// The headers without those that the transport adds, and without values that differ from request to request: ids, times,
 /// latencies.
-fn comparable(answer: &Exchange) -> (u16, Vec<(String, String)>, String) {
+fn comparable(answer: &Exchange, varying: &[&str]) -> (u16, Vec<(String, String)>, String) {
     const OF_THE_TRANSPORT: [&str; 6] = [
         "connection",
         "content-length",
@@ -159,41 +177,87 @@ fn comparable(answer: &Exchange) -> (u16, Vec<(String, String)>, String) {
     let headers = headers.map(|(name, value)| (name.to_string(), format!("{value:?}")));
     let mut headers: Vec<(String, String)> = headers.collect();
     headers.sort();
-    (answer.status.as_u16(), headers, normalized(&answer.body))
+    (answer.status.as_u16(), headers, without(&answer.body, varying))
 }
 
 /// A body without its times: the values of JSON members that are times, and the ids of events.
 pub fn normalized(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    match serde_json::from_str::<Value>(&text) {
-        Ok(mut json) => {
-            forget_times(&mut json);
-            json.to_string()
-        }
-        Err(_) => text
-            .lines()
-            .map(|line| {
-                if line.starts_with("id: ") {
-                    "id: time\n".to_owned()
-                } else {
-                    format!("{line}\n")
-                }
-            })
-            .collect(),
-    }
+    without(body, &[])
 }
 
-fn forget_times(json: &mut Value) {
+/// A body, or the events in it, without its times and the values of these members.
+fn without(body: &[u8], varying: &[&str]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let forgotten = |json: &str| {
+        let mut json: Value = serde_json::from_str(json).ok()?;
+        forget(&mut json, varying);
+        Some(json.to_string())
+    };
+    if let Some(json) = forgotten(&text) {
+        return json;
+    }
+    let lines = text.lines().map(|line| match line.split_once(": ") {
+        Some(("id", _)) => "id: time\n".to_owned(),
+        Some(("data", data)) => format!("data: {}\n", forgotten(data).as_deref().unwrap_or(data)),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+fn forget(json: &mut Value, varying: &[&str]) {
     match json {
         Value::Object(members) => {
             for (name, value) in members {
-                if ["latency_ms", "observedValue", "time", "timestamp"].contains(&name.as_str()) {
-                    *value = Value::Null;
+                match name.as_str() {
+                    "latency_ms" | "observedValue" | "time" | "timestamp" => *value = Value::Null,
+                    name if varying.contains(&name) => *value = type_of(value).into(),
+                    _ => forget(value, varying),
                 }
-                forget_times(value);
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(forget_times),
+        Value::Array(values) => values.iter_mut().for_each(|value| forget(value, varying)),
         _ => {}
+    }
+}
+
+/// The name that JSON has for the type of a value.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_compared_without_its_times_and_the_values_that_vary() {
+        for (body, expected) in [
+            (r#"{"a":1,"id":7}"#, r#"{"a":1,"id":"a number"}"#),
+            (r#"{"id":"7"}"#, r#"{"id":"a string"}"#),
+            (r#"{"id":{"id":7}}"#, r#"{"id":"an object"}"#),
+            (
+                r#"[{"a":{"id":null}},{"time":5}]"#,
+                r#"[{"a":{"id":"null"}},{"time":null}]"#,
+            ),
+            (
+                "id: 9\ndata: {\"id\":7}\n\n",
+                "id: time\ndata: {\"id\":\"a number\"}\n\n",
+            ),
+            ("data: id 7\n", "data: id 7\n"),
+        ] {
+            assert_eq!(without(body.as_bytes(), &["id"]), expected);
+        }
+        assert_eq!(
+            normalized(br#"{"id":7,"time":8}"#),
+            r#"{"id":7,"time":null}"#,
+            "the control"
+        );
     }
 }

@@ -65,7 +65,11 @@ impl Probed {
         let time = start.elapsed();
         assert!(time < DEADLINE + Duration::from_millis(50), "took {time:?}");
         for secret in SECRETS {
-            assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
+            assert!(
+                !answer.transcript().contains(secret),
+                "{secret} in {}",
+                answer.transcript()
+            );
         }
         answer
     }
@@ -96,7 +100,7 @@ impl Probed {
             assert!(
                 start.elapsed() < Duration::from_secs(2),
                 "{} {}",
-                answer.text(),
+                answer.transcript(),
                 self.log()
             );
         }

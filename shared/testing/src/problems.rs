@@ -17,14 +17,14 @@ pub fn problem_type(answer: &Exchange) -> Result<Option<String>, String> {
     }
     let media_type = answer.headers.get("content-type").map(|value| value.as_bytes());
     if media_type != Some(b"application/problem+json") {
-        return Err(format!("another media type: {}", answer.text()));
+        return Err(format!("another media type: {}", answer.transcript()));
     }
     let problem: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
     let text = |member: &str| problem[member].as_str().filter(|text| !text.is_empty());
     let has_members = text("title").and(text("detail")).is_some() && problem["status"] == status.as_u16();
     match text("type").filter(|_| has_members) {
         Some(kind) => Ok(Some(kind.to_owned())),
-        None => Err(format!("members are missing: {}", answer.text())),
+        None => Err(format!("members are missing: {}", answer.transcript())),
     }
 }
 

@@ -117,11 +117,16 @@ impl FakeRuntimeApi {
 
     /// Hands out an event, with so much time to answer it; waits until the function begins to post.
     pub async fn invoke(&self, event: &Value, time: Duration) -> Posted {
+        self.invoke_text(event.to_string(), time).await
+    }
+
+    /// As [`Self::invoke`], with an event that may hold what a [`Value`] cannot, such as half of a surrogate pair.
+    pub async fn invoke_text(&self, event: String, time: Duration) -> Posted {
         let (posted, receiver) = oneshot::channel();
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let queued = Queued {
             id: format!("request-{}", self.last_id.fetch_add(1, Ordering::Relaxed)),
-            event: event.to_string().into(),
+            event: event.into(),
             deadline_ms: (since_epoch.expect("it is after 1970") + time).as_millis(),
             posted,
         };

@@ -223,7 +223,11 @@ async fn whatever_a_client_sends_lambda_answers_as_the_server_does_or_with_400()
         let answer = api.exchange(&sent.event(shape)).await;
         let code = answer.status.as_u16();
         *by_status.entry(code).or_insert(0) += 1;
-        assert!([200, 400, 404, 405].contains(&code), "{sent:?}: {}", answer.text());
+        assert!(
+            [200, 400, 404, 405].contains(&code),
+            "{sent:?}: {}",
+            answer.transcript()
+        );
         let expected = if code == 200 {
             "application/json"
         } else {

@@ -72,7 +72,7 @@ fn try_it(name: &Name, arguments: &Arguments) -> String {
     let name = name.as_str();
     let test = format!("  cargo test -p {name}\n");
     match &arguments.kind {
-        Kind::Job => format!("{test}  cargo run -p {name}"),
+        Kind::Job => format!("{test}  cargo run -- job {name}"),
         Kind::Answer(route) => format!("{test}  cargo run\n  {}", route.curl("curl")),
         Kind::Stream(route) => format!("{test}  cargo run\n  {}", route.curl("curl --no-buffer")),
     }

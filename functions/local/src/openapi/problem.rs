@@ -3,7 +3,7 @@
 
 use crate::problems::{self, Answered};
 use shared::{
-    problem::{FieldError, ProblemType, RUNTIME},
+    problem::{self, FieldError, ProblemType, RUNTIME},
     runtime::Declared,
 };
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         Content, ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder,
-        path::{Operation, PathItem},
+        path::{Operation, ParameterIn, PathItem},
         schema::{ObjectBuilder, Schema, Type},
     },
 };
@@ -66,10 +66,14 @@ fn path(slug: &str) -> String {
     format!("/problems/{slug}")
 }
 
-/// Gives every operation the problems that its route declares, each under its status, and those of the runtime as `default`.
+/// Gives every operation the problems that its route declares and those that the runtime answers for such a route, each under
+/// its status. `default` has those that any request may get.
 pub fn add_responses<'a>(document: &mut OpenApi, routes: impl Iterator<Item = &'a Declared>) {
     for_each_route(document, routes, |operation, declared| {
         declared.problems.iter().for_each(|kind| add_declared(operation, kind));
+        let usual = usual(operation, declared);
+        let usual = usual.into_iter().filter(|kind| !declared.problems.contains(kind));
+        usual.for_each(|kind| add_declared(operation, kind));
     });
     document
         .paths
@@ -93,6 +97,35 @@ pub fn for_each_route<'a>(
             visit(operation, declared);
         }
     }
+}
+
+/// What the runtime answers for a route because of the body and the parameters that it takes, and for a handler that fails.
+fn usual(operation: &Operation, declared: &Declared) -> Vec<&'static ProblemType> {
+    const BODY: &[ProblemType] = &[
+        problem::REQUEST_TIMEOUT,
+        problem::BODY_TOO_LARGE,
+        problem::UNSUPPORTED_BODY,
+    ];
+    const JSON: &[ProblemType] = &[problem::MALFORMED_JSON, problem::INVALID_BODY, problem::OVERLOADED];
+    let mut parameters = operation.parameters.iter().flatten();
+    let has_parameters = parameters
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in != ParameterIn::Header));
+    let parts: [(bool, &[ProblemType]); 4] = [
+        (has_parameters, &[problem::INVALID_PARAMETER]),
+        (declared.content.is_some(), BODY),
+        (
+            declared
+                .content
+                .is_some_and(|content| content.media_type() == "application/json"),
+            JSON,
+        ),
+        (true, &[problem::INTERNAL]),
+    ];
+    parts
+        .into_iter()
+        .filter(|(is_usual, _)| *is_usual)
+        .flat_map(|(_, kinds)| kinds)
+        .collect()
 }
 
 fn add_declared(operation: &mut Operation, kind: &ProblemType) {
@@ -169,7 +202,7 @@ mod tests {
     use super::*;
     use crate::functions;
     use serde_json::{Value, json};
-    use shared::{config::Env, problem::NOT_FOUND, runtime::Route};
+    use shared::{body, config::Env, problem::NOT_FOUND, runtime::Route};
 
     static GONE: [ProblemType; 1] = [ProblemType {
         slug: "greeting-gone",
@@ -178,24 +211,35 @@ mod tests {
     }];
 
     #[derive(utoipa::OpenApi)]
-    #[openapi(paths(read, write))]
+    #[openapi(paths(read, write, add))]
     struct Api;
 
-    #[utoipa::path(get, path = "/greetings/{name}", responses((status = 200, description = "It is there.")))]
+    #[utoipa::path(get, path = "/greetings/{name}", params(("name" = String, Path)), responses((status = 200, description = "It is there.")))]
     async fn read() {}
 
-    #[utoipa::path(put, path = "/greetings/{name}", responses(
+    #[utoipa::path(put, path = "/greetings/{name}", params(("page" = u8, Query)), responses(
         (status = 404, description = "Nothing is there.", body = String, content_type = "text/plain"),
     ))]
     async fn write() {}
 
+    #[utoipa::path(post, path = "/greetings", params(("x-tenant" = String, Header)), responses((status = 202)))]
+    async fn add() {}
+
     fn responses(method: &str) -> Value {
         let mut document = <Api as utoipa::OpenApi>::openapi();
         let get = Route::get("/greetings/{*name}", read).problems(&GONE);
-        let put = Route::put("/greetings/{*name}", write).problems(&GONE);
-        add_responses(&mut document, [get.declared(), put.declared()].into_iter());
+        let put = Route::put("/greetings/{*name}", write)
+            .problems(&GONE)
+            .takes(body::json(100));
+        let post = Route::post("/greetings", add).takes(body::stream(100));
+        add_responses(&mut document, [&get, &put, &post].into_iter().map(Route::declared));
         let document = serde_json::to_value(&document).unwrap();
-        document["paths"]["/greetings/{name}"][method]["responses"].clone()
+        let path = if method == "post" {
+            "/greetings"
+        } else {
+            "/greetings/{name}"
+        };
+        document["paths"][path][method]["responses"].clone()
     }
 
     #[test]
@@ -211,6 +255,24 @@ mod tests {
             assert_eq!(response["content"][MEDIA_TYPE]["schema"], schema, "{status}");
         }
         assert_eq!(responses["200"].get("content"), None);
+    }
+
+    #[test]
+    fn an_operation_has_what_the_runtime_refuses_of_its_body_and_its_parameters_and_no_more() {
+        for (method, statuses) in [
+            ("get", &["200", "400", "404", "500"][..]),
+            ("put", &["400", "404", "408", "413", "415", "422", "500", "503"]),
+            ("post", &["202", "408", "413", "415", "500"]),
+        ] {
+            let responses = responses(method);
+            let documented: Vec<&String> = responses.as_object().unwrap().keys().collect();
+            assert_eq!(documented, [statuses, &["default"]].concat(), "{method}");
+        }
+        let about = responses("put")["400"]["description"].to_string();
+        assert!(
+            about.contains("/problems/invalid-parameter") && about.contains("/problems/malformed-json"),
+            "{about}"
+        );
     }
 
     #[test]

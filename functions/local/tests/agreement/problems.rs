@@ -109,9 +109,9 @@ async fn errors_of_careless_handlers_are_caught_and_leave_as_problems() {
         assert!(
             problem_type(&control).is_err(),
             "the net has a hole: {}",
-            control.text()
+            control.transcript()
         );
         let answer = read(app.clone().answer(request(), None, Deadline::default()).await).await;
-        assert!(matches!(problem_type(&answer), Ok(Some(_))), "{}", answer.text());
+        assert!(matches!(problem_type(&answer), Ok(Some(_))), "{}", answer.transcript());
     }
 }

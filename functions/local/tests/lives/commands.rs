@@ -91,18 +91,30 @@ fn a_star_in_the_environment_is_unsafe_and_this_repository_is_not() {
 
 #[test]
 fn what_is_not_a_command_exits_with_64_and_the_list_of_commands() {
-    for arguments in [
-        &["sideways"][..],
-        &["--port", "1"],
-        &["doctor", "a", "b"],
-        &["openapi", "x"],
-        &["reset", "now"],
-        &["serve", "9000"],
+    for (arguments, why) in [
+        (&["sideways"][..], "local: \"sideways\" is not a command\n"),
+        (&["--port", "1"], "local: \"--port\" is not a command\n"),
+        (&["docter"], "local: \"docter\" is not a command, but doctor is\n"),
+        (&["nwe", "orders"], "local: \"nwe\" is not a command, but new is\n"),
+        (&["\u{1b}[2J"], "local: \"\\u{1b}[2J\" is not a command\n"),
+        (&["doctor", "a", "b"], "local: doctor takes other arguments: [FOLDER]\n"),
+        (&["openapi", "x"], "local: openapi takes no arguments\n"),
+        (&["reset", "now"], "local: reset takes no arguments\n"),
+        (&["serve", "9000"], "local: serve takes no arguments\n"),
+        (&["job"], "local: job takes other arguments: NAME [ARGUMENTS]\n"),
     ] {
         let output = local().run(arguments);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("reset"), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with(why) && said.contains("\n  reset "), "{said}");
     }
+    let no_job = local().run(&["job", "health"]);
+    assert_eq!(no_job.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&no_job.stderr);
+    assert!(
+        said.starts_with("local: \"health\" is not one of the jobs: migrate"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -110,7 +122,7 @@ fn help_lists_every_command() {
     for argument in ["help", "--help", "-h"] {
         let output = local().run(&[argument]);
         assert_eq!(output.status.code(), Some(0), "{argument}");
-        for command in ["serve", "migrate", "reset", "doctor", "openapi"] {
+        for command in ["serve", "migrate", "job", "reset", "doctor", "openapi"] {
             assert!(
                 stdout(&output).contains(&format!("\n  {command} ")),
                 "{}",

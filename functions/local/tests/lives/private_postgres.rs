@@ -14,7 +14,7 @@ use testing::{Client, Process, signal};
 
 async fn assert_healthy(server: &Process) {
     let answer = Client::http1().get(&format!("{}/health/db", server.url)).await;
-    assert_eq!(answer.status, 200, "{}\n{}", answer.text(), server.log());
+    assert_eq!(answer.status, 200, "{}\n{}", answer.transcript(), server.log());
 }
 
 /// The numbers of the processes that hold the folder in their command line, with those command lines.

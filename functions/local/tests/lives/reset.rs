@@ -202,6 +202,26 @@ fn as_root_it_deletes_nothing_of_another_user() {
 }
 
 #[tokio::test]
+async fn a_job_runs_on_the_migrated_private_database_while_local_runs_and_while_it_does_not() {
+    let checkout = Checkout::new("job");
+    let newest = testing::newest_migration();
+    let migrated = format!("version {newest} of {newest}");
+    let status = done(&checkout, &["job", "migrate", "status"]);
+    assert!(status.contains(&migrated), "{status}");
+    assert!(checkout.0.join(".local/storage").is_dir());
+    let server = checkout.start();
+    let status = done(&checkout, &["job", "migrate", "status"]);
+    assert!(status.contains(&migrated), "{status}");
+    end(server, "TERM");
+    let sentence = {
+        let refused = checkout.local().with("MIGRATE_WAIT", "soon").run(&["job", "migrate"]);
+        assert_eq!(refused.status.code(), Some(78));
+        String::from_utf8_lossy(&refused.stderr).into_owned()
+    };
+    assert!(sentence.contains("MIGRATE_WAIT must be"), "{sentence}");
+}
+
+#[tokio::test]
 async fn migrate_reaches_the_private_database_while_local_runs_and_while_it_does_not() {
     let checkout = Checkout::new("migrate");
     let newest = testing::newest_migration();

@@ -11,7 +11,7 @@ use testing::{Binary, Client, Postgres, Process};
 async fn assert_healthy(server: &Process) {
     for path in paths(REPORT) {
         let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(answer.status, 200, "{path}: {}", answer.transcript());
         assert_eq!(answer.json()["status"], "healthy");
     }
     for path in paths(STREAM) {
@@ -20,7 +20,7 @@ async fn assert_healthy(server: &Process) {
     }
     let page = Client::http1().get(&server.url).await;
     assert!(
-        page.text()
+        page.transcript()
             .contains(&format!("<title>{}</title>", local::bundle::title()))
     );
 }

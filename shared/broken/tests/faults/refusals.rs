@@ -63,7 +63,7 @@ fn kind(answer: &Exchange, sent: &Sent) -> (u16, Option<String>) {
     if status < 400 {
         return (status, None);
     }
-    assert!(status < 500, "{sent:?}: {}", answer.text());
+    assert!(status < 500, "{sent:?}: {}", answer.transcript());
     let kind = problem_type(answer).unwrap_or_else(|why| panic!("{why}\n{sent:?}"));
     (status, kind)
 }

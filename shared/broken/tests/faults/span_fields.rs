@@ -18,7 +18,7 @@ async fn records(server: &mut Process, path: &str) -> Vec<Value> {
     let answer = Client::http1()
         .send(hyper::Method::GET, &url, &[("x-request-id", path)])
         .await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.status, 200, "{}", answer.transcript());
     let id = format!("\"request_id\":\"{path}\"");
     while !server.wait_for_line(&id).contains("\"target\":\"access\"") {}
     of_request(&server.log(), path)

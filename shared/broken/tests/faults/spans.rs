@@ -133,7 +133,7 @@ async fn on_lambda_a_span_has_left_before_the_next_invocation_is_asked_for() {
     assert!(
         answer.headers["traceresponse"].to_str().unwrap().contains(&own),
         "{}",
-        answer.text()
+        answer.transcript()
     );
 }
 

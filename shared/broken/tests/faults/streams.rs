@@ -167,6 +167,19 @@ async fn clients_that_take_nothing_cost_one_event_each_and_are_reset_at_the_end_
 }
 
 #[tokio::test]
+async fn a_source_is_freed_at_its_max_age_while_its_client_takes_nothing_and_one_that_ends_itself_is_not() {
+    let mut server = streaming("15s", "1s");
+    let _clients = ["/streams/eager", "/streams/self-ended"].map(|path| clogged(&server, path));
+    server.next_line("\"source\":\"eager\"").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let log = server.log();
+    assert!(
+        !log.contains("\"source\":\"self-ended\""),
+        "the control is freed, too: {log}"
+    );
+}
+
+#[tokio::test]
 async fn a_source_that_fails_or_panics_breaks_its_stream_in_every_life_and_the_log_has_the_cause() {
     for (path, cause) in [("/streams/fails", "it broke"), ("/streams/panics", "the body panicked")] {
         let mut server = streaming("15s", "5m");

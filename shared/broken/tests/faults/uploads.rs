@@ -194,6 +194,11 @@ fn only_a_body_that_will_be_taken_is_continued() {
         ("/health", "transfer-encoding: chunked\r\nexpect: 100-continue", "405"),
         ("/nowhere", "content-length: 3\r\nexpect: 100-continue", "404"),
         ("/nowhere", "transfer-encoding: chunked\r\nexpect: 100-continue", "404"),
+        (
+            "/size",
+            "transfer-encoding: gzip, chunked\r\nexpect: 100-continue",
+            "501",
+        ),
     ] {
         let (answer, time) = raw(&server.url, head(path, more).as_bytes());
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
@@ -212,6 +217,40 @@ fn only_a_body_that_will_be_taken_is_continued() {
         answer.starts_with(CONTINUE) && answer.contains("HTTP/1.1 200"),
         "{answer}"
     );
+}
+
+/// Without the refusal, the handler would read what is left of the coding for the content.
+#[test]
+fn a_body_with_another_transfer_coding_than_chunked_is_not_read() {
+    let server = broken().serve();
+    let coded = "3\r\nabc\r\n0\r\n\r\n";
+    for (codings, status) in [
+        ("transfer-encoding: gzip, chunked", "501"),
+        ("transfer-encoding: gzip\r\ntransfer-encoding: chunked", "501"),
+        ("transfer-encoding: chunked, chunked", "501"),
+        ("transfer-encoding: identity, chunked", "501"),
+        ("transfer-encoding: gzip, chunked\r\ncontent-length: 3", "501"),
+        // Without chunked at the end, nobody knows where the body ends (RFC 9112, section 6.3).
+        ("transfer-encoding: gzip", "400"),
+        ("transfer-encoding: chunked, gzip", "400"),
+        ("transfer-encoding: Chunked\r\nconnection: close", "200"),
+    ] {
+        for path in ["/size", "/echo"] {
+            let (answer, time) = raw(&server.url, (head(path, codings) + coded).as_bytes());
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{path} {codings}: {answer}"
+            );
+            assert!(answer.contains("connection: close"), "{path} {codings}: {answer}");
+            assert_eq!(
+                answer.contains("/problems/unsupported-coding"),
+                status == "501",
+                "{codings}: {answer}"
+            );
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{path} {codings}: {answer}");
+            assert!(time < Duration::from_secs(3), "{path} {codings}: {time:?}");
+        }
+    }
 }
 
 #[test]

@@ -78,6 +78,6 @@ pub async fn downloads(signed: &Presigned, content: Bytes) {
         (answer.status.as_u16(), answer.body.clone()),
         (200, content),
         "{}",
-        answer.text()
+        answer.transcript()
     );
 }

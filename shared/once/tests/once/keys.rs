@@ -30,7 +30,7 @@ async fn a_key_belongs_to_one_request() {
     }
     let other_type = [key, &[("content-type", "application/x+json")]].concat();
     let answer = send(Method::POST, &url, &other_type, r#"{"amount": 1}"#.to_owned()).await;
-    assert_eq!(answer.status, 422, "{}", answer.text());
+    assert_eq!(answer.status, 422, "{}", answer.transcript());
     let again = send(Method::POST, &url, key, r#"{"amount": 1}"#.to_owned()).await;
     assert!(again.status == 201 && is_replayed(&again));
     assert_eq!(shop.payments().await, 1);
@@ -81,7 +81,7 @@ async fn whatever_a_key_is_it_is_taken_as_it_is_or_refused() {
             match answer.status.as_u16() {
                 201 => taken += 1,
                 400 => assert!(slug(&answer).starts_with("idempotency-key-"), "{key:?}"),
-                _ => panic!("{key:?}: {}", answer.text()),
+                _ => panic!("{key:?}: {}", answer.transcript()),
             }
         }
     }

@@ -52,7 +52,7 @@ async fn fifty_processes_that_are_killed_at_any_moment_take_each_payment_once() 
         sleep(Duration::from_millis(60).mul_f64(random::fraction())).await;
         dies.signal("KILL");
         let answer = pay_until_answered(&lives.url, &key, &payment).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
+        assert_eq!(answer.status, 201, "{}", answer.transcript());
         *(if is_replayed(&answer) { &mut after } else { &mut before }) += 1;
         assert_eq!((shop.payments().await, shop.stored().await), (round, round));
     }
@@ -100,10 +100,10 @@ async fn a_frozen_process_loses_its_key_at_the_deadline_and_takes_nothing_when_i
         (answer, waited)
     };
     let (posted, (answer, waited)) = tokio::join!(invocation, frozen);
-    assert!(answer.status == 201 && !is_replayed(&answer), "{}", answer.text());
+    assert!(answer.status == 201 && !is_replayed(&answer), "{}", answer.transcript());
     assert!(waited < Duration::from_secs(6), "{waited:?}");
     let thawed = posted.exchange().await;
-    assert!(thawed.status.is_server_error(), "{}", thawed.text());
+    assert!(thawed.status.is_server_error(), "{}", thawed.transcript());
     assert_eq!((shop.payments().await, shop.stored().await), (1, 1));
 }
 
@@ -118,7 +118,7 @@ async fn work_that_outlasts_its_deadline_is_rolled_back_and_its_key_is_free() {
     };
     let slow = event(json!({"amount": 1, "within_ms": 60_000}));
     let late = api.invoke(&slow, Duration::from_secs(2)).await.exchange().await;
-    assert!(late.status.is_server_error(), "{}", late.text());
+    assert!(late.status.is_server_error(), "{}", late.transcript());
     assert_eq!((shop.payments().await, shop.stored().await), (0, 0));
     let answer = api.exchange(&event(json!({"amount": 1}))).await;
     assert_eq!((answer.status.as_u16(), shop.payments().await), (201, 1));

@@ -31,7 +31,7 @@ async fn a_request_is_answered_once_over_all_lives() {
     let _lambda = shop.binary().on_lambda(&api);
     let answers = everywhere(&server.url, &api, &[("idempotency-key", "k")], r#"{"amount": 5}"#).await;
     for (number, answer) in answers.iter().enumerate() {
-        assert_eq!(answer.status, 201, "{number}: {}", answer.text());
+        assert_eq!(answer.status, 201, "{number}: {}", answer.transcript());
         assert_eq!(answer.json(), json!({"id": 1}));
         assert_eq!(answer.headers["location"], "/payments/1");
         assert_eq!(is_replayed(answer), number > 0, "{number}");

@@ -106,7 +106,7 @@ pub fn slug(answer: &Exchange) -> String {
         answer.headers["content-type"],
         "application/problem+json",
         "{}",
-        answer.text()
+        answer.transcript()
     );
     answer.json()["type"]
         .as_str()

@@ -21,7 +21,7 @@ pub async fn twenty_clients_pay_once(shop: &Shop, servers: [&Process; 2]) {
     }
     let later = (0..CLIENTS).map(|client| pay(&servers[client % 2].url, "k", &payment));
     for answer in join_all(later).await {
-        assert!(answer.status == 201 && is_replayed(&answer), "{}", answer.text());
+        assert!(answer.status == 201 && is_replayed(&answer), "{}", answer.transcript());
         assert_eq!(answer.json(), json!({"id": answered[0].json()["id"]}));
     }
     assert_eq!((shop.payments().await, shop.stored().await), (1, 1));

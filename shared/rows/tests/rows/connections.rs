@@ -323,7 +323,7 @@ async fn the_first_request_after_a_freeze_succeeds() {
         let (url, json) = (server.url.clone() + path, [("content-type", "application/json")]);
         let body = Body::from(r#"{"release": "1.2.3"}"#);
         let answer = Client::http1().exchange(Method::POST, &url, &json, body).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
+        assert_eq!(answer.status, 201, "{}", answer.transcript());
     };
     for path in ["/rows", "/transactions"] {
         post(path).await;

@@ -1,6 +1,9 @@
 //! The body of a request, and whether it was read to its end.
 
-use axum::{body::Body, http::Request};
+use axum::{
+    body::Body,
+    http::{HeaderMap, Request, header},
+};
 use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
 use std::{
     pin::Pin,
@@ -22,6 +25,16 @@ pub fn watch(request: Request<Incoming>) -> (Request<Body>, Reading) {
     let ended = Arc::new(AtomicBool::new(false));
     let reading = Reading(Some(Arc::clone(&ended)));
     (request.map(|body| Body::new(Watched { body, ended })), reading)
+}
+
+/// Whether a body arrives as it was sent. hyper reads `gzip, chunked` too, takes the chunks off, and leaves the rest coded. The
+/// answer is 501 (RFC 9112, section 6.1).
+pub fn is_decoded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = codings
+        .next()
+        .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    is_chunked && codings.next().is_none()
 }
 
 impl Reading {
@@ -56,5 +69,33 @@ impl HttpBody for Watched {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_transfer_coding_but_one_chunked_leaves_a_body_coded() {
+        for (codings, expected) in [
+            (&[][..], true),
+            (&["chunked"], true),
+            (&["Chunked"], true),
+            (&["gzip, chunked"], false),
+            (&["gzip", "chunked"], false),
+            (&["chunked, chunked"], false),
+            (&["chunked", "chunked"], false),
+            (&["identity, chunked"], false),
+            (&["gzip;q=1,chunked"], false),
+            (&[", chunked"], false),
+            (&[""], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(header::TRANSFER_ENCODING, coding.parse().unwrap());
+            }
+            assert_eq!(is_decoded(&headers), expected, "{codings:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::{connection::Connection, http2, request_body};
 use crate::{
     deadline::Deadline,
+    problem::{self, Problem},
     runtime::{App, Responses},
 };
 use axum::{
@@ -194,8 +195,12 @@ impl Server {
         let is_head = request.method() == Method::HEAD;
         let open = connection.open_request(version);
         let deadline = Deadline::new(None, self.drain.clone());
+        let app = match request_body::is_decoded(request.headers()) {
+            true => self.app.clone(),
+            false => App::refusing(Problem::new(&problem::UNSUPPORTED_CODING)),
+        };
         let (request, reading) = request_body::watch(request);
-        let mut response = self.app.clone().answer(request, None, deadline).await;
+        let mut response = app.answer(request, None, deadline).await;
         if version < Version::HTTP_2 && reading.abandoned() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);

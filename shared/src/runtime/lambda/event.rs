@@ -30,12 +30,30 @@ pub enum Origin {
     LoadBalancer,
 }
 
+/// What tells the kinds of events apart, whatever the values in it are.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Outline {
+    /// Present only in events for Lambda authorizers, which otherwise look like HTTP.
+    r#type: Option<IgnoredAny>,
+    request_context: OutlineContext,
+    http_method: Option<IgnoredAny>,
+    raw_path: Option<IgnoredAny>,
+    path: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OutlineContext {
+    http: Option<IgnoredAny>,
+    elb: Option<IgnoredAny>,
+    connection_id: Option<IgnoredAny>,
+}
+
 /// The members of all kinds of events. Each kind has some of them, and may have null in place of a map.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// Present only in events for Lambda authorizers, which otherwise look like HTTP.
-    r#type: Option<IgnoredAny>,
     request_context: RequestContext,
     http_method: Option<String>,
     raw_path: Option<String>,
@@ -51,12 +69,10 @@ pub struct Event {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct RequestContext {
     stage: Option<String>,
     http: Option<Http>,
     elb: Option<IgnoredAny>,
-    connection_id: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -83,22 +99,30 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-impl Event {
-    /// The service that sent the event; `None` if it is not HTTP: a queue, a WebSocket, an authorizer.
-    pub fn origin(&self) -> Option<Origin> {
-        if self.r#type.is_some() {
+impl Origin {
+    /// The service that sent an event; `None` if it is not HTTP: a queue, a WebSocket, an authorizer.
+    pub fn of(event: &[u8]) -> Option<Self> {
+        let event: Outline = serde_json::from_slice(event).ok()?;
+        if event.r#type.is_some() {
             return None;
         }
-        let context = &self.request_context;
-        if context.http.is_some() && self.raw_path.is_some() {
-            return Some(Origin::HttpApi);
+        let context = event.request_context;
+        if context.http.is_some() && event.raw_path.is_some() {
+            return Some(Self::HttpApi);
         }
-        let is_http = self.http_method.is_some() && self.path.is_some() && context.connection_id.is_none();
+        let is_http = event.http_method.is_some() && event.path.is_some() && context.connection_id.is_none();
         is_http.then_some(if context.elb.is_some() {
-            Origin::LoadBalancer
+            Self::LoadBalancer
         } else {
-            Origin::RestApi
+            Self::RestApi
         })
+    }
+}
+
+impl Event {
+    /// `None` if a value in it cannot be part of a request: a header that is a number, half of a surrogate pair.
+    pub fn parse(event: &[u8]) -> Option<Self> {
+        serde_json::from_slice(event).ok()
     }
 
     /// Writes the event into `request`. Returns `None` if a part of it is not valid HTTP: the request has the parts before it.

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{buffered, streamed},
-    event::Event,
+    event::{Event, Origin},
     runtime_api::{Answer, Failure, Invocation, REQUEST_ID, RuntimeApi},
 };
 use crate::{
@@ -50,11 +50,8 @@ pub async fn serve(settings: Settings, app: App, responses: Responses) -> ExitCo
     poll(settings, move |invocation| {
         let app = app.clone();
         async move {
-            let event: Option<Event> = serde_json::from_slice(&invocation.event).ok();
-            let (event, origin) = event
-                .and_then(|event| event.origin().map(|origin| (event, origin)))
-                .ok_or(UNSUPPORTED)?;
-            let response = answer(app, event, &invocation).await;
+            let origin = Origin::of(&invocation.event).ok_or(UNSUPPORTED)?;
+            let response = answer(app, &invocation).await;
             match responses {
                 Responses::Buffered => buffered(origin, response).await,
                 Responses::Streamed { .. } => Ok(streamed(response, invocation.deadline())),
@@ -131,9 +128,9 @@ impl Invocation {
 }
 
 /// Answers the event, with 400 if it is not a valid HTTP request.
-async fn answer(app: App, event: Event, invocation: &Invocation) -> Response {
+async fn answer(app: App, invocation: &Invocation) -> Response {
     let mut request = Request::default();
-    let read = event.read_into(&mut request);
+    let read = Event::parse(&invocation.event).and_then(|event| event.read_into(&mut request));
     if let Some(trace) = invocation.headers.get("lambda-runtime-trace-id") {
         request.headers_mut().entry(XRAY).or_insert_with(|| trace.clone());
     }

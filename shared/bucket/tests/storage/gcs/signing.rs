@@ -73,7 +73,7 @@ async fn a_signed_upload_takes_what_was_signed_and_nothing_else() {
     let added = [&headers[..], &[("x-goog-meta-evil", "1")]].concat();
     assert_eq!(client.put(&signed.url, &added, content.clone()).await.status, 403);
     let answer = client.put(&signed.url, &headers, content.clone()).await;
-    assert_eq!(answer.status, 200, "{} {headers:?}", answer.text());
+    assert_eq!(answer.status, 200, "{} {headers:?}", answer.transcript());
     let object = storage.head(&key("a")).await.unwrap();
     assert_eq!(
         (object.sha256, object.content_type.as_deref()),
@@ -117,7 +117,7 @@ async fn a_workload_identity_signs_in_and_signs_urls_without_a_key() {
         (answer.status.as_u16(), answer.body.clone()),
         (200, content(1000)),
         "{}",
-        answer.text()
+        answer.transcript()
     );
 }
 

@@ -103,7 +103,7 @@ async fn a_signed_upload_takes_what_was_signed_and_nothing_else() {
     assert_eq!(send(&other_type, content.clone()).await.status, 403);
     assert_eq!(storage.head(&key("a")).await.unwrap_err().kind, Kind::NotFound);
     let answer = send(&headers, content.clone()).await;
-    assert_eq!(answer.status, 200, "{} {headers:?}", answer.text());
+    assert_eq!(answer.status, 200, "{} {headers:?}", answer.transcript());
     let object = storage.head(&key("a")).await.unwrap();
     assert_eq!(
         (object.sha256, object.content_type.as_deref()),
@@ -114,9 +114,9 @@ async fn a_signed_upload_takes_what_was_signed_and_nothing_else() {
     let mut other = content.to_vec();
     other[0] ^= 1;
     let answer = Client::http1().put(&signed.url, &bound(&signed), other.into()).await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(answer.status, 400, "{}", answer.transcript());
     let mut shorter = bound(&signed);
     shorter.retain(|(name, _)| *name != "content-length");
     let answer = Client::http1().put(&signed.url, &shorter, content.slice(1..)).await;
-    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert_eq!(answer.status, 403, "{}", answer.transcript());
 }

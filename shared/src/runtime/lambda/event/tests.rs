@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 #[path = "../../../../testing/src/events.rs"]
 mod events;
 
+fn origin_of(event: &Value) -> Option<Origin> {
+    Origin::of(event.to_string().as_bytes())
+}
+
 /// The request of the event, with some members replaced.
 fn request_of(mut event: Value, members: Value) -> Option<Request<Body>> {
     let (event_members, members) = (event.as_object_mut().unwrap(), members.as_object().unwrap().clone());
@@ -28,20 +32,55 @@ fn uri(shape: EventShape, path: &str) -> Option<String> {
 fn each_origin_is_recognised_and_other_events_are_not_http() {
     let origins = [Origin::HttpApi, Origin::HttpApi, Origin::RestApi, Origin::LoadBalancer];
     for (shape, origin) in EventShape::ALL.into_iter().zip(origins) {
-        let event: Event = serde_json::from_value(shape.event("GET", "/", &[])).unwrap();
-        assert_eq!(event.origin(), Some(origin));
+        assert_eq!(origin_of(&shape.event("GET", "/", &[])), Some(origin));
     }
     let web_socket = json!({
         "httpMethod": "GET", "path": "/",
         "requestContext": {"connectionId": "id=", "eventType": "CONNECT", "routeKey": "$connect", "stage": "live"}
     });
-    let event: Event = serde_json::from_value(web_socket).unwrap();
-    assert_eq!(event.origin(), None);
+    assert_eq!(origin_of(&web_socket), None);
     for shape in EventShape::ALL {
         let mut for_an_authorizer = shape.event("GET", "/", &[]);
         for_an_authorizer["type"] = json!("REQUEST");
-        let event: Event = serde_json::from_value(for_an_authorizer).unwrap();
-        assert_eq!(event.origin(), None);
+        assert_eq!(origin_of(&for_an_authorizer), None);
+    }
+    for not_an_event in [&b""[..], b"null", b"[]", b"{}", b"{\"requestContext\": null}", b"\xff"] {
+        assert_eq!(Origin::of(not_an_event), None);
+    }
+}
+
+/// Members of an event that JSON may have and no request.
+const NOT_HTTP: &[&str] = &[
+    r#""headers": {"x": 1}"#,
+    r#""headers": {"x": null}"#,
+    r#""headers": ["x"]"#,
+    r#""headers": {"x": "\ud800"}"#,
+    r#""headers": {"\udc00": "x"}"#,
+    r#""headers": {}, "headers": {}"#,
+    r#""multiValueHeaders": {"x": [true]}"#,
+    r#""queryStringParameters": {"a": 1.5}"#,
+    r#""rawQueryString": {}"#,
+    r#""cookies": [1]"#,
+    r#""body": "\ud83d""#,
+    r#""body": 7"#,
+    r#""isBase64Encoded": "true""#,
+];
+
+#[test]
+fn the_origin_of_an_event_is_recognised_whatever_its_values_are() {
+    for shape in EventShape::ALL {
+        let event = shape.event("GET", "/", &[]);
+        for member in NOT_HTTP {
+            let mut rest = event.clone();
+            let name = member.split('"').nth(1).unwrap();
+            rest.as_object_mut().unwrap().remove(name);
+            let odd = rest.to_string().replacen('{', &format!("{{{member}, "), 1);
+            assert_eq!(Origin::of(odd.as_bytes()), origin_of(&event), "{odd}");
+            assert!(Event::parse(odd.as_bytes()).is_none(), "{odd}");
+        }
+        let odd_method = event.to_string().replace(r#""GET""#, r#""\ud800""#);
+        assert_eq!(Origin::of(odd_method.as_bytes()), origin_of(&event), "{odd_method}");
+        assert!(Event::parse(odd_method.as_bytes()).is_none(), "{odd_method}");
     }
 }
 
