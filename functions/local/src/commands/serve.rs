@@ -46,6 +46,9 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             Ok(env) => functions::service(env).merge(pages::service()),
             Err(sentence) => return refuse(&sentence),
         };
+        if let Some(sentence) = service.undeclared() {
+            return refuse(&sentence);
+        }
         announce(listener.local_addr().unwrap_or(address), &dependencies);
         let responses = service.responses();
         runtime::serve_until(stop, listener, App::new(service, &cors), responses).await;
