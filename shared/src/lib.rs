@@ -6,6 +6,7 @@
 //!    `closed_set!` declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
+//!    `callers` (feature `callers`) verifies tokens.
 //! 3. [`health`] is the health contract; [`sse`] serves event streams; `idempotency` (feature `database`) answers a request
 //!    that is repeated.
 //! 4. [`runtime`] runs a binary in its four lives.
@@ -13,6 +14,8 @@
 //! What never ships is in packages beside `src`.
 
 pub mod body;
+#[cfg(feature = "callers")]
+pub mod callers;
 mod closed_set;
 pub mod config;
 #[cfg(feature = "database")]

@@ -51,8 +51,11 @@ pub struct App(Either<Box<Cors<CatchPanic>>, CatchPanic>);
 
 impl App {
     /// The routes of a function; pages of the configured origins get access.
+    ///
+    /// # Panics
+    /// A route does not say who may call it.
     pub fn new(function: Function, cors: &cors::Cors) -> Self {
-        Self::with_routes(function.into_parts().0, cors)
+        Self::with_routes(function.declared().into_parts().0, cors)
     }
 
     pub(super) fn with_routes(routes: Routes, cors: &cors::Cors) -> Self {

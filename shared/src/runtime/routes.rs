@@ -18,13 +18,20 @@ use axum::{
 };
 use std::{collections::BTreeMap, future::ready, sync::Arc};
 
-/// A route, declared once, beside its handler: its method, its path, what body it takes, and what problems it answers. It
-/// takes no body unless [`Route::takes`] says so.
+/// A route, declared once, beside its handler: its method, its path, who may call it, what body it takes, and what problems it
+/// answers. It takes no body unless [`Route::takes`] says so, and a process whose route names no policy does not start.
 ///
 /// `S` is the state that its handler extracts; [`Route::with_state`] hands it over.
 pub struct Route<S = ()> {
     declared: Declared,
     handler: MethodRouter<S>,
+}
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Policy {
+    /// Anyone.
+    Public,
 }
 
 /// What a route says of itself.
@@ -36,6 +43,8 @@ pub struct Declared {
     pub path: &'static str,
     /// The body that it takes. `None`: a request with content is refused.
     pub content: Option<Content>,
+    /// Who may call it. `None`: it does not say, and the process does not start.
+    pub policy: Option<Policy>,
     /// The problems that its handler answers. The runtime answers [`RUNTIME`], too.
     pub problems: Vec<&'static ProblemType>,
     /// Whether its requests have an `Idempotency-Key`.
@@ -61,10 +70,18 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
             method,
             path,
             content: None,
+            policy: None,
             problems: Vec::new(),
             once: false,
         };
         Self { declared, handler }
+    }
+
+    /// Anyone may call it.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.declared.policy = Some(Policy::Public);
+        self
     }
 
     /// It takes a body: [`crate::body::json`] or [`crate::body::stream`], up to a limit.

@@ -49,6 +49,9 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
                 .merge(issuer::service(&issuer, address)),
             Err(sentence) => return refuse(&sentence),
         };
+        if let Some(sentence) = service.undeclared() {
+            return refuse(&sentence);
+        }
         announce(address, &dependencies);
         let responses = service.responses();
         runtime::serve_until(stop, listener, App::new(service, &cors), responses).await;

@@ -18,8 +18,8 @@ pub const PATHS: &[&str] = &[DISCOVERY, KEY_SET];
 /// Its routes, at this address.
 pub fn service(issuer: &Issuer, address: SocketAddr) -> Service {
     Service::new([
-        Route::get(DISCOVERY, answer).with_state(discovery(address)),
-        Route::get(KEY_SET, answer).with_state(issuer.key_set()),
+        Route::get(DISCOVERY, answer).public().with_state(discovery(address)),
+        Route::get(KEY_SET, answer).public().with_state(issuer.key_set()),
     ])
 }
 
