@@ -8,7 +8,7 @@ use shared::{
     body::LAMBDA_LIMIT,
     config::Env,
     health::process,
-    runtime::{Declared as Route, Responses, Service},
+    runtime::{Declared as Route, Policy, Responses, Service},
 };
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 use utoipa::openapi::{RefOr, Response};
@@ -21,6 +21,12 @@ pub struct Declared {
     pub streams: bool,
     /// The routes that take larger bodies than Lambda hands over, each with its limit in bytes.
     pub large_bodies: Vec<(String, u64)>,
+    /// The routes that anybody may call, and that change something.
+    pub public_writes: Vec<String>,
+    /// The routes that do not say who may call them.
+    pub undeclared: Vec<String>,
+    /// Whether it has routes that not everybody may call.
+    pub has_protected_routes: bool,
     /// Whether a route of its own reports health: that of what it depends on.
     pub reports: bool,
     /// The variables that it asks for while it is built with an empty environment.
@@ -36,28 +42,40 @@ impl Declared {
                 name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
                 large_bodies: large_bodies(&service),
+                public_writes: names(&service, |route| is_public(route) && !route.method.is_safe()),
+                undeclared: names(&service, |route| route.policy.is_none()),
+                has_protected_routes: service
+                    .routes()
+                    .any(|route| route.policy.is_some() && !is_public(route)),
                 reports: reports(function),
                 reads,
             }
         });
-        let jobs = JOBS.iter().map(|(name, job)| Self {
-            name: (*name).to_owned(),
+        let jobs = JOBS
+            .iter()
+            .map(|(name, job)| Self::without_routes(name, watched(job).1));
+        services.chain(jobs).collect()
+    }
+
+    fn without_routes(name: &str, reads: BTreeSet<String>) -> Self {
+        Self {
+            name: name.to_owned(),
             streams: false,
             large_bodies: Vec::new(),
+            public_writes: Vec::new(),
+            undeclared: Vec::new(),
+            has_protected_routes: false,
             reports: false,
-            reads: watched(job).1,
-        });
-        services.chain(jobs).collect()
+            reads,
+        }
     }
 
     #[cfg(test)]
     pub fn for_test(name: &str, streams: bool, reads: &[&str]) -> Self {
+        let reads = reads.iter().map(|key| (*key).to_owned()).collect();
         Self {
-            name: name.to_owned(),
             streams,
-            large_bodies: Vec::new(),
-            reports: false,
-            reads: reads.iter().map(|key| (*key).to_owned()).collect(),
+            ..Self::without_routes(name, reads)
         }
     }
 
@@ -81,6 +99,16 @@ fn large_bodies(service: &Service) -> Vec<(String, u64)> {
     let limit = |route: &Route| Some((format!("{} {}", route.method, route.path), route.content?.limit()));
     let limits = service.routes().filter_map(limit);
     limits.filter(|(_, limit)| *limit > LAMBDA_LIMIT).collect()
+}
+
+fn is_public(route: &Route) -> bool {
+    route.policy == Some(Policy::Public)
+}
+
+/// The method and the path of every route that a rule is about.
+fn names(service: &Service, matches: impl Fn(&Route) -> bool) -> Vec<String> {
+    let routes = service.routes().filter(|route| matches(route));
+    routes.map(|route| format!("{} {}", route.method, route.path)).collect()
 }
 
 /// As the API document has it: by the media type of reports.
