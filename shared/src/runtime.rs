@@ -5,6 +5,8 @@ mod app;
 mod cold_start;
 mod cors;
 mod errors;
+#[cfg(feature = "callers")]
+mod gate;
 mod http;
 mod job;
 mod lambda;
@@ -28,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use app::App;
 pub use cors::Cors;
+#[cfg(feature = "callers")]
+pub use gate::{ORIGIN_REFUSED, TokenCookie};
 pub use http::{bind, serve_until};
 pub use job::{Format, Job, Outcome, run_job, run_once};
 pub use routes::{Declared, Policy, Route};
