@@ -42,11 +42,9 @@ impl Declared {
                 name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
                 large_bodies: large_bodies(&service),
-                public_writes: names(&service, |route| is_public(route) && !route.method.is_safe()),
-                undeclared: names(&service, |route| route.policy.is_none()),
-                has_protected_routes: service
-                    .routes()
-                    .any(|route| route.policy.is_some() && !is_public(route)),
+                public_writes: public_writes(&service),
+                undeclared: undeclared(&service),
+                has_protected_routes: service.routes().any(is_protected),
                 reports: reports(function),
                 reads,
             }
@@ -101,8 +99,17 @@ fn large_bodies(service: &Service) -> Vec<(String, u64)> {
     limits.filter(|(_, limit)| *limit > LAMBDA_LIMIT).collect()
 }
 
-fn is_public(route: &Route) -> bool {
-    route.policy == Some(Policy::Public)
+fn is_protected(route: &Route) -> bool {
+    matches!(route.policy, Some(Policy::Callers { .. }))
+}
+
+fn public_writes(service: &Service) -> Vec<String> {
+    let is_public = |route: &Route| matches!(route.policy, Some(Policy::Public));
+    names(service, |route| is_public(route) && !route.method.is_safe())
+}
+
+fn undeclared(service: &Service) -> Vec<String> {
+    names(service, |route| route.policy.is_none())
 }
 
 /// The method and the path of every route that a rule is about.
@@ -136,4 +143,29 @@ pub fn watched<T>(build: impl FnOnce(&Env) -> T) -> (T, BTreeSet<String>) {
     let built = build(&env);
     let asked = asked.take();
     (built, asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::{callers::Callers, runtime};
+
+    #[test]
+    fn public_routes_that_write_and_routes_without_a_policy_are_found_by_their_methods() {
+        let callers = Callers::default();
+        let service = Service::new([
+            runtime::Route::get("/a", async || ()).public(),
+            runtime::Route::post("/b", async || ()).public(),
+            runtime::Route::put("/c", async || ()).public(),
+            runtime::Route::patch("/d", async || ()).public(),
+            runtime::Route::delete("/e", async || ()).public(),
+            runtime::Route::post("/f", async || ()),
+            runtime::Route::post("/g", async || ()).callers(&callers),
+            runtime::Route::post("/h", async || ()).scopes(&callers, &["h:write"]),
+        ]);
+        assert_eq!(public_writes(&service), ["POST /b", "PUT /c", "PATCH /d", "DELETE /e"]);
+        assert_eq!(undeclared(&service), ["POST /f"]);
+        let protected = service.routes().filter(|route| is_protected(route));
+        assert_eq!(protected.map(|route| route.path).collect::<Vec<_>>(), ["/g", "/h"]);
+    }
 }
