@@ -72,7 +72,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "new",
         arguments: "NAME",
-        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --db, --storage, --stream",
+        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --public, --db, --storage, --stream",
         run: |env, arguments| Some(change(env, arguments, new::run)),
     },
     Command {

@@ -21,8 +21,12 @@ pub fn issuers() -> String {
     json!([{"issuer": ISSUER, "audience": AUDIENCE, "algorithms": ["EdDSA"], "jwks": {"keys": [key]}}]).to_string()
 }
 
-/// A token with these claims. Others are those of a token that is valid for an hour, with the subject `alice` and no scope; a
-/// claim that is `null` is left out.
+/// A token of `alice` that is valid for an hour, without a scope.
+pub fn valid() -> String {
+    token(json!({}))
+}
+
+/// A token with these claims. Others are those of [`valid`]; a claim that is `null` is left out.
 pub fn token(claims: Value) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
