@@ -49,7 +49,7 @@ fn scopes(declared: &Declared) -> Option<&'static [&'static str]> {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
-    use shared::{callers::Callers, runtime::Route};
+    use shared::{callers::Callers, config::Env, runtime::Route};
 
     #[derive(utoipa::OpenApi)]
     #[openapi()]
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn an_operation_asks_for_the_scopes_of_its_route_and_a_public_one_for_nothing() {
-        let (route, callers) = (|| Route::get("/", async || {}), Callers::default());
+        let (route, callers) = (|| Route::get("/", async || {}), Callers::from_env(&Env::new(|_| None)));
         assert_eq!(documented(route().public()), (Value::Null, Value::Null));
         let (security, schemes) = documented(route().callers(&callers));
         assert_eq!(security, json!([{"bearer": []}, {"cookie": []}]));

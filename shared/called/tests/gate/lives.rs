@@ -37,7 +37,6 @@ fn refused() -> Vec<Expected> {
     ];
     let invalid = [
         "x".to_owned(),
-        "x".repeat(12 << 10),
         tokens::token(json!({"exp": 1})),
         tokens::token(json!({"aud": "another"})),
         tokens::token(json!({"iss": "https://another.test"})),
