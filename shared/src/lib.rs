@@ -3,7 +3,7 @@
 //! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] takes what clients send; [`download`]
 //!    answers bytes; [`telemetry`] logs;
 //!    [`deadline`] bounds everything that waits; `https` (feature `https`) is the HTTPS client; [`random`] draws numbers;
-//!    `closed_set!` declares sets of words.
+//!    `single_flight` does work once for all that ask at once; `closed_set!` declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
 //!    `callers` (feature `callers`) verifies tokens.
@@ -31,6 +31,7 @@ pub mod parameters;
 pub mod problem;
 pub mod random;
 pub mod runtime;
+mod single_flight;
 pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;

@@ -6,7 +6,7 @@ mod origin;
 
 use super::{Cors, middleware, routes::Routes};
 use crate::{
-    callers::{self, Caller, Callers},
+    callers::{self, Caller, Callers, SKEW},
     deadline::Deadline,
     problem::{self, Problem, ProblemType},
     telemetry,
@@ -21,16 +21,8 @@ use credentials::{Credentials, credentials};
 pub use credentials::{PlatformCaller, TokenCookie};
 use futures_util::FutureExt;
 pub use origin::ORIGIN_REFUSED;
-use std::{
-    convert::Infallible,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::SystemTime};
 use tokio::time::Instant;
-
-/// How long after its end a token is still taken, because clocks differ (RFC 7519, section 4.1.4).
-const SKEW: Duration = Duration::from_secs(60);
 
 /// What a request has to pass before it reaches its route.
 pub struct Gate {
@@ -73,11 +65,12 @@ impl Gate {
     }
 
     async fn identify(&self, parts: &Parts, deadline: &Deadline) -> Result<Caller, Problem> {
-        match credentials(parts, self.cors.token_cookie.as_ref())? {
+        let credentials = credentials(parts, self.cors.token_cookie.as_ref()).map_err(logged)?;
+        match credentials {
             Credentials::Header(token) => self.callers.verify(token, deadline).await,
             Credentials::Platform(caller) => Ok(caller.clone()),
             Credentials::Cookie(token) => {
-                origin::check(parts, &self.cors)?;
+                origin::check(parts, &self.cors).map_err(logged)?;
                 self.callers.verify(token, deadline).await
             }
         }
@@ -87,9 +80,15 @@ impl Gate {
     fn check_scopes(&self, caller: &Caller) -> Result<(), Problem> {
         match self.scopes.iter().all(|scope| caller.may(scope, &self.rest)) {
             true => Ok(()),
-            false => Err(callers::scope_missing(&self.scopes.join(" "))),
+            false => Err(logged(callers::scope_missing(&self.scopes.join(" ")))),
         }
     }
+}
+
+/// Says in the log why the gate lets nobody pass. The verification of a token says so itself.
+fn logged(problem: Problem) -> Problem {
+    tracing::info!(reason = problem.slug(), "the request is refused");
+    problem
 }
 
 /// When an answer ends with its token. A token that is taken within the skew is taken to the end of it.
@@ -132,6 +131,7 @@ pub async fn require(request: Request, next: Next) -> Result<Response, Problem> 
 mod tests {
     use super::*;
     use axum::body::Body;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn an_answer_ends_with_its_token_and_within_the_skew_with_that() {
