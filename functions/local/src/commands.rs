@@ -66,7 +66,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "token",
         arguments: "[CLAIMS]",
-        about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email; or --settings",
+        about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email, --service; or --settings",
         run: |env, arguments| Some(done(token::run(env, arguments))),
     },
     Command {

@@ -2,9 +2,7 @@
 
 use super::{Limits, declared::Declared};
 use crate::deployment::{Deployed, Deployment, Platform};
-use axum::http::Uri;
-use serde_json::Value;
-use std::net::IpAddr;
+use shared::{callers::Callers, config::Env};
 
 /// The settings that these rules look at.
 pub const SETTINGS: [&str; 3] = ["CORS_ORIGINS", ISSUERS, COOKIE];
@@ -14,49 +12,37 @@ const COOKIE: &str = "TOKEN_COOKIE";
 
 /// Issuers whose tokens count, whatever they were made for.
 pub fn name_no_audience(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
-    let is_named = |audience: &Value| audience.as_str().is_some_and(|name| !name.trim().is_empty());
-    let broken = |issuer: &Value| match &issuer["audience"] {
-        Value::Array(names) => names.is_empty() || !names.iter().all(is_named),
-        audience => !is_named(audience),
-    };
-    issuers(deployment, |issuer| broken(issuer).then_some("audience is unset"))
+    mistakes(deployment, |member| member == AUDIENCE)
 }
 
 /// Issuers whose keys come from whoever is on the way.
 pub fn are_asked_over_http(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
-    issuers(deployment, |issuer| {
-        let is_unsafe = |name: &str| issuer[name].as_str().is_some_and(|url| !is_safe(url));
-        match (is_unsafe("issuer"), is_unsafe("jwks_url")) {
-            (true, _) => Some("issuer is not an https URL"),
-            (_, true) => Some("jwks_url is not an https URL"),
-            _ => None,
-        }
-    })
+    mistakes(deployment, |member| URLS.contains(&member))
 }
 
-/// Each function's issuers with something wrong, by their numbers. A value that stands elsewhere is not looked at.
-fn issuers(deployment: &Deployment, wrong: impl Fn(&Value) -> Option<&'static str>) -> Vec<String> {
+/// Issuers with any other mistake.
+pub fn are_refused(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
+    mistakes(deployment, |member| member != AUDIENCE && !URLS.contains(&member))
+}
+
+const AUDIENCE: &str = "audience";
+const URLS: [&str; 2] = ["issuer", "jwks_url"];
+
+/// What the functions themselves would say of their issuers, where it is about one of these members. A value that stands
+/// elsewhere is not looked at.
+fn mistakes(deployment: &Deployment, is_one: impl Fn(&str) -> bool) -> Vec<String> {
     let mut places = Vec::new();
     for function in &deployment.functions {
-        let issuers = value(function, ISSUERS).and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
-        for (number, issuer) in issuers.into_iter().flatten().enumerate() {
-            places.extend(wrong(&issuer).map(|what| format!("{}: {ISSUERS}[{number}]: {what}", function.place)));
-        }
+        let Some(issuers) = value(function, ISSUERS).map(str::to_owned) else {
+            continue;
+        };
+        let env = Env::new(move |key| (key == ISSUERS).then(|| issuers.clone()));
+        Callers::from_env(&env);
+        let invalid = env.take_invalid().into_iter();
+        let invalid = invalid.filter(|invalid| is_one(invalid.key.split("].").nth(1).unwrap_or_default()));
+        places.extend(invalid.map(|invalid| format!("{}: {invalid}", function.place)));
     }
     places
-}
-
-/// TLS, or no network at all.
-fn is_safe(url: &str) -> bool {
-    let Ok(url) = url.parse::<Uri>() else { return false };
-    let host = url.host().unwrap_or_default();
-    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    let is_loopback = address.map_or(host == "localhost", |address| address.is_loopback());
-    match url.scheme_str().map(str::to_ascii_lowercase).as_deref() {
-        Some("https") => true,
-        Some("http") => is_loopback,
-        _ => false,
-    }
 }
 
 /// Functions with a cookie, and without the origins whose pages may send it.

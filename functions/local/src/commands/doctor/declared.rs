@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn public_routes_that_write_and_routes_without_a_policy_are_found_by_their_methods() {
-        let callers = Callers::default();
+        let callers = Callers::from_env(&Env::new(|_| None));
         let service = Service::new([
             runtime::Route::get("/a", async || ()).public(),
             runtime::Route::post("/b", async || ()).public(),

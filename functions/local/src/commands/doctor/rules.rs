@@ -28,7 +28,7 @@ const MAX_AGE: &str = "SSE_MAX_AGE";
 const RESERVED_CONNECTIONS: u64 = 3;
 
 /// Every rule.
-pub const RULES: [Rule; 19] = [
+pub const RULES: [Rule; 20] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
         broken: deletes_evidence,
@@ -88,6 +88,10 @@ pub const RULES: [Rule; 19] = [
     Rule {
         why: "over http, whoever is on the way hands over keys, and makes tokens with them",
         broken: callers::are_asked_over_http,
+    },
+    Rule {
+        why: "a function whose issuers have a mistake does not start",
+        broken: callers::are_refused,
     },
     Rule {
         why: "browsers send a cookie for any page; writes count only from pages in CORS_ORIGINS, and so from none",

@@ -21,7 +21,6 @@ fn an_issuer_without_an_audience_is_named_with_its_number() {
         "",
         r#", "audience": null"#,
         r#", "audience": """#,
-        r#", "audience": " ""#,
         r#", "audience": []"#,
         r#", "audience": ["a", ""]"#,
         r#", "audience": {}"#,
@@ -29,7 +28,7 @@ fn an_issuer_without_an_audience_is_named_with_its_number() {
         let value = format!(
             r#"[{{"issuer": "https://a.example", "audience": "app"}}, {{"issuer": "https://b.example"{audience}}}]"#
         );
-        let named = "TOKEN_ISSUERS[1]: audience is unset";
+        let named = "TOKEN_ISSUERS[1].audience must be";
         names(&findings(&[("service.yaml", &issuers(&value))]), named);
         names(&findings(&[("template.yaml", &from_parameter(&value))]), named);
     }
@@ -53,8 +52,7 @@ fn an_issuer_that_is_asked_over_http_is_named_unless_it_is_this_machine() {
         r#""issuer": "https://a.example", "jwks_url": "http://a.example/keys""#,
     ] {
         let found = findings(&[("service.yaml", &issuers(&with(member)))]);
-        names(&found, "TOKEN_ISSUERS[0]: ");
-        assert!(found[0].contains("is not an https URL"), "{found:?}");
+        names(&found, "must be an https:// URL");
     }
     for member in [
         r#""issuer": "https://a.example", "jwks_url": "https://a.example/keys""#,
@@ -73,7 +71,9 @@ fn an_issuer_that_is_asked_over_http_is_named_unless_it_is_this_machine() {
 #[test]
 fn the_name_of_a_cookie_and_public_keys_are_no_secrets_and_private_keys_are() {
     let key = |member: &str| {
-        let jwk = format!(r#"{{"kty": "EC", "x": "a", "y": "b"{member}}}"#);
+        let jwk = format!(
+            r#"{{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"{member}}}"#
+        );
         issuers(&format!(
             r#"[{{"issuer": "https://a.example", "audience": "app", "jwks": {{"keys": [{jwk}]}}}}]"#
         ))
@@ -162,4 +162,23 @@ fn what_the_environment_says_is_examined_by_the_same_rules() {
         "{found:?}"
     );
     assert_eq!(examine(&environment(&Env::new(|_| None)), LIMITS), [""; 0]);
+}
+
+#[test]
+fn any_other_mistake_of_an_issuer_is_named_and_no_value_is_repeated() {
+    for value in [
+        r#"{"issuer": "https://hunter2.example"}"#,
+        r#"["hunter2"]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "algorithms": ["hunter2"]}]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "algorithms": ["HS256"]}]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "hunter2": 1}]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "jwks": "hunter2"}]"#,
+    ] {
+        let found = findings(&[("service.yaml", &issuers(value))]);
+        names(&found, "service.yaml, app: TOKEN_ISSUERS");
+        assert!(
+            found[0].contains("must be") && !found[0].contains("hunter2"),
+            "{found:?}"
+        );
+    }
 }
