@@ -14,7 +14,9 @@ mod token;
 
 use crate::{config::Env, deadline::Deadline, problem::Problem};
 pub use caller::{Caller, Kind};
+pub(crate) use claims::SKEW;
 use keys::Keys;
+pub(crate) use problem::invalid_token;
 pub use problem::{
     AUDIENCE_WRONG, ISSUER_UNKNOWN, KEY_UNKNOWN, PROBLEMS, SCOPE_MISSING, SIGNATURE_WRONG, TOKEN_EXPIRED,
     TOKEN_MALFORMED, TOKEN_MISSING, TOKEN_NOT_YET_VALID, scope_missing, token_missing,

@@ -16,8 +16,10 @@ mod places;
 mod remove;
 mod reset;
 mod serve;
+mod token;
 
 use checkout::Checkout;
+pub use folder::LocalFolder;
 use futures_util::future::LocalBoxFuture;
 use nearest::nearest;
 use shared::{
@@ -74,9 +76,15 @@ const COMMANDS: &[Command] = &[
         run: |env, arguments| none(arguments).map(|()| done(reset::run(env))),
     },
     Command {
+        name: "token",
+        arguments: "[CLAIMS]",
+        about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email, --service; or --settings",
+        run: |env, arguments| Some(done(token::run(env, arguments))),
+    },
+    Command {
         name: "new",
         arguments: "NAME",
-        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --db, --storage, --stream",
+        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --public, --db, --storage, --stream",
         run: |env, arguments| Some(change(env, arguments, new::run)),
     },
     Command {

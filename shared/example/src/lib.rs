@@ -13,6 +13,7 @@ use shared::{
         Json,
         json, // if body
     },
+    callers::{Caller, Callers}, // if callers
     config::Env,
     database::Database, // if db
     deadline::Deadline, // if db
@@ -44,7 +45,10 @@ pub fn service(env: &Env) -> Service {
         storage: Storage::from_env(env),   // if storage
     };
 
+    let callers = Callers::from_env(env); // if callers
     let route = Route::post(PATH, answer);
+    let route = route.public(); // if not callers
+    let route = route.callers(&callers); // if callers
     let route = route.takes(json(LIMIT)); // if body
     let route = route.problems(&[problem::UNAVAILABLE]); // if state
     let route = route.with_state(state); // if state
@@ -70,6 +74,7 @@ struct Dependencies {
     ),
 ))]
 async fn answer(
+    caller: Caller,                     // if callers
     State(state): State<Dependencies>,  // if state
     Path(parameters): Path<Parameters>, // if path
     deadline: Deadline,                 // if db
@@ -80,6 +85,7 @@ async fn answer(
     objects::store(&state.storage, message.text.clone()).await?; // if storage and body
     Ok(Json(Answer {
         from: "example",
+        caller: caller.subject().to_owned(),          // if callers
         to: parameters,                               // if path
         text: message.text,                           // if body
         time,                                         // if db
@@ -131,6 +137,8 @@ impl Message {
 struct Answer {
     /// The function that answers.
     from: &'static str,
+    /// Who has asked, as the issuer of the token names them.
+    caller: String, // if callers
     /// What the path names.
     to: Parameters, // if path
     /// The text that was sent.

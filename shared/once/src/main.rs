@@ -45,7 +45,7 @@ fn service(env: &Env) -> Service {
         Route::post("/undeclared", unread).takes(taking),
     ];
     let routes = right.into_iter().chain(wrong::routes(taking));
-    Service::new(routes.map(|route| route.with_state(database.clone())))
+    Service::new(routes.map(|route| route.public().with_state(database.clone())))
 }
 
 async fn pay(

@@ -10,7 +10,7 @@ use super::{
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far two clocks may be apart.
-const SKEW: Duration = Duration::from_secs(60);
+pub const SKEW: Duration = Duration::from_secs(60);
 
 impl Claims {
     /// # Errors

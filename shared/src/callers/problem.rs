@@ -56,7 +56,7 @@ pub fn scope_missing(scope: &str) -> Problem {
 }
 
 /// The token was read, and is not valid.
-pub(super) fn invalid_token(kind: &ProblemType) -> Problem {
+pub(crate) fn invalid_token(kind: &ProblemType) -> Problem {
     challenge(kind, HeaderValue::from_static(r#"Bearer error="invalid_token""#))
 }
 

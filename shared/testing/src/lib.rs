@@ -19,6 +19,7 @@ mod problems;
 mod proxy;
 mod runtime_api;
 pub mod s3;
+pub mod tokens;
 
 pub use binary::{Binary, Process, exit_code, signal, signal_group};
 pub use client::{Client, Exchange};

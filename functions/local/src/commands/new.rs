@@ -8,7 +8,7 @@ pub mod record;
 mod route;
 
 use super::{checkout::Checkout, edit::Edit, generated, places};
-use crate::{pages, route_table};
+use crate::{issuer, pages, route_table};
 use arguments::{Arguments, Kind};
 use function::Function;
 pub use name::{Name, camel_case};
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 const ARGUMENTS: &str =
-    "NAME --route 'POST /greetings/{id}' [--db] [--storage] [--stream] | NAME --job [--db] [--storage]";
+    "NAME --route 'POST /greetings/{id}' [--public] [--db] [--storage] [--stream] | NAME --job [--db] [--storage]";
 
 /// Adds a function: its folder, and a line in each place that lists functions.
 ///
@@ -54,7 +54,8 @@ fn rust(checkout: &Checkout, folder: &str) -> Result<Vec<PathBuf>, String> {
 fn check_is_free(name: &Name, new: &Route) -> Result<(), String> {
     let pages = pages::service();
     let local = pages.routes().map(|page| (page.path, "`local` has a page"));
-    let mut taken = local.chain([("/health", "every function answers")]);
+    let keys = issuer::PATHS.iter().map(|path| (*path, "`local` answers"));
+    let mut taken = local.chain(keys).chain([("/health", "every function answers")]);
     if let Some((path, whose)) = taken.find(|(path, _)| route_table::overlap(path, &new.path)) {
         return Err(format!("{} is not free: {whose} on {path}", new.path));
     }
@@ -67,13 +68,20 @@ fn check_is_free(name: &Name, new: &Route) -> Result<(), String> {
     route_table::shadows(&routes).into_iter().next().map_or(Ok(()), Err)
 }
 
+/// What sends a token of `local`.
+const TOKEN: &str = " -H \"Authorization: Bearer $(cargo run -q -- token)\"";
+
 /// The two lines to try it.
 fn try_it(name: &Name, arguments: &Arguments) -> String {
     let name = name.as_str();
     let test = format!("  cargo test -p {name}\n");
+    let token = if arguments.has_callers() { TOKEN } else { "" };
     match &arguments.kind {
         Kind::Job => format!("{test}  cargo run -- job {name}"),
-        Kind::Answer(route) => format!("{test}  cargo run\n  {}", route.curl("curl")),
-        Kind::Stream(route) => format!("{test}  cargo run\n  {}", route.curl("curl --no-buffer")),
+        Kind::Answer(route) => format!("{test}  cargo run\n  {}", route.curl(&format!("curl{token}"))),
+        Kind::Stream(route) => format!(
+            "{test}  cargo run\n  {}",
+            route.curl(&format!("curl --no-buffer{token}"))
+        ),
     }
 }

@@ -69,7 +69,7 @@ fn text(output: &Output) -> String {
 /// Serves routes as a function does, until the test ends.
 async fn serve(routes: Vec<Route>) -> String {
     let (listener, url) = loopback().await;
-    let app = App::new(Service::new(routes), &Cors::default());
+    let app = App::new(Service::new(routes.into_iter().map(Route::public)), &Cors::default());
     tokio::spawn(runtime::serve_until(
         CancellationToken::new(),
         listener,

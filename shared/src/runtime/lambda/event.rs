@@ -73,6 +73,10 @@ struct RequestContext {
     stage: Option<String>,
     http: Option<Http>,
     elb: Option<IgnoredAny>,
+    #[cfg(feature = "callers")]
+    authorizer: Option<serde_json::Value>,
+    #[cfg(feature = "callers")]
+    identity: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -130,6 +134,10 @@ impl Event {
         *request.headers_mut() = self.request_headers()?;
         *request.method_mut() = Method::from_bytes(self.method().as_bytes()).ok()?;
         *request.uri_mut() = self.uri()?;
+        #[cfg(feature = "callers")]
+        if let Some(caller) = self.platform_caller() {
+            request.extensions_mut().insert(caller);
+        }
         *request.body_mut() = self.body()?;
         Some(())
     }
@@ -231,5 +239,7 @@ fn encoded_path(path: &str) -> String {
     encoded
 }
 
+#[cfg(feature = "callers")]
+mod platform;
 #[cfg(test)]
 mod tests;
