@@ -27,7 +27,7 @@ fn run_job(env: &Env, (_, job): &'static NamedJob, arguments: &[&str]) -> impl F
     let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     async move {
         match dependencies.start().await {
-            Ok(env) => run_once(job(env), arguments, Format::Text).await,
+            Ok((env, _)) => run_once(job(env), arguments, Format::Text).await,
             Err(sentence) => refuse(&sentence),
         }
     }

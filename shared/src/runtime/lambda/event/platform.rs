@@ -3,7 +3,7 @@
 //! Sources: <https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html>,
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>.
 
-use super::{Event, Origin};
+use super::Event;
 use crate::{callers::Caller, runtime::gate::PlatformCaller};
 use serde_json::Value;
 
@@ -15,18 +15,16 @@ impl Event {
     /// `authorizer`: only what the origin itself writes counts.
     pub fn platform_caller(&self) -> Option<PlatformCaller> {
         let context = &self.request_context;
-        let subject = match self.origin()? {
-            Origin::HttpApi => {
-                let iam = context.authorizer.as_ref()?.get("iam")?;
-                let guest = iam.pointer("/cognitoIdentity/amr").is_some_and(is_guest);
-                subject(iam.get("userArn"), iam.pointer("/cognitoIdentity/identityId"), guest)
-            }
-            Origin::RestApi => {
-                let identity = context.identity.as_ref()?;
-                let guest = identity.get("cognitoAuthenticationType").is_some_and(is_guest);
-                subject(identity.get("userArn"), identity.get("cognitoIdentityId"), guest)
-            }
-            Origin::LoadBalancer => None,
+        let subject = if context.elb.is_some() {
+            None
+        } else if context.http.is_some() {
+            let iam = context.authorizer.as_ref()?.get("iam")?;
+            let guest = iam.pointer("/cognitoIdentity/amr").is_some_and(is_guest);
+            subject(iam.get("userArn"), iam.pointer("/cognitoIdentity/identityId"), guest)
+        } else {
+            let identity = context.identity.as_ref()?;
+            let guest = identity.get("cognitoAuthenticationType").is_some_and(is_guest);
+            subject(identity.get("userArn"), identity.get("cognitoIdentityId"), guest)
         };
         Some(PlatformCaller(Caller::from_platform(ISSUER, subject?)))
     }
@@ -47,7 +45,7 @@ fn is_guest(methods: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Origin, *};
     use serde_json::json;
 
     fn verified(origin: Origin, context: Value) -> Option<String> {
@@ -60,8 +58,9 @@ mod tests {
             Origin::RestApi => {}
             Origin::LoadBalancer => event["requestContext"]["elb"] = json!({}),
         }
-        let event: Event = serde_json::from_value(event).unwrap();
-        assert_eq!(event.origin(), Some(origin));
+        let event = event.to_string();
+        assert_eq!(Origin::of(event.as_bytes()), Some(origin));
+        let event = Event::parse(event.as_bytes()).unwrap();
         let PlatformCaller(caller) = event.platform_caller()?;
         assert_eq!((caller.issuer(), caller.expires()), (ISSUER, None));
         Some(caller.subject().to_owned())
