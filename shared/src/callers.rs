@@ -46,19 +46,23 @@ impl Callers {
     /// One of [`PROBLEMS`], with its challenge; or [`UNAVAILABLE`](crate::problem::UNAVAILABLE) if the issuer's keys are not
     /// known and cannot be fetched before the deadline.
     pub async fn verify(&self, token: &str, deadline: &Deadline) -> Result<Caller, Problem> {
-        let token = Token::parse(token).map_err(|refusal| refusal.into_problem(None))?;
-        let issuer = self.0.iter().find(|(issuer, _)| *issuer.name == token.claims.iss);
+        let parsed = Token::parse(token).and_then(|token| Ok((token.claims()?, token)));
+        let (claims, token) = parsed.map_err(|refusal| refusal.into_problem(None))?;
+        let issuer = self.0.iter().find(|(issuer, _)| *issuer.name == claims.iss);
         let Some((issuer, keys)) = issuer else {
             return Err(Refusal::from(ISSUER_UNKNOWN).into_problem(None));
         };
-        let caller = verify(token, issuer, keys, deadline).await;
+        // The signature first: until it is verified, the claims say nothing.
+        let signed = signed(&token, issuer, keys, deadline).await;
+        let caller = signed.and_then(|()| claims.verify(issuer, SystemTime::now()));
         caller.map_err(|refusal| refusal.into_problem(Some(&issuer.name)))
     }
 }
 
-/// The signature first: until it is verified, the claims say nothing.
-async fn verify(token: Token<'_>, issuer: &Issuer, keys: &Keys, deadline: &Deadline) -> Result<Caller, Refusal> {
+async fn signed(token: &Token<'_>, issuer: &Issuer, keys: &Keys, deadline: &Deadline) -> Result<(), Refusal> {
     let algorithm = token.header.algorithm(&issuer.algorithms)?;
-    keys.verify(&token, algorithm, deadline).await?;
-    token.claims.verify(issuer, SystemTime::now())
+    keys.verify(token, algorithm, deadline).await
 }
+
+#[cfg(test)]
+mod tests;

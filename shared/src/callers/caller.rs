@@ -113,7 +113,11 @@ fn lies_below(path: &str, folder: &str) -> bool {
     let Some(rest) = path.strip_prefix(folder).filter(|_| !folder.is_empty() && !is_relative) else {
         return false;
     };
-    folder.ends_with('/') && !rest.is_empty() || rest.is_empty() || rest.starts_with('/')
+    if folder.ends_with('/') {
+        !rest.is_empty()
+    } else {
+        rest.is_empty() || rest.starts_with('/')
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

@@ -91,3 +91,6 @@ fn time(seconds: f64) -> Result<SystemTime, Refusal> {
         .map(|duration| UNIX_EPOCH + duration)
         .ok_or(TOKEN_MALFORMED.into())
 }
+
+#[cfg(test)]
+mod tests;

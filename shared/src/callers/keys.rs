@@ -206,4 +206,4 @@ impl Known {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -202,4 +202,4 @@ fn is_loopback(host: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -16,11 +16,11 @@ use serde_json::Value;
 pub(super) const MAX_LENGTH: usize = 8 * 1024;
 
 pub(super) struct Token<'a> {
+    pub header: Header,
     /// What is signed.
     pub message: &'a [u8],
     pub signature: Vec<u8>,
-    pub header: Header,
-    pub claims: Claims,
+    payload: &'a str,
 }
 
 /// RFC 7515, section 4.1. Places where a key might be are not among them: a token must not bring its key.
@@ -75,15 +75,21 @@ impl<'a> Token<'a> {
     fn split(text: &'a str) -> Option<Self> {
         let (message, signature) = text.rsplit_once('.')?;
         // An encrypted token has five parts, and a point is not base64.
-        let (header, claims) = message.split_once('.')?;
+        let (header, payload) = message.split_once('.')?;
         let header: Header = json(header)?;
         header.is_usable().then_some(())?;
         Some(Self {
+            header,
             message: message.as_bytes(),
             signature: URL_SAFE_NO_PAD.decode(signature).ok()?,
-            header,
-            claims: json(claims)?,
+            payload,
         })
+    }
+
+    /// # Errors
+    /// [`TOKEN_MALFORMED`].
+    pub fn claims(&self) -> Result<Claims, Refusal> {
+        json(self.payload).ok_or(TOKEN_MALFORMED.into())
     }
 }
 
