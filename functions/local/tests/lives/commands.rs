@@ -122,7 +122,7 @@ fn help_lists_every_command() {
     for argument in ["help", "--help", "-h"] {
         let output = local().run(&[argument]);
         assert_eq!(output.status.code(), Some(0), "{argument}");
-        for command in ["serve", "migrate", "job", "reset", "doctor", "openapi"] {
+        for command in ["serve", "migrate", "job", "reset", "token", "doctor", "openapi"] {
             assert!(
                 stdout(&output).contains(&format!("\n  {command} ")),
                 "{}",

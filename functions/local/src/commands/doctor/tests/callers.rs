@@ -75,7 +75,7 @@ fn the_name_of_a_cookie_and_public_keys_are_no_secrets_and_private_keys_are() {
             r#"{{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"{member}}}"#
         );
         issuers(&format!(
-            r#"[{{"issuer": "https://a.example", "audience": "app", "jwks": {{"keys": [{jwk}]}}}}]"#
+            r#"[{{"issuer": "https://a.example", "audience": "app", "algorithms": ["EdDSA"], "jwks": {{"keys": [{jwk}]}}}}]"#
         ))
     };
     assert_eq!(findings(&[("service.yaml", &key(""))]), [""; 0]);
