@@ -18,6 +18,7 @@ use shared::{
 };
 use std::{
     fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Command, Output},
@@ -276,6 +277,19 @@ async fn a_route_that_is_not_public_must_refuse_who_has_no_token_and_is_asked_wi
     ] {
         let (is_healthy, said) = smoked(&document(), reader(), open(move || leaking)).await;
         assert!(!is_healthy && said.contains(named), "{said}");
+    }
+    let mut signature = tempfile::NamedTempFile::new().unwrap();
+    signature
+        .write_all(b"aws-sigv4 = \"aws:amz:eu-west-1:lambda\"\nuser = \"a:b\"\n")
+        .unwrap();
+    let signed = [("CURL_CONFIG", signature.path().to_str().unwrap())];
+    for (status, is_healthy) in [
+        (StatusCode::CREATED, true),
+        (StatusCode::FORBIDDEN, true),
+        (StatusCode::OK, false),
+    ] {
+        let (passes, said) = smoked_with(&document(), reader(), open(move || status), &signed).await;
+        assert_eq!(passes, is_healthy, "who signs is a caller: {said}");
     }
     let (valid, expired) = (tokens::token(json!({})), tokens::token(json!({"exp": 1})));
     for (token, is_taken) in [(&*valid, true), (&expired, false)] {
