@@ -359,7 +359,8 @@ mod tests {
     };
 
     async fn answered(problem: ProblemType, declared: &'static [ProblemType]) -> StatusCode {
-        let route = Route::get("/", async move || Problem::new(&problem)).problems(declared);
+        let route = Route::get("/", async move || Problem::new(&problem)).public();
+        let route = route.problems(declared);
         let request = Request::get("/").body(Body::empty()).unwrap();
         Routes::new(vec![route]).router.oneshot(request).await.unwrap().status()
     }

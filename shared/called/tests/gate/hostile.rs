@@ -141,7 +141,7 @@ async fn a_route_that_is_not_public_answers_no_bad_token_with_anything_but_401_4
 #[tokio::test]
 async fn an_issuer_that_does_not_answer_holds_up_its_callers_for_a_bounded_time_and_nobody_else() {
     let (listener, url) = testing::loopback().await;
-    let issuers = json!([{"issuer": tokens::ISSUER, "audience": tokens::AUDIENCE, "jwks_url": format!("{url}/keys")}]);
+    let issuers = json!([{"issuer": tokens::ISSUER, "audience": tokens::AUDIENCE, "algorithms": ["EdDSA"], "jwks_url": format!("{url}/keys")}]);
     let server = called().with("TOKEN_ISSUERS", issuers.to_string()).serve();
     let token = crate::bearer(&tokens::token(json!({})));
     let mut waiting = JoinSet::new();
