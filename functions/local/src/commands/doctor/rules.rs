@@ -94,7 +94,7 @@ pub const RULES: [Rule; 20] = [
         broken: callers::are_refused,
     },
     Rule {
-        why: "browsers send a cookie for any page; writes count only from pages in CORS_ORIGINS, and so from none",
+        why: "browsers send a cookie for any page, so that a write by cookie is refused from every origin that CORS_ORIGINS lacks",
         broken: callers::take_a_cookie_without_origins,
     },
     Rule {
