@@ -6,6 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 const ARGUMENTS: &str = "NAME [--force]";
 
+/// The functions that something else stands on, and what.
+const NEEDED: &[(&str, &str)] = &[
+    (
+        "local",
+        "it is what runs this command and serves the other functions; it is not deployed",
+    ),
+    ("migrate", "every deployment migrates by it, and so does `cargo run`"),
+    (
+        "health",
+        "the runtime is tested by it, because it is a function that has nothing else",
+    ),
+];
+
 /// Removes a function: its folder, and its lines in the places that list functions.
 ///
 /// # Errors
@@ -33,8 +46,8 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
 }
 
 fn check(checkout: &Checkout, name: &str) -> Result<(), String> {
-    if name == "local" {
-        return Err("local is what runs this command: it serves the other functions and is not deployed".to_owned());
+    if let Some((_, why)) = NEEDED.iter().find(|(needed, _)| *needed == name) {
+        return Err(format!("{name} cannot be removed: {why}"));
     }
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if !name.chars().all(is_name) || !checkout.path("functions").join(name).join("Cargo.toml").is_file() {
@@ -57,5 +70,27 @@ fn check_is_committed(checkout: &Checkout, folder: &str) -> Result<(), String> {
         _ => Err(format!(
             "git cannot say whether it has everything of {folder}; --force deletes it"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn what_something_stands_on_and_what_is_not_there_is_not_removed() {
+        let checkout = Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+        for (name, why) in [
+            ("local", "it is what runs this command"),
+            ("migrate", "every deployment migrates by it"),
+            ("health", "the runtime is tested by it"),
+            ("nobody", "has no function"),
+            ("../shared", "has no function"),
+            ("", "has no function"),
+        ] {
+            let refused = check(&checkout, name).unwrap_err();
+            assert!(refused.contains(why), "{name}: {refused}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The private Postgres of `local`: any number of processes in one checkout share it, it ends with the last of them, and it
 //! starts whatever an earlier start left.
 
-use crate::newcomer::Checkout;
+use crate::newcomer::{Checkout, REPORT, paths};
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
@@ -13,8 +13,10 @@ use std::{
 use testing::{Client, Process, signal};
 
 async fn assert_healthy(server: &Process) {
-    let answer = Client::http1().get(&format!("{}/health/db", server.url)).await;
-    assert_eq!(answer.status, 200, "{}\n{}", answer.transcript(), server.log());
+    for path in paths(REPORT) {
+        let answer = Client::http1().get(&format!("{}{path}", server.url)).await;
+        assert_eq!(answer.status, 200, "{}\n{}", answer.transcript(), server.log());
+    }
 }
 
 /// The numbers of the processes that hold the folder in their command line, with those command lines.

@@ -4,7 +4,10 @@ use super::answers::{clogged, is_whole, raw};
 use http_body_util::BodyExt;
 use hyper::{Method, body::Incoming};
 use shared::storage::{Put, Storage};
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 use testing::{Binary, Client, EventShape, Exchange, FakeRuntimeApi, Process};
 use tokio::time::timeout;
 
@@ -186,6 +189,28 @@ async fn a_stored_object_is_continued_where_it_broke_off_unless_it_was_replaced(
     for answer in lives.answers(&Method::GET, "/downloads/object", &beyond).await {
         assert_eq!(answer.status, 416);
         assert_eq!(header(&answer, "content-range"), Some("bytes */3000"));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs curl; .ci/run installs it"]
+async fn curl_continues_a_download_where_it_broke_off() {
+    let content = "0123456789".repeat(1000);
+    let (folder, storage, _) = stored(&content).await;
+    let server = buffered().with("STORAGE_URL", storage).serve();
+    let file = folder.path().join("continued");
+    for arrived in [0, 1, 1500, 9999, 10_000] {
+        std::fs::write(&file, &content[..arrived]).unwrap();
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--continue-at", "-", "--output"]);
+        let curl = curl
+            .arg(&file)
+            .arg(format!("{}/downloads/object", server.url))
+            .output()
+            .unwrap();
+        // Of a whole file there is no rest: 416, which curl takes for the end, or names.
+        assert!(curl.status.success() || arrived == content.len(), "{arrived}: {curl:?}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), content, "{arrived}");
     }
 }
 

@@ -131,7 +131,7 @@ mod tests {
             ("shared", "a package"),
             ("testing", "a package"),
             ("local", "a package"),
-            ("health-db", "a package"),
+            ("migrate", "a package"),
         ] {
             let refused = Name::parse(name, &checkout).unwrap_err();
             assert!(refused.contains(why), "{name}: {refused}");
