@@ -198,7 +198,7 @@ async fn a_single_statement_that_the_server_has_forgotten_is_sent_again() {
     let connection = connection(&database);
     let named = async || -> i64 {
         let mut session = database.session(&Deadline::default()).await.unwrap();
-        let names = sqlx::raw_sql("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'sqlx%'");
+        let names = sqlx::raw_sql("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE '%sqlx%'");
         let row = names.fetch_one(&mut *session).await.unwrap();
         row.try_get_raw(0).unwrap().as_str().unwrap().parse().unwrap()
     };
