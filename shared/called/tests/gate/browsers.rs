@@ -44,7 +44,7 @@ async fn a_request_that_changes_something_by_cookie_needs_a_page_that_may() {
     }
     for page in [("origin", ORIGIN), ("sec-fetch-site", "same-origin")] {
         let answer = order(&server.url, &[("cookie", &cookie), page]).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.status, 200, "{}", answer.transcript());
     }
     let header = [
         ("authorization", &*bearer(&token)),
@@ -63,7 +63,7 @@ async fn a_cookie_counts_where_a_setting_names_it_and_no_header_is_sent() {
     let cookie = cookie(&scoped(""));
     let whoami = |url: &str| format!("{url}/whoami");
     let answer = get(&whoami(&server.url), &[("cookie", &cookie)]).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.status, 200, "{}", answer.transcript());
     let answer = get(&whoami(&without.url), &[("cookie", &cookie)]).await;
     assert_eq!(refused(&answer), refusal(401, "token-missing"));
     let answer = get(
@@ -85,7 +85,7 @@ async fn on_lambda_a_cookie_counts_in_every_event() {
         let answer = api
             .exchange(&shape.event("GET", "/whoami", &[("cookie", &cookie)]))
             .await;
-        assert_eq!(answer.status, 200, "{shape:?}: {}", answer.text());
+        assert_eq!(answer.status, 200, "{shape:?}: {}", answer.transcript());
     }
     let mut event = EventShape::FunctionUrl.event("GET", "/whoami", &[]);
     event["cookies"] = cookie.split("; ").collect();

@@ -129,7 +129,7 @@ async fn a_route_that_is_not_public_answers_no_bad_token_with_anything_but_401_4
             assert!(
                 [401, 403, 503].contains(&answer.status.as_u16()),
                 "{}: {sent:?}",
-                answer.text()
+                answer.transcript()
             );
             problem_type(&answer).unwrap();
         }

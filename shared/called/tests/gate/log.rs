@@ -13,7 +13,7 @@ async fn the_access_line_names_the_issuer_and_a_hash_of_the_subject_in_every_lif
     ));
     let mut server = called().serve();
     let answer = get(&format!("{}/whoami", server.url), &[("authorization", &token)]).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.status, 200, "{}", answer.transcript());
     let line = server.next_line("\"access\"").await;
     let on_server = caller(&line);
     assert_eq!(on_server.0, tokens::ISSUER);
@@ -49,7 +49,7 @@ async fn a_refusal_has_its_cause_once_and_no_part_of_the_token() {
             &[("authorization", &bearer(&token))],
         )
         .await;
-        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.status, status, "{}", answer.transcript());
         let line: Value = serde_json::from_str(&server.next_line("\"access\"").await).unwrap();
         assert_eq!(
             line["issuer"].is_string(),
@@ -58,7 +58,7 @@ async fn a_refusal_has_its_cause_once_and_no_part_of_the_token() {
         );
         for part in token.split('.').chain([SUBJECT, "another-audience"]) {
             assert!(
-                !server.log().contains(part) && !answer.text().contains(part),
+                !server.log().contains(part) && !answer.transcript().contains(part),
                 "{part}: {}",
                 server.log()
             );

@@ -37,7 +37,7 @@ async fn a_signed_request_is_of_its_role_where_the_origin_verifies_signatures() 
             assert_eq!(refused(&answer), refusal(401, "token-missing"));
             continue;
         }
-        assert_eq!(answer.status, 200, "{shape:?}: {}", answer.text());
+        assert_eq!(answer.status, 200, "{shape:?}: {}", answer.transcript());
         let expected = json!({"issuer": "aws-iam", "subject": ROLE, "email": null, "kind": "service", "scopes": []});
         assert_eq!(answer.json(), expected, "{shape:?}");
         let answer = api.exchange(&verified(shape, "/files/a", &signature)).await;

@@ -46,7 +46,7 @@ async fn a_key_belongs_to_one_caller() {
         let token = format!("Bearer {}", tokens::token(json!({"sub": caller})));
         let headers = [("idempotency-key", "k"), ("authorization", &token)];
         let answer = send(Method::POST, &url, &headers, r#"{"amount": 1}"#.to_owned()).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
+        assert_eq!(answer.status, 201, "{}", answer.transcript());
         (answer.json()["id"].as_i64().unwrap(), is_replayed(&answer))
     };
     for (caller, expected) in [
