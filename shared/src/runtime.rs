@@ -12,6 +12,7 @@ mod job;
 mod lambda;
 mod middleware;
 mod on_end;
+mod route;
 mod routes;
 mod service;
 mod signals;
@@ -34,7 +35,7 @@ pub use cors::Cors;
 pub use gate::{ORIGIN_REFUSED, TokenCookie};
 pub use http::{bind, serve_until};
 pub use job::{Format, Job, Outcome, run_job, run_once};
-pub use routes::{Declared, Policy, Route};
+pub use route::{Declared, Policy, Route};
 pub use service::{Responses, Service};
 pub use signals::stop_on_signal;
 

@@ -1,8 +1,9 @@
 //! What a function declares: its routes, how its answers leave, and its check.
 
 use super::{
-    Outcome, Route,
-    routes::{Declared, Routes},
+    Outcome,
+    route::{Declared, Route},
+    routes::Routes,
 };
 use crate::{
     config::Env,
