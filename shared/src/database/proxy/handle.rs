@@ -139,6 +139,12 @@ impl Handle {
         self.progress.borrow().is_fresh()
     }
 
+    /// Returns when the server has answered everything, or the session has ended.
+    pub async fn settled(&self) {
+        let mut progress = self.progress.clone();
+        let _ = progress.wait_for(|progress| progress.unanswered == 0).await;
+    }
+
     /// Has the server answered everything, and is it in no transaction?
     pub fn is_idle(&self) -> bool {
         let progress = self.progress.borrow();

@@ -61,6 +61,8 @@ impl Connection {
             .as_ref()
             .map_or_else(|error| error.as_database_error().is_some(), |_| true);
         if is_answered && failure != Some(Failure::Lost) {
+            // sqlx hands over an error before the end of its answer, and only a session that is idle is kept.
+            session.handle().settled().await;
             session.decide(Fate::Kept);
         }
         answers

@@ -188,7 +188,7 @@ impl Answers {
                 let key = message[HEADER..length].to_vec();
                 self.progress.send_modify(|progress| progress.key = Some(key));
             }
-            b'Z' => quietly(&self.progress, |progress| progress.answer(status)),
+            b'Z' => _ = self.progress.send_if_modified(|progress| progress.answer(status)),
             b'E' => {
                 let response = message[..length.min(message.len())].to_vec();
                 if self.refuse(&response) {

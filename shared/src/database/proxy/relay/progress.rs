@@ -20,7 +20,9 @@ pub(in crate::database::proxy) struct Progress {
     pub asked: Option<Instant>,
     /// When the last answer was complete.
     answered: Option<(Instant, SystemTime)>,
-    /// The status of the transaction after that: `I`, `T` or `E`.
+    /// Has the server refused the request that it answers?
+    has_failed: bool,
+    /// The status of the transaction after the last answer: `I`, `T` or `E`.
     pub status: u8,
     /// BackendKeyData, which a CancelRequest needs.
     pub key: Option<Vec<u8>>,
@@ -61,17 +63,19 @@ impl Progress {
 
     /// The server has refused a request, and skips the rest of it.
     pub fn fail(&mut self) {
+        self.has_failed = true;
         if let Some(messages) = self.unexpected.front_mut() {
             *messages = 0;
         }
     }
 
-    /// An answer is complete.
-    pub fn answer(&mut self, status: u8) {
+    /// An answer is complete. Was it an error? Then sqlx has handed that over already, and its caller may wait for the end.
+    pub fn answer(&mut self, status: u8) -> bool {
         self.unanswered = self.unanswered.saturating_sub(1);
         self.unexpected.pop_front();
         self.answered = Some((Instant::now(), SystemTime::now()));
         self.status = status;
+        std::mem::take(&mut self.has_failed)
     }
 
     /// Was there a sign of life just now? The clock of `Instant` may stand still while a process is frozen.
