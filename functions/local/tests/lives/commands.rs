@@ -33,7 +33,7 @@ fn a_doctor_of_a_folder_without_a_deployment_and_of_an_unsafe_one_ends_with_1_an
     assert_eq!(unsafe_one.status.code(), Some(1));
     let functions = services();
     for (function, named) in [
-        ("health", "the environment: CORS_ORIGINS has a *"),
+        ("health", "the environment: answers every origin"),
         ("health-db", "template.yaml, HealthDb: everybody may call it"),
         ("sse", "template.yaml, Sse: ends at 60s"),
     ] {
