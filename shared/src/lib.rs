@@ -7,7 +7,7 @@
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
 //! 3. [`health`] is the health contract; [`sse`] serves event streams; `idempotency` (feature `database`) answers a request
-//!    that is repeated.
+//!    that is repeated; `streams` (feature `streams`) are durable streams.
 //! 4. [`runtime`] runs a binary in its four lives.
 //!
 //! What never ships is in packages beside `src`.
@@ -31,6 +31,8 @@ pub mod runtime;
 pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;
+#[cfg(feature = "streams")]
+pub mod streams;
 pub mod telemetry;
 
 /// The name of this bundle: `[workspace.metadata] name` of the root manifest.
