@@ -7,10 +7,7 @@ use crate::{config::Env, database::Database, deadline::Deadline, random};
 use sqlx::postgres::{PgListener, PgNotification};
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::Ordering,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};

@@ -111,14 +111,16 @@ impl Lane {
         let connection = self.0.database.connection(&Deadline::default().earlier(end));
         let (appends, callers): (Vec<_>, Vec<_>) = waiting.into_iter().map(Waiting::split).unzip();
         let waits = turn != Turn::Together;
-        let outcomes = Batch::new(&appends).append(&connection, self.0.max_producers, waits).await;
+        let outcomes = Batch::new(&appends)
+            .append(&connection, self.0.max_producers, waits)
+            .await;
         let all = callers.into_iter().zip(appends);
         match outcomes {
             Ok(outcomes) => {
                 self.0.hub.appended(&outcomes).await;
-                let locked = all.zip(outcomes).filter_map(|((caller, append), outcome)| {
-                    caller.answer(append, outcome, waits)
-                });
+                let locked = all
+                    .zip(outcomes)
+                    .filter_map(|((caller, append), outcome)| caller.answer(append, outcome, waits));
                 Some((locked.collect(), Turn::Patient))
             }
             // The server has rolled back, because of one of them.
@@ -142,7 +144,11 @@ struct Running {
 
 impl Running {
     fn new(gather: &Arc<Gather>, taken: &Taken) -> Self {
-        let mut paths: Vec<String> = taken.waiting.iter().map(|waiting| waiting.append.path.clone()).collect();
+        let mut paths: Vec<String> = taken
+            .waiting
+            .iter()
+            .map(|waiting| waiting.append.path.clone())
+            .collect();
         paths.dedup();
         Self {
             gather: Arc::clone(gather),

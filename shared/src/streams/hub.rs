@@ -176,7 +176,9 @@ impl Hub {
 impl Reader {
     /// Waits until there is more than up to `end`.
     pub async fn more_than(&mut self, end: i64) -> Woken {
-        let seen = self.seen.wait_for(|seen| seen.asleep || seen.gone || seen.closed || seen.tail > end);
+        let seen = self
+            .seen
+            .wait_for(|seen| seen.asleep || seen.gone || seen.closed || seen.tail > end);
         match seen.await.map(|seen| seen.asleep) {
             Ok(false) => Woken::More,
             Ok(true) | Err(_) => Woken::Asleep,

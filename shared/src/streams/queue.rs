@@ -87,7 +87,8 @@ impl Queue {
         }
         let turn = taken.first()?.turn;
         taken.sort_by(|one, other| one.append.path.cmp(&other.append.path));
-        self.busy.extend(taken.iter().map(|waiting| waiting.append.path.clone()));
+        self.busy
+            .extend(taken.iter().map(|waiting| waiting.append.path.clone()));
         self.patient -= usize::from(turn != Turn::Together);
         Some(Taken { waiting: taken, turn })
     }

@@ -1,5 +1,6 @@
 //! Reads.
 
+use super::Expiry;
 use super::{
     Cursor, Error, From, Head, Page, Position, Record, Refusal, Streams,
     facts::{Facts, refusal, there},
@@ -9,7 +10,6 @@ use super::{
 use crate::{database::Connection, deadline::Deadline};
 use bytes::Bytes;
 use std::sync::{Arc, Weak};
-use super::Expiry;
 
 /// How a wait for more of a stream has ended.
 #[derive(Clone, Debug)]
@@ -108,7 +108,11 @@ impl Streams {
             Err(Error::Refused(refusal)) => Err(refusal),
             Err(error) => return Err(error),
         };
-        *last = Some((*cursor, limit, page.as_ref().map(Arc::downgrade).map_err(|refusal| *refusal)));
+        *last = Some((
+            *cursor,
+            limit,
+            page.as_ref().map(Arc::downgrade).map_err(|refusal| *refusal),
+        ));
         Ok(page?)
     }
 }

@@ -18,7 +18,9 @@ impl Limits {
         let number = |text: &str| text.parse().ok().filter(|count| (1..=1_000_000_000).contains(count));
         Self {
             producers: env.parse("STREAM_MAX_PRODUCERS", 1000, expected, number),
-            streams: env.parse("STREAM_MAX_STREAMS", None, expected, |text| number(text).map(|count| Some(count.into()))),
+            streams: env.parse("STREAM_MAX_STREAMS", None, expected, |text| {
+                number(text).map(|count| Some(count.into()))
+            }),
         }
     }
 }

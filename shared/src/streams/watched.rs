@@ -55,9 +55,18 @@ impl Watched {
         let mut is_new = false;
         let (stream, used_at) = self.streams.entry(stream).or_insert_with(|| {
             is_new = true;
-            let seen = Seen { tail, ..Seen::default() };
+            let seen = Seen {
+                tail,
+                ..Seen::default()
+            };
             let last_page = Mutex::default();
-            (Arc::new(Stream { seen: watch::Sender::new(seen), last_page }), now)
+            (
+                Arc::new(Stream {
+                    seen: watch::Sender::new(seen),
+                    last_page,
+                }),
+                now,
+            )
         });
         *used_at = now;
         let reader = Reader {
