@@ -96,7 +96,7 @@ async fn producer_state_in_a_second_transaction_stores_repetitions_twice() {
     let url = Postgres::shared().migrated_database().await;
     execute(
         &url,
-        "SELECT streams.create('a', 'text/plain'); CREATE TABLE state (seq int); INSERT INTO state VALUES (-1)",
+        "SELECT streams.create('a', 'text/plain'); CREATE TABLE state (seq bigint); INSERT INTO state VALUES (-1)",
     )
     .await;
     for seq in 0..30 {

@@ -48,7 +48,7 @@ fn fork() -> impl Strategy<Value = (Option<Fork>, Option<usize>)> {
 }
 
 fn create() -> impl Strategy<Value = Operation> {
-    let expiry = select(vec![None, None, Some(Expiry::Never), Some(Expiry::Ttl(1000))]);
+    let expiry = select(vec![None, None, Some(Expiry::Ttl(1000)), Some(Expiry::Ttl(2000))]);
     let is_closed = prop_oneof![4 => Just(false), 1 => Just(true)];
     (select(&PATHS[..]), content_type(), expiry, is_closed, data(), fork()).prop_map(
         |(path, content_type, expiry, closed, data, (fork, point))| {

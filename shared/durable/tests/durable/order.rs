@@ -115,7 +115,7 @@ async fn write_wrong(url: String, table: &'static str, writer: u64) {
 /// Reads after the last position, until nothing has come for a second.
 async fn poll_wrong(url: String, table: &'static str) -> i64 {
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    let (mut cursor, mut read, mut silent) = (0, 0, 0);
+    let (mut cursor, mut read, mut silent) = (0_i64, 0, 0);
     while silent < 500 {
         let select = format!("SELECT position FROM {table} WHERE position > {cursor} ORDER BY position");
         let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(select))
