@@ -62,13 +62,13 @@ async fn a_producer_that_repeats_after_lost_sessions_is_stored_once() {
     let log = Log::at(&url, &[]);
     log.streams.create(&within(10), create("a")).await.unwrap();
     // A commit takes a while, so that sessions die before, in and after it.
-    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.002); RETURN NULL; END $$;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.01); RETURN NULL; END $$;
         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON streams.records DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION slow()";
     execute(&url, slow).await;
-    let killer = Killer::start(&url, "true", Duration::from_millis(7));
+    let killer = Killer::start(&url, "true", Duration::from_millis(60));
     let (mut lost, mut repeated) = (0, 0);
-    for seq in 0..100 {
+    for seq in 0..60 {
         loop {
             match log
                 .streams
@@ -84,7 +84,7 @@ async fn a_producer_that_repeats_after_lost_sessions_is_stored_once() {
         }
     }
     drop(killer);
-    let expected: String = (0..100).map(|seq| format!("{seq} ")).collect();
+    let expected: String = (0..60).map(|seq| format!("{seq} ")).collect();
     sleep(Duration::from_millis(50)).await;
     assert_eq!(String::from_utf8(log.read_all("a", 50).await).unwrap(), expected);
     assert!(lost > 0, "{lost} lost, {repeated} repeated");
