@@ -131,7 +131,7 @@ impl Handle {
 
     /// Has the session ended?
     pub fn has_ended(&self) -> bool {
-        self.progress.has_changed().is_err()
+        self.progress.is_closed()
     }
 
     /// Has the server answered everything just now?
