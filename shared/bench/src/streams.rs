@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(4);
-const DATA: &str = "256 bytes of text in each of the records, as a case's event may have them, padded. ";
+const DATA: &str = "256 bytes of text in each of the records, as the event of a case may have them. ";
 
 /// How many writers append to how many streams.
 const LOADS: [(usize, usize); 3] = [(16, 64), (64, 1), (1000, 10_000)];
