@@ -46,6 +46,7 @@ async fn main() -> ExitCode {
     // They need no binary.
     if std::env::args().nth(1).as_deref() == Some("streams") {
         streams::throughput().await;
+        streams::waking().await;
         return ExitCode::SUCCESS;
     }
     for package in [
@@ -74,6 +75,7 @@ async fn main() -> ExitCode {
     rows::template().await;
     storage::memory(&measured("bucket", "").path()).await;
     streams::throughput().await;
+    streams::waking().await;
     ExitCode::SUCCESS
 }
 

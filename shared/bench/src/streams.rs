@@ -3,12 +3,13 @@
 
 use crate::median;
 use durable::{Log, append, within};
+use shared::streams::{Cursor, Follow, From};
 use std::{
     process::Command,
     time::{Duration, Instant},
 };
 use testing::{Postgres, execute};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 const ROUNDS: usize = 3;
 const ROUND: Duration = Duration::from_secs(4);
@@ -16,6 +17,8 @@ const DATA: &str = "256 bytes of text in each of the records, as the event of a 
 
 /// How many writers append to how many streams.
 const LOADS: [(usize, usize); 3] = [(16, 64), (64, 1), (1000, 10_000)];
+const READERS: usize = 1000;
+const WAKES: usize = 50;
 /// A server with its defaults takes 100 clients.
 const MOST_CLIENTS: usize = 64;
 
@@ -43,6 +46,55 @@ pub async fn throughput() {
             ours / peer
         );
     }
+}
+
+/// From the begin of an append in one process to its page at each of many readers in another.
+pub async fn waking() {
+    println!("\n| append to page, {READERS} readers of one stream | p50 | p99 |\n|---|---|---|");
+    let url = Postgres::shared().migrated_database().await;
+    execute(&url, "SELECT streams.create('a', 'text/plain')").await;
+    let (here, there) = (Log::at(&url, &[]), Log::at(&url, &[]));
+    for (name, writer) in [("in the same process", &here), ("in another process", &there)] {
+        let epoch = Instant::now();
+        let tail = here.page("a", From::Tail, 1).await;
+        let mut readers = JoinSet::new();
+        for _ in 0..READERS {
+            readers.spawn(read(here.clone(), tail.cursor(), epoch));
+        }
+        for _ in 0..WAKES {
+            sleep(Duration::from_millis(120)).await;
+            let now = format!("{} ", epoch.elapsed().as_micros());
+            writer
+                .streams
+                .append(&within(30), append("a", now))
+                .await
+                .expect("the stream is there");
+        }
+        let mut times: Vec<f64> = readers.join_all().await.concat();
+        times.sort_by(f64::total_cmp);
+        let at = |part: usize| times[(times.len() - 1) * part / 100];
+        println!("| {name} | {:.1} ms | {:.1} ms |", at(50), at(99));
+    }
+}
+
+async fn read(log: Log, mut cursor: Cursor, epoch: Instant) -> Vec<f64> {
+    let mut times = Vec::new();
+    while times.len() < WAKES {
+        let followed = log.streams.follow(&within(30), "a", &cursor, 1 << 20).await;
+        let Ok(Follow::Page(page)) = followed else {
+            panic!("{followed:?}")
+        };
+        let now = epoch.elapsed().as_micros() as f64;
+        for record in &page.records {
+            let sent: f64 = String::from_utf8_lossy(&record.data)
+                .trim()
+                .parse()
+                .expect("it is a number");
+            times.push((now - sent) / 1000.0);
+        }
+        cursor = page.cursor();
+    }
+    times
 }
 
 fn data() -> String {

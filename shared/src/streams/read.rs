@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{database::Connection, deadline::Deadline};
 use bytes::Bytes;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use tokio::time::Instant;
 
 /// How a wait for more of a stream has ended.
 #[derive(Clone, Debug)]
@@ -102,8 +103,8 @@ impl Streams {
         limit: usize,
     ) -> Result<Arc<Page>, Error> {
         let mut last = reader.stream.last_page.lock().await;
-        if let Some(page) = shared(&last, cursor, limit) {
-            return page;
+        if let Some(page) = last.as_ref().and_then(|last| last.shared(cursor, limit)) {
+            return Ok(page?);
         }
         let connection = self.0.database.connection(deadline);
         let page = match read(&connection, path, From::At(cursor.at), limit).await {
@@ -112,23 +113,22 @@ impl Streams {
             Err(Error::Refused(refusal)) => Err(refusal),
             Err(error) => return Err(error),
         };
-        *last = Some((
-            *cursor,
+        *last = Some(LastPage {
+            cursor: *cursor,
             limit,
-            page.as_ref().map(Arc::downgrade).map_err(|refusal| *refusal),
-        ));
+            page: page.clone(),
+            read_at: Instant::now(),
+        });
         Ok(page?)
     }
 }
 
-/// The page that was read last, if it is for this reader too.
-fn shared(last: &LastPage, cursor: &Cursor, limit: usize) -> Option<Result<Arc<Page>, Error>> {
-    match last {
-        Some((at, bytes, page)) if (at, *bytes) == (cursor, limit) => match page {
-            Ok(page) => Weak::upgrade(page).filter(|page| page.has_news()).map(Ok),
-            Err(refusal) => Some(Err((*refusal).into())),
-        },
-        _ => None,
+impl LastPage {
+    /// The page, if it is for this reader too.
+    fn shared(&self, cursor: &Cursor, limit: usize) -> Option<Result<Arc<Page>, Refusal>> {
+        let is_same = (&self.cursor, self.limit) == (cursor, limit);
+        let has_news = self.page.as_ref().map_or(true, |page| page.has_news());
+        (is_same && has_news).then(|| self.page.clone())
     }
 }
 

@@ -1,11 +1,7 @@
 //! The streams that readers of this process wait for.
 
 use super::{Cursor, Page, Refusal};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{Mutex, watch},
     time::Instant,
@@ -25,13 +21,29 @@ pub(super) struct Seen {
     pub asleep: bool,
 }
 
+/// How long a page is held for other readers, who are woken together.
+const HOLD: Duration = Duration::from_secs(1);
+
 /// The page that was read last by a reader at the end, for all others at the same cursor.
-pub(super) type LastPage = Option<(Cursor, usize, Result<Weak<Page>, Refusal>)>;
+pub(super) struct LastPage {
+    pub cursor: Cursor,
+    pub limit: usize,
+    pub page: Result<Arc<Page>, Refusal>,
+    pub read_at: Instant,
+}
 
 /// A stream with readers.
 pub(super) struct Stream {
     pub seen: watch::Sender<Seen>,
-    pub last_page: Mutex<LastPage>,
+    pub last_page: Mutex<Option<LastPage>>,
+}
+
+impl Stream {
+    fn forget_page(&self, now: Instant) {
+        if let Ok(mut last) = self.last_page.try_lock() {
+            last.take_if(|last| now > last.read_at + HOLD);
+        }
+    }
 }
 
 /// A reader's part of a stream.
@@ -93,6 +105,7 @@ impl Watched {
             if stream.seen.receiver_count() > 0 {
                 *used_at = now;
             }
+            stream.forget_page(now);
             now < *used_at + LINGER
         });
         let streams = self.streams.iter();
