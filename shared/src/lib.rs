@@ -8,7 +8,7 @@
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
 //!    `callers` (feature `callers`) verifies tokens.
 //! 3. [`health`] is the health contract; [`sse`] serves event streams; `idempotency` (feature `database`) answers a request
-//!    that is repeated.
+//!    that is repeated; `streams` (feature `streams`) are durable streams.
 //! 4. [`runtime`] runs a binary in its four lives.
 //!
 //! What never ships is in packages beside `src`.
@@ -36,6 +36,8 @@ mod source;
 pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;
+#[cfg(feature = "streams")]
+pub mod streams;
 pub mod telemetry;
 
 /// The name of this bundle: `[workspace.metadata] name` of the root manifest.

@@ -5,6 +5,7 @@ mod lambda;
 mod rows;
 mod server;
 mod storage;
+mod streams;
 
 use std::{
     path::PathBuf,
@@ -43,6 +44,12 @@ impl Measured {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // They need no binary.
+    if std::env::args().nth(1).as_deref() == Some("streams") {
+        streams::throughput().await;
+        streams::waking().await;
+        return ExitCode::SUCCESS;
+    }
     for package in [
         "peers",
         "health",
@@ -69,6 +76,8 @@ async fn main() -> ExitCode {
     rows::throughput().await;
     rows::template().await;
     storage::memory(&measured("bucket", "").path()).await;
+    streams::throughput().await;
+    streams::waking().await;
     ExitCode::SUCCESS
 }
 

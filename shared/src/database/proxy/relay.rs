@@ -140,6 +140,7 @@ impl Session {
                 passing: 0,
                 taken: 0,
                 limit: limits.answer,
+                is_deaf: !matches!(limits.timeout, RequestTimeout::None),
                 progress: sender,
                 orders: end.orders,
                 again,

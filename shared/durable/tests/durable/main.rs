@@ -1,0 +1,12 @@
+//! Durable streams on a real Postgres.
+
+#![allow(clippy::unwrap_used)]
+
+mod appends;
+mod faults;
+mod gather;
+mod live;
+mod model;
+mod order;
+mod poolers;
+mod sql;
