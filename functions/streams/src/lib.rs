@@ -1,0 +1,53 @@
+//! Durable streams: the protocol (<https://github.com/durable-streams/durable-streams>, PROTOCOL.md) over a log in Postgres.
+//! An event stream survives its connection: it is appended to, and read from any offset, at once or live, by any instance.
+
+mod append;
+mod body;
+mod create;
+mod cursor;
+mod delete;
+mod expiry;
+mod fork;
+mod header;
+mod json;
+mod media_type;
+mod offset;
+mod path;
+mod problem;
+mod producer;
+mod read;
+mod settings;
+
+use settings::Settings;
+use shared::{
+    body::stream,
+    config::Env,
+    database::Database,
+    runtime::{Route, Service},
+    streams::Streams,
+};
+
+const PATH: &str = "/v1/stream/{*path}";
+
+/// What handlers need. A clone shares the connections.
+#[derive(Clone)]
+struct Api {
+    streams: Streams,
+    settings: Settings,
+}
+
+/// The function as every life runs it.
+pub fn service(env: &Env) -> Service {
+    let settings = Settings::from_env(env);
+    let streams = Streams::from_env(env, Database::from_env(env));
+    let api = Api { streams, settings };
+    let body = stream(settings.max_append);
+    let routes = [
+        Route::put(PATH, create::create).takes(body).problems(create::PROBLEMS),
+        Route::post(PATH, append::append).takes(body).problems(append::PROBLEMS),
+        Route::get(PATH, read::read).problems(read::PROBLEMS),
+        Route::delete(PATH, delete::delete).problems(delete::PROBLEMS),
+    ];
+    let routes = routes.map(|route| route.with_state(api.clone()));
+    Service::new(routes).streamed(settings.sse.heartbeat)
+}

@@ -1,0 +1,166 @@
+//! `GET /v1/stream/{path}`: a page of a stream, at once or when there is one, or events without end (sections 5.5 to 5.8).
+
+mod etag;
+mod events;
+mod long_poll;
+mod reader;
+
+use crate::{
+    Api,
+    body::joined,
+    expiry,
+    header::{
+        CROSS_ORIGIN_RESOURCE_POLICY, STREAM_CLOSED, STREAM_CURSOR, STREAM_NEXT_OFFSET, STREAM_UP_TO_DATE, TRUE, value,
+    },
+    media_type::Kind,
+    offset::{Offset, Token},
+    path::StreamPath,
+    problem,
+};
+use axum::{
+    body::Body,
+    extract::State,
+    http::{
+        HeaderMap, HeaderValue, Method, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE, ETAG},
+    },
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use shared::{
+    deadline::Deadline,
+    parameters::{self, Path, Query},
+    problem::{Problem, ProblemType},
+    sse::LastEventId,
+    streams::{From, Head, Page},
+};
+
+pub const PROBLEMS: &[ProblemType] = &[
+    problem::OFFSET_BEYOND,
+    problem::STREAM_NOT_FOUND,
+    problem::STREAM_DELETED,
+    problem::OFFSET_GONE,
+];
+
+/// How a client reads.
+#[derive(Deserialize)]
+pub struct Parameters {
+    offset: Option<Offset>,
+    live: Option<Live>,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Live {
+    LongPoll,
+    Sse,
+}
+
+/// Reads a stream. HEAD says what the stream is.
+pub async fn read(
+    State(api): State<Api>,
+    Path(path): Path<StreamPath>,
+    Query(parameters): Query<Parameters>,
+    method: Method,
+    headers: HeaderMap,
+    last: Option<LastEventId>,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    if method == Method::HEAD {
+        return head(&api, &path, &deadline).await;
+    }
+    let seen = parameters.cursor.as_deref();
+    match parameters.live {
+        None => {
+            let from = parameters.offset.map_or(From::Start, |Offset(from)| from);
+            catch_up(&api, &path, from, &headers, &deadline).await
+        }
+        Some(Live::LongPoll) => {
+            let from = required(parameters.offset)?;
+            long_poll::answer(&api, &path, from, seen, &headers, &deadline).await
+        }
+        Some(Live::Sse) => events::answer(api, path, parameters, last, deadline).await,
+    }
+}
+
+fn required(offset: Option<Offset>) -> Result<From, Problem> {
+    let missing = || parameters::invalid(Some("offset"), "a live read has one".to_owned());
+    offset.map(|Offset(from)| from).ok_or_else(missing)
+}
+
+async fn head(api: &Api, path: &StreamPath, deadline: &Deadline) -> Result<Response, Problem> {
+    let head = api.streams.head(deadline, path.as_str()).await.map_err(problem::of)?;
+    let mut headers = head_headers(&head);
+    if head.closed {
+        headers.insert(STREAM_CLOSED, TRUE);
+    }
+    Ok(headers.into_response())
+}
+
+/// What answers about a stream say of it, at its end.
+pub fn head_headers(head: &Head) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, value(&head.content_type));
+    headers.insert(STREAM_NEXT_OFFSET, value(Token(head.tail)));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    expiry::to_headers(head.expiry, &mut headers);
+    headers
+}
+
+async fn catch_up(
+    api: &Api,
+    path: &StreamPath,
+    from: From,
+    request: &HeaderMap,
+    deadline: &Deadline,
+) -> Result<Response, Problem> {
+    let page = api.streams.page(deadline, path.as_str(), from, api.settings.page).await;
+    Ok(answer(&page.map_err(problem::of)?, from, None, request))
+}
+
+/// A page as an answer. What a client that reads from the end finds depends on the moment: nothing may store it.
+fn answer(page: &Page, from: From, cursor: Option<u64>, request: &HeaderMap) -> Response {
+    let mut headers = page_headers(page, cursor);
+    if from == From::Tail && page.records.is_empty() {
+        return (headers, body(page)).into_response();
+    }
+    let etag = etag::of(page, from);
+    let is_known = etag::matches(&etag, request);
+    headers.insert(ETAG, etag);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control(page, from)));
+    if is_known {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, body(page)).into_response()
+}
+
+/// A full page from an offset never changes. What there is at the start or at the end may.
+fn cache_control(page: &Page, from: From) -> &'static str {
+    match from {
+        From::At(_) if !page.is_up_to_date() => "private, max-age=60, stale-while-revalidate=300",
+        _ => "private, no-cache",
+    }
+}
+
+/// What answers with a page say of it.
+fn page_headers(page: &Page, cursor: Option<u64>) -> HeaderMap {
+    let mut headers = head_headers(&page.head);
+    headers.insert(STREAM_NEXT_OFFSET, value(Token(page.next)));
+    let is_end = page.is_up_to_date();
+    let flags = [(STREAM_UP_TO_DATE, is_end), (STREAM_CLOSED, is_end && page.head.closed)];
+    headers.extend(
+        flags
+            .into_iter()
+            .filter(|(_, is_set)| *is_set)
+            .map(|(name, _)| (name, TRUE)),
+    );
+    headers.extend(cursor.map(|cursor| (STREAM_CURSOR, value(cursor))));
+    headers
+}
+
+fn body(page: &Page) -> Body {
+    let records = page.records.iter().map(|record| &record.data);
+    joined(Kind::of(&page.head.content_type), records).into()
+}

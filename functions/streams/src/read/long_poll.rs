@@ -1,0 +1,66 @@
+//! A long poll: the next page as soon as there is one, or word that there is none yet (section 5.7).
+
+use super::page_headers;
+use crate::{Api, cursor, path::StreamPath, problem};
+use axum::{
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use shared::{
+    deadline::Deadline,
+    problem::Problem,
+    streams::{Follow, From, Page},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+
+/// How long before the deadline the answer leaves.
+const MARGIN: Duration = Duration::from_secs(1);
+
+pub async fn answer(
+    api: &Api,
+    path: &StreamPath,
+    from: From,
+    seen: Option<&str>,
+    request: &HeaderMap,
+    deadline: &Deadline,
+) -> Result<Response, Problem> {
+    let limit = api.settings.page;
+    let page = api.streams.page(deadline, path.as_str(), from, limit).await;
+    let page = Arc::new(page.map_err(problem::of)?);
+    let next = if page.records.is_empty() && !page.head.closed {
+        wait(api, path, &page, deadline).await?
+    } else {
+        None
+    };
+    let page = next.unwrap_or(page);
+    let cursor = cursor::next(seen, SystemTime::now());
+    if !page.records.is_empty() {
+        return Ok(super::answer(&page, from, Some(cursor), request));
+    }
+    let mut headers = page_headers(&page, (!page.head.closed).then_some(cursor));
+    headers.remove(CONTENT_TYPE);
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
+}
+
+/// The page after this one, if it comes in time.
+async fn wait(api: &Api, path: &StreamPath, page: &Page, deadline: &Deadline) -> Result<Option<Arc<Page>>, Problem> {
+    let end = Instant::now() + api.settings.long_poll;
+    let deadline = deadline.clone().before(MARGIN).earlier(end);
+    let streams = &api.streams;
+    let followed = streams
+        .follow(&deadline, path.as_str(), &page.cursor(), api.settings.page)
+        .await;
+    match followed.map_err(problem::of)? {
+        Follow::Page(page) => Ok(Some(page)),
+        Follow::Silent => Ok(None),
+        Follow::Asleep => {
+            // Answered now, the client would come back now, and wake the database that is left to sleep.
+            deadline.ended().await;
+            Ok(None)
+        }
+    }
+}
