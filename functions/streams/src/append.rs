@@ -1,7 +1,7 @@
 //! `POST /v1/stream/{path}`: appends to a stream, closes it, or both at once (sections 5.2 and 5.3).
 
 use crate::{
-    Api,
+    Log,
     body::payload,
     header::{
         self, PRODUCER_EPOCH, PRODUCER_RECEIVED_SEQ, PRODUCER_SEQ, STREAM_CLOSED, STREAM_NEXT_OFFSET, STREAM_SEQ, TRUE,
@@ -43,8 +43,25 @@ pub const PROBLEMS: &[ProblemType] = &[
 const LONGEST_SEQ: usize = 256;
 
 /// Appends to a stream, closes it, or both.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    post, path = crate::PATH, operation_id = "appendToStream", tag = "durable",
+    params(
+        ("path" = String, Path, description = "The path of the stream: segments, separated by `/`.", example = "examples/1"),
+        ("Stream-Closed" = Option<String>, Header, description = "`true`: the stream is closed, in the same step."),
+        ("Producer-Id" = Option<String>, Header, description = "Who appends. A repetition is stored once."),
+        ("Producer-Epoch" = Option<u64>, Header, description = "Grows whenever the producer starts anew."),
+        ("Producer-Seq" = Option<u64>, Header, description = "From 0 in each epoch, one more for each request."),
+        ("Stream-Seq" = Option<String>, Header, description = "Greater than that of the append before, byte by byte."),
+    ),
+    request_body(content((Vec<u8> = "application/octet-stream"), (String = "application/json")),
+        description = "The data, of the type of the stream. Empty only where the stream is closed."),
+    responses(
+        (status = 204, description = "It is done; of a producer: it was done before.", headers(("Stream-Next-Offset" = String, description = "The offset of the end."), ("Stream-Closed" = Option<String>, description = "`true` once the stream takes no more data."))),
+        (status = 200, description = "The data of a producer is stored.", headers(("Stream-Next-Offset" = String, description = "The offset of the end."), ("Stream-Closed" = Option<String>, description = "`true` once the stream takes no more data."))),
+    ),
+))]
 pub async fn append(
-    State(api): State<Api>,
+    State(log): State<Log>,
     Path(path): Path<StreamPath>,
     headers: HeaderMap,
     deadline: Deadline,
@@ -72,7 +89,7 @@ pub async fn append(
         append.data.is_some(),
         append.producer.as_ref().map(|producer| producer.seq),
     );
-    let appended = api.streams.append(&deadline, append).await;
+    let appended = log.streams.append(&deadline, append).await;
     let appended = appended.map_err(|error| with_received(problem::of(error), seq))?;
     Ok(answer(&appended, is_data))
 }

@@ -1,7 +1,7 @@
 //! `PUT /v1/stream/{path}`: creates a stream, or finds that it is there as it should be (section 5.1).
 
 use crate::{
-    Api,
+    Log,
     body::payload,
     expiry, fork,
     header::{self, STREAM_CLOSED},
@@ -36,8 +36,26 @@ pub const PROBLEMS: &[ProblemType] = &[
 ];
 
 /// Creates a stream, or answers that it exists with these properties.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    put, path = crate::PATH, operation_id = "createStream", tag = "durable",
+    params(
+        ("path" = String, Path, description = "The path of the stream: segments, separated by `/`.", example = "examples/1"),
+        ("Stream-TTL" = Option<u32>, Header, description = "It expires when it is not used for so many seconds."),
+        ("Stream-Expires-At" = Option<String>, Header, description = "It expires at this time of RFC 3339."),
+        ("Stream-Closed" = Option<String>, Header, description = "`true`: the body is all that it will ever have."),
+        ("Stream-Forked-From" = Option<String>, Header, description = "It begins with the data of this stream: `/v1/stream/..`."),
+        ("Stream-Fork-Offset" = Option<String>, Header, description = "With its data up to this offset. Otherwise, with all."),
+        ("Stream-Fork-Sub-Offset" = Option<u64>, Header, description = "And so many bytes, or messages of JSON, after that."),
+    ),
+    request_body(content((Vec<u8> = "application/octet-stream"), (String = "application/json")),
+        description = "The first data. Its type is that of the stream. An array of JSON is one message an element."),
+    responses(
+        (status = 201, description = "The stream is new.", headers(("Stream-Next-Offset" = String, description = "The offset of the end."))),
+        (status = 200, description = "It was there already, with these properties.", headers(("Stream-Next-Offset" = String, description = "The offset of the end."))),
+    ),
+))]
 pub async fn create(
-    State(api): State<Api>,
+    State(log): State<Log>,
     Path(path): Path<StreamPath>,
     uri: Uri,
     headers: HeaderMap,
@@ -47,10 +65,10 @@ pub async fn create(
     let expiry = expiry::from_headers(&headers)?;
     let mut fork = fork::from_headers(&headers)?;
     let sent = media_type::from_headers(&headers)?;
-    let content_type = content_type(&api, &deadline, sent, fork.as_ref(), &body).await?;
+    let content_type = content_type(&log, &deadline, sent, fork.as_ref(), &body).await?;
     let data = payload(content_type.as_deref().unwrap_or(media_type::DEFAULT), &body)?;
     if let Some(fork) = &mut fork {
-        fork::read_prefix(&api, &deadline, fork).await?;
+        fork::read_prefix(&log, &deadline, fork).await?;
     }
     let create = Create {
         path: path.as_str().to_owned(),
@@ -60,7 +78,7 @@ pub async fn create(
         data: Some(data).filter(|data| !data.is_empty()),
         fork,
     };
-    let (created, head) = api.streams.create(&deadline, create).await.map_err(fork::of_creation)?;
+    let (created, head) = log.streams.create(&deadline, create).await.map_err(fork::of_creation)?;
     let mut answer = read::head_headers(&head);
     if head.closed {
         answer.insert(STREAM_CLOSED, header::TRUE);
@@ -74,7 +92,7 @@ pub async fn create(
 
 /// The type that a body without one has is that of the fork's source.
 async fn content_type(
-    api: &Api,
+    log: &Log,
     deadline: &Deadline,
     sent: Option<&str>,
     fork: Option<&Fork>,
@@ -82,7 +100,7 @@ async fn content_type(
 ) -> Result<Option<String>, Problem> {
     match (sent, fork) {
         (None, Some(fork)) if !body.is_empty() => {
-            let source = api.streams.head(deadline, &fork.source).await;
+            let source = log.streams.head(deadline, &fork.source).await;
             Ok(Some(source.map_err(fork::problem_of_source)?.content_type))
         }
         (sent, _) => Ok(sent.map(str::to_owned)),

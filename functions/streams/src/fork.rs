@@ -1,7 +1,7 @@
 //! Forks: a new stream that begins with the data of another one (section 4.2).
 
 use crate::{
-    Api,
+    Log,
     header::{self, STREAM_FORK_OFFSET, STREAM_FORK_SUB_OFFSET, STREAM_FORKED_FROM},
     json,
     media_type::Kind,
@@ -46,13 +46,13 @@ pub fn from_headers(headers: &HeaderMap) -> Result<Option<Fork>, Problem> {
 /// Copies what the sub-offset names: the beginning of the append after the fork's offset becomes the fork's first record.
 /// Records never change, so that it may be read before the fork is made. Where there is none, the fork is refused, unless it
 /// exists already.
-pub async fn read_prefix(api: &Api, deadline: &Deadline, fork: &mut Fork) -> Result<(), Problem> {
+pub async fn read_prefix(log: &Log, deadline: &Deadline, fork: &mut Fork) -> Result<(), Problem> {
     const ONE_RECORD: usize = 1;
     if fork.sub_offset == 0 {
         return Ok(());
     }
     let at = fork.at.unwrap_or(From::Tail);
-    let page = api.streams.page(deadline, &fork.source, at, ONE_RECORD).await;
+    let page = log.streams.page(deadline, &fork.source, at, ONE_RECORD).await;
     let page = match page {
         Ok(page) => page,
         Err(Error::Refused(_)) => return Ok(()),

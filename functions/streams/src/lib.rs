@@ -3,6 +3,7 @@
 
 mod append;
 mod body;
+mod check;
 mod create;
 mod cursor;
 mod delete;
@@ -31,7 +32,7 @@ const PATH: &str = "/v1/stream/{*path}";
 
 /// What handlers need. A clone shares the connections.
 #[derive(Clone)]
-struct Api {
+struct Log {
     streams: Streams,
     settings: Settings,
 }
@@ -40,7 +41,8 @@ struct Api {
 pub fn service(env: &Env) -> Service {
     let settings = Settings::from_env(env);
     let streams = Streams::from_env(env, Database::from_env(env));
-    let api = Api { streams, settings };
+    let check = check::run(streams.clone());
+    let log = Log { streams, settings };
     let body = stream(settings.max_append);
     let routes = [
         Route::put(PATH, create::create).takes(body).problems(create::PROBLEMS),
@@ -48,6 +50,12 @@ pub fn service(env: &Env) -> Service {
         Route::get(PATH, read::read).problems(read::PROBLEMS),
         Route::delete(PATH, delete::delete).problems(delete::PROBLEMS),
     ];
-    let routes = routes.map(|route| route.with_state(api.clone()));
-    Service::new(routes).streamed(settings.sse.heartbeat)
+    let routes = routes.map(|route| route.with_state(log.clone()));
+    Service::new(routes).streamed(settings.sse.heartbeat).check(check)
 }
+
+/// This function's part of the API document.
+#[cfg(feature = "openapi")]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(create::create, append::append, read::read, delete::delete))]
+pub struct Api;

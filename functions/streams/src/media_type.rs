@@ -100,7 +100,7 @@ mod tests {
         ] {
             assert!(from_headers(&sent(text.as_bytes())).is_err(), "{text}");
         }
-        let valid = "Application/vnd.api+json; a=\"b;c\"";
+        let valid = "Application/vnd.log+json; a=\"b;c\"";
         assert_eq!(from_headers(&sent(valid.as_bytes())).unwrap(), Some(valid));
         assert_eq!(from_headers(&HeaderMap::new()).unwrap(), None);
     }

@@ -6,7 +6,7 @@ mod long_poll;
 mod reader;
 
 use crate::{
-    Api,
+    Log,
     body::joined,
     expiry,
     header::{
@@ -58,8 +58,30 @@ enum Live {
 }
 
 /// Reads a stream. HEAD says what the stream is.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = crate::PATH, operation_id = "readStream", tag = "durable",
+    params(
+        ("path" = String, Path, description = "The path of the stream: segments, separated by `/`.", example = "examples/1"),
+        ("offset" = Option<String>, Query, description = "After which offset: `-1` is the start, `now` the end."),
+        ("live" = Option<String>, Query, description = "`long-poll` waits for data; `sse` is an event stream of all that comes."),
+        ("cursor" = Option<String>, Query, description = "The `Stream-Cursor` of the answer before."),
+        ("Last-Event-ID" = Option<String>, Header, description = "With `live=sse`: the offset, in place of that in the query."),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the client has."),
+    ),
+    responses(
+        (status = 200, description = "What comes after the offset, in the type of the stream: a page, whose end is \
+            `Stream-Next-Offset`; JSON as an array. With `live=sse` events: `data`, each followed by a `control`.",
+            content((Vec<u8> = "application/octet-stream"), (String = "application/json")),
+            headers(("Stream-Next-Offset" = String, description = "The offset of the end."), ("Stream-Closed" = Option<String>, description = "`true` once the stream takes no more data."),
+                ("Stream-Up-To-Date" = Option<String>, description = "`true` if there is no more at present."),
+                ("Stream-Cursor" = Option<String>, description = "For the next live request."),
+                ("ETag" = Option<String>, description = "Of this page."))),
+        (status = 204, description = "Nothing came in time, or the stream is closed and the client has all."),
+        (status = 304, description = "The client has this page."),
+    ),
+))]
 pub async fn read(
-    State(api): State<Api>,
+    State(log): State<Log>,
     Path(path): Path<StreamPath>,
     Query(parameters): Query<Parameters>,
     method: Method,
@@ -68,19 +90,19 @@ pub async fn read(
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     if method == Method::HEAD {
-        return head(&api, &path, &deadline).await;
+        return head(&log, &path, &deadline).await;
     }
     let seen = parameters.cursor.as_deref();
     match parameters.live {
         None => {
             let from = parameters.offset.map_or(From::Start, |Offset(from)| from);
-            catch_up(&api, &path, from, &headers, &deadline).await
+            catch_up(&log, &path, from, &headers, &deadline).await
         }
         Some(Live::LongPoll) => {
             let from = required(parameters.offset)?;
-            long_poll::answer(&api, &path, from, seen, &headers, &deadline).await
+            long_poll::answer(&log, &path, from, seen, &headers, &deadline).await
         }
-        Some(Live::Sse) => events::answer(api, path, parameters, last, deadline).await,
+        Some(Live::Sse) => events::answer(log, path, parameters, last, deadline).await,
     }
 }
 
@@ -89,8 +111,8 @@ fn required(offset: Option<Offset>) -> Result<From, Problem> {
     offset.map(|Offset(from)| from).ok_or_else(missing)
 }
 
-async fn head(api: &Api, path: &StreamPath, deadline: &Deadline) -> Result<Response, Problem> {
-    let head = api.streams.head(deadline, path.as_str()).await.map_err(problem::of)?;
+async fn head(log: &Log, path: &StreamPath, deadline: &Deadline) -> Result<Response, Problem> {
+    let head = log.streams.head(deadline, path.as_str()).await.map_err(problem::of)?;
     let mut headers = head_headers(&head);
     if head.closed {
         headers.insert(STREAM_CLOSED, TRUE);
@@ -110,13 +132,13 @@ pub fn head_headers(head: &Head) -> HeaderMap {
 }
 
 async fn catch_up(
-    api: &Api,
+    log: &Log,
     path: &StreamPath,
     from: From,
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let page = api.streams.page(deadline, path.as_str(), from, api.settings.page).await;
+    let page = log.streams.page(deadline, path.as_str(), from, log.settings.page).await;
     Ok(answer(&page.map_err(problem::of)?, from, None, request))
 }
 

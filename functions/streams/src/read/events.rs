@@ -4,7 +4,7 @@
 
 use super::{Parameters, reader::Reader, required};
 use crate::{
-    Api, cursor, header::STREAM_SSE_DATA_ENCODING, media_type::Kind, offset::Offset, path::StreamPath, problem,
+    Log, cursor, header::STREAM_SSE_DATA_ENCODING, media_type::Kind, offset::Offset, path::StreamPath, problem,
 };
 use axum::{
     http::{HeaderValue, StatusCode},
@@ -25,7 +25,7 @@ const LARGEST_PAGE: usize = 64 << 10;
 
 /// A browser that comes back says where it was, and asks for the same URL: so the id counts, not the offset in the URL.
 pub async fn answer(
-    api: Api,
+    log: Log,
     path: StreamPath,
     parameters: Parameters,
     last: Option<LastEventId>,
@@ -36,16 +36,16 @@ pub async fn answer(
         Some(LastEventId(id)) => place(&id)?,
         None => required(parameters.offset)?,
     };
-    let limit = api.settings.page.min(LARGEST_PAGE);
-    let page = api.streams.page(&deadline, path.as_str(), from, limit).await;
+    let limit = log.settings.page.min(LARGEST_PAGE);
+    let page = log.streams.page(&deadline, path.as_str(), from, limit).await;
     let page = page.map_err(problem::of)?;
     if is_back && page.records.is_empty() && page.head.closed {
         // The one answer after which a browser does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let settings = api.settings.sse;
+    let settings = log.settings.sse;
     let collapse = cursor::next(parameters.cursor.as_deref(), SystemTime::now());
-    let reader = Reader::new(api, path, limit, deadline.clone(), &page, collapse);
+    let reader = Reader::new(log, path, limit, deadline.clone(), &page, collapse);
     let is_encoded = reader.kind == Kind::Bytes;
     let events = stream::unfold(reader, async |mut reader| Some((reader.next().await?, reader)));
     let mut response = sse::stream(settings, deadline, events);

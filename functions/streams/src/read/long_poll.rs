@@ -1,7 +1,7 @@
 //! A long poll: the next page as soon as there is one, or word that there is none yet (section 5.7).
 
 use super::page_headers;
-use crate::{Api, cursor, path::StreamPath, problem};
+use crate::{Log, cursor, path::StreamPath, problem};
 use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
@@ -21,18 +21,18 @@ use tokio::time::Instant;
 const MARGIN: Duration = Duration::from_secs(1);
 
 pub async fn answer(
-    api: &Api,
+    log: &Log,
     path: &StreamPath,
     from: From,
     seen: Option<&str>,
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let limit = api.settings.page;
-    let page = api.streams.page(deadline, path.as_str(), from, limit).await;
+    let limit = log.settings.page;
+    let page = log.streams.page(deadline, path.as_str(), from, limit).await;
     let page = Arc::new(page.map_err(problem::of)?);
     let next = if page.records.is_empty() && !page.head.closed {
-        wait(api, path, &page, deadline).await?
+        wait(log, path, &page, deadline).await?
     } else {
         None
     };
@@ -47,12 +47,12 @@ pub async fn answer(
 }
 
 /// The page after this one, if it comes in time.
-async fn wait(api: &Api, path: &StreamPath, page: &Page, deadline: &Deadline) -> Result<Option<Arc<Page>>, Problem> {
-    let end = Instant::now() + api.settings.long_poll;
+async fn wait(log: &Log, path: &StreamPath, page: &Page, deadline: &Deadline) -> Result<Option<Arc<Page>>, Problem> {
+    let end = Instant::now() + log.settings.long_poll;
     let deadline = deadline.clone().before(MARGIN).earlier(end);
-    let streams = &api.streams;
+    let streams = &log.streams;
     let followed = streams
-        .follow(&deadline, path.as_str(), &page.cursor(), api.settings.page)
+        .follow(&deadline, path.as_str(), &page.cursor(), log.settings.page)
         .await;
     match followed.map_err(problem::of)? {
         Follow::Page(page) => Ok(Some(page)),

@@ -1,6 +1,6 @@
 //! A reader: follows a stream, and turns each page into two events.
 
-use crate::{Api, body::joined, cursor, media_type::Kind, offset::Token, path::StreamPath};
+use crate::{Log, body::joined, cursor, media_type::Kind, offset::Token, path::StreamPath};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 use shared::{
@@ -21,7 +21,7 @@ const ASLEEP: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Reader {
-    pub api: Api,
+    pub log: Log,
     pub path: StreamPath,
     pub kind: Kind,
     pub limit: usize,
@@ -53,13 +53,13 @@ fn is_false(flag: &bool) -> bool {
 
 impl Reader {
     /// A reader that has this page to send. `collapse` is the cursor of its first control event.
-    pub fn new(api: Api, path: StreamPath, limit: usize, deadline: Deadline, page: &Page, collapse: u64) -> Self {
+    pub fn new(log: Log, path: StreamPath, limit: usize, deadline: Deadline, page: &Page, collapse: u64) -> Self {
         let mut reader = Self {
             kind: Kind::of(&page.head.content_type),
             at: page.cursor(),
             events: VecDeque::new(),
             is_over: false,
-            api,
+            log,
             path,
             limit,
             deadline,
@@ -79,7 +79,7 @@ impl Reader {
 
     /// While the database is away the stream stays open: a browser never comes back after any other answer than 200.
     async fn follow(&mut self) {
-        let streams = &self.api.streams;
+        let streams = &self.log.streams;
         let followed = streams.follow(&self.deadline, self.path.as_str(), &self.at, self.limit);
         match followed.await {
             Ok(Follow::Page(page)) => {

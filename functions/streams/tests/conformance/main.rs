@@ -1,0 +1,73 @@
+//! The conformance suite of the protocol, by its authors, in each surrounding that this function has to live in.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod front;
+mod suite;
+
+use suite::{ALL, assert_conforms};
+use testing::{Binary, FakeRuntimeApi, PgBouncer, Postgres, Process};
+
+/// The server, with what the suite needs: it sends a preflight from this origin, and waits for long polls to end.
+fn binary(database: String) -> Binary {
+    Binary::new(env!("CARGO_BIN_EXE_streams"))
+        .with("DATABASE_URL", database)
+        .with("CORS_ORIGINS", "https://example.com")
+        .with("STREAM_LONG_POLL", "1s")
+}
+
+async fn migrated() -> Binary {
+    binary(Postgres::shared().migrated_database().await)
+}
+
+fn serve(instance: &Binary, count: usize) -> (Vec<Process>, Vec<String>) {
+    let servers: Vec<Process> = (0..count).map(|_| instance.serve()).collect();
+    let urls = servers.iter().map(|server| server.url.clone()).collect();
+    (servers, urls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "npm"]
+async fn one_instance_conforms() {
+    let server = migrated().await.serve();
+    assert_conforms("one", &server.url, ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "npm"]
+async fn three_instances_conform_that_take_turns_with_each_request() {
+    let (_servers, urls) = serve(&migrated().await, 3);
+    assert_conforms("three", &front::balance(urls).await, ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "npm, pgbouncer"]
+async fn instances_behind_a_pooler_conform() {
+    let direct = Postgres::shared().migrated_database().await;
+    let pooler = PgBouncer::start(
+        Postgres::shared(),
+        &["pool_mode = transaction", "default_pool_size = 4"],
+    );
+    let (_servers, urls) = serve(&binary(pooler.url(&direct)), 3);
+    assert_conforms("pooler", &front::balance(urls).await, ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "npm"]
+async fn pages_of_4_kib_conform() {
+    let server = migrated().await.with("STREAM_PAGE", "4096").serve();
+    assert_conforms("pages", &server.url, ALL).await;
+}
+
+/// Many requests at once to each environment, which does not learn that a client has gone.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "npm"]
+async fn on_lambda_the_function_conforms_by_streams() {
+    let api = FakeRuntimeApi::start().await;
+    let function = migrated().await;
+    let function = function
+        .with("AWS_LAMBDA_MAX_CONCURRENCY", "32")
+        .with("SSE_MAX_AGE", "3s");
+    let _environments = [function.on_lambda(&api), function.on_lambda(&api)];
+    assert_conforms("lambda", &front::lambda(api).await, ALL).await;
+}
