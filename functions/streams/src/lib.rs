@@ -29,6 +29,7 @@ use shared::{
 };
 
 const PATH: &str = "/v1/stream/{*path}";
+const MANY: &str = "/v1/streams";
 
 /// What handlers need. A clone shares the connections.
 #[derive(Clone)]
@@ -48,6 +49,7 @@ pub fn service(env: &Env) -> Service {
         Route::put(PATH, create::create).takes(body).problems(create::PROBLEMS),
         Route::post(PATH, append::append).takes(body).problems(append::PROBLEMS),
         Route::get(PATH, read::read).problems(read::PROBLEMS),
+        Route::get(MANY, read::many::read).problems(read::PROBLEMS),
         Route::delete(PATH, delete::delete).problems(delete::PROBLEMS),
     ];
     let routes = routes.map(|route| route.with_state(log.clone()));
@@ -57,5 +59,5 @@ pub fn service(env: &Env) -> Service {
 /// This function's part of the API document.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(create::create, append::append, read::read, delete::delete))]
+#[openapi(paths(create::create, append::append, read::read, read::many::read, delete::delete))]
 pub struct Api;

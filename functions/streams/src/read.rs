@@ -1,8 +1,10 @@
 //! `GET /v1/stream/{path}`: a page of a stream, at once or when there is one, or events without end (sections 5.5 to 5.8).
 
+mod control;
 mod etag;
 mod events;
 mod long_poll;
+pub mod many;
 mod reader;
 
 use crate::{
@@ -41,6 +43,9 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem::STREAM_DELETED,
     problem::OFFSET_GONE,
 ];
+
+/// How many bytes of data an event has, at most, unless one append is larger: each reader has one page in memory.
+const LARGEST_EVENT: usize = 64 << 10;
 
 /// How a client reads.
 #[derive(Deserialize)]

@@ -2,26 +2,32 @@
 //!
 //! Each event has the offset as its id, so that a browser comes back where it was without a line of code.
 
-use super::{Parameters, reader::Reader, required};
+use super::{
+    LARGEST_EVENT, Parameters,
+    control::{self, Cursors},
+    reader::{Reader, Step},
+    required,
+};
 use crate::{
-    Log, cursor, header::STREAM_SSE_DATA_ENCODING, media_type::Kind, offset::Offset, path::StreamPath, problem,
+    Log,
+    header::STREAM_SSE_DATA_ENCODING,
+    media_type::Kind,
+    offset::{Offset, Token},
+    path::StreamPath,
+    problem,
 };
 use axum::{
     http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use shared::{
     deadline::Deadline,
     parameters,
     problem::Problem,
-    sse::{self, LastEventId},
+    sse::{self, Event, LastEventId},
     streams::From,
 };
-use std::time::SystemTime;
-
-/// How many bytes of data an event has, at most, unless one append is larger: each reader has one page in memory.
-const LARGEST_PAGE: usize = 64 << 10;
 
 /// A browser that comes back says where it was, and asks for the same URL: so the id counts, not the offset in the URL.
 pub async fn answer(
@@ -36,7 +42,7 @@ pub async fn answer(
         Some(LastEventId(id)) => place(&id)?,
         None => required(parameters.offset)?,
     };
-    let limit = log.settings.page.min(LARGEST_PAGE);
+    let limit = log.settings.page.min(LARGEST_EVENT);
     let page = log.streams.page(&deadline, path.as_str(), from, limit).await;
     let page = page.map_err(problem::of)?;
     if is_back && page.records.is_empty() && page.head.closed {
@@ -44,20 +50,30 @@ pub async fn answer(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let settings = log.settings.sse;
-    let collapse = cursor::next(parameters.cursor.as_deref(), SystemTime::now());
-    let reader = Reader::new(log, path, limit, deadline.clone(), &page, collapse);
-    let is_encoded = reader.kind == Kind::Bytes;
-    let events = stream::unfold(reader, async |mut reader| Some((reader.next().await?, reader)));
+    let mut cursors = Cursors::after(parameters.cursor.as_deref());
+    let steps = Reader::steps(log, path, deadline.clone(), &page);
+    let events = steps.flat_map(move |step| stream::iter(events(step, &mut cursors)));
     let mut response = sse::stream(settings, deadline, events);
-    if is_encoded {
+    if Kind::of(&page.head.content_type) == Kind::Bytes {
         let headers = response.headers_mut();
         headers.insert(STREAM_SSE_DATA_ENCODING, HeaderValue::from_static("base64"));
     }
     Ok(response)
 }
 
-fn place(id: &str) -> Result<From, Problem> {
+pub fn place(id: &str) -> Result<From, Problem> {
     let offset = id.parse::<Offset>();
     let invalid = |why: &'static str| parameters::invalid(Some("Last-Event-ID"), why.to_owned());
     offset.map(|Offset(from)| from).map_err(invalid)
+}
+
+fn events(step: Step, cursors: &mut Cursors) -> impl Iterator<Item = Event> + use<> {
+    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
+    let id = Token(position).to_string();
+    let control = control::event(&step, None, &id, cursors);
+    let data = match step {
+        Step::Page { data, .. } => data.map(|data| Event::default().id(&id).event("data").data(&data)),
+        Step::Leave { .. } => None,
+    };
+    data.into_iter().chain(control)
 }

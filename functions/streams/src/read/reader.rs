@@ -1,18 +1,15 @@
-//! A reader: follows a stream, and turns each page into two events.
+//! A reader: follows a stream from a page on, step by step.
 
-use crate::{Log, body::joined, cursor, media_type::Kind, offset::Token, path::StreamPath};
+use super::LARGEST_EVENT;
+use crate::{Log, body::joined, media_type::Kind, path::StreamPath};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::Serialize;
+use futures_util::{Stream, stream};
 use shared::{
     deadline::Deadline,
     random,
-    sse::Event,
-    streams::{Cursor, Error, Follow, Page},
+    streams::{Cursor, Error, Follow, Page, Position},
 };
-use std::{
-    collections::VecDeque,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 use tokio::time::sleep;
 
 /// When a client comes back that was sent away so that the database may sleep.
@@ -21,122 +18,93 @@ const ASLEEP: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Reader {
-    pub log: Log,
-    pub path: StreamPath,
-    pub kind: Kind,
-    pub limit: usize,
-    pub deadline: Deadline,
+    log: Log,
+    path: StreamPath,
+    deadline: Deadline,
     at: Cursor,
-    /// The cursor of the last control event.
-    collapse: u64,
-    /// The events of one page.
-    events: VecDeque<Event>,
     is_over: bool,
 }
 
-/// What follows each page, as JSON.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Control {
-    stream_next_offset: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream_cursor: Option<String>,
-    #[serde(skip_serializing_if = "is_false")]
-    up_to_date: bool,
-    #[serde(skip_serializing_if = "is_false")]
-    stream_closed: bool,
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
+/// What a reader sees next.
+pub enum Step {
+    /// A page: its data as text, if it has any, and how far it goes.
+    Page {
+        data: Option<String>,
+        next: Position,
+        is_up_to_date: bool,
+        is_closed: bool,
+    },
+    /// The client should ask anew, now or after a while.
+    Leave { at: Position, after: Option<Duration> },
 }
 
 impl Reader {
-    /// A reader that has this page to send. `collapse` is the cursor of its first control event.
-    pub fn new(log: Log, path: StreamPath, limit: usize, deadline: Deadline, page: &Page, collapse: u64) -> Self {
+    /// The steps of a reader whose first page is `page`. Each is made when it is asked for.
+    pub fn steps(
+        log: Log,
+        path: StreamPath,
+        deadline: Deadline,
+        page: &Page,
+    ) -> impl Stream<Item = Step> + Send + use<> {
         let mut reader = Self {
-            kind: Kind::of(&page.head.content_type),
             at: page.cursor(),
-            events: VecDeque::new(),
             is_over: false,
             log,
             path,
-            limit,
             deadline,
-            collapse,
         };
-        reader.take(page);
-        reader
-    }
-
-    /// The next event; `None` at the end of the stream, or when the client should ask anew.
-    pub async fn next(&mut self) -> Option<Event> {
-        while self.events.is_empty() && !self.is_over {
-            self.follow().await;
-        }
-        self.events.pop_front()
+        let first = reader.take(page);
+        let next = stream::unfold(reader, async |mut reader| Some((reader.next().await?, reader)));
+        stream::StreamExt::chain(stream::iter([first]), next)
     }
 
     /// While the database is away the stream stays open: a browser never comes back after any other answer than 200.
-    async fn follow(&mut self) {
-        let streams = &self.log.streams;
-        let followed = streams.follow(&self.deadline, self.path.as_str(), &self.at, self.limit);
-        match followed.await {
-            Ok(Follow::Page(page)) => {
-                self.collapse = self.collapse.max(cursor::next(None, SystemTime::now()));
-                self.take(&page);
+    async fn next(&mut self) -> Option<Step> {
+        while !self.is_over {
+            let followed = self
+                .log
+                .streams
+                .follow(&self.deadline, self.path.as_str(), &self.at, self.limit());
+            match followed.await {
+                Ok(Follow::Page(page)) => return Some(self.take(&page)),
+                Ok(Follow::Asleep) => return Some(self.leave(Some(ASLEEP))),
+                // The answer to the client's next request says what has become of the stream.
+                Ok(Follow::Silent) | Err(Error::Refused(_)) => return Some(self.leave(None)),
+                Err(Error::Database(_)) => sleep(PAUSE.mul_f64(random::fraction())).await,
             }
-            Ok(Follow::Asleep) => self.leave(),
-            // The answer to the client's next request says what has become of the stream.
-            Ok(Follow::Silent) | Err(Error::Refused(_)) => self.is_over = true,
-            Err(Error::Database(_)) => sleep(PAUSE.mul_f64(random::fraction())).await,
         }
+        None
     }
 
-    fn take(&mut self, page: &Page) {
+    fn limit(&self) -> usize {
+        self.log.settings.page.min(LARGEST_EVENT)
+    }
+
+    fn take(&mut self, page: &Page) -> Step {
         self.at = page.cursor();
-        let id = Token(page.next).to_string();
-        if !page.records.is_empty() {
-            let data = Event::default().id(&id).event("data").data(&self.data(page));
-            self.events.push_back(data);
-        }
-        let up_to_date = page.is_up_to_date();
-        let stream_closed = up_to_date && page.head.closed;
-        let control = Control {
-            stream_next_offset: id.clone(),
-            stream_cursor: (!stream_closed).then(|| self.collapse.to_string()),
-            up_to_date,
-            stream_closed,
-        };
-        self.events.push_back(control.event(&id));
-        self.is_over = stream_closed;
-    }
-
-    fn data(&self, page: &Page) -> String {
-        let data = joined(self.kind, page.records.iter().map(|record| &record.data));
-        match self.kind {
-            Kind::Bytes => BASE64_STANDARD.encode(&data),
-            Kind::Json | Kind::Text => String::from_utf8_lossy(&data).into_owned(),
+        let is_up_to_date = page.is_up_to_date();
+        self.is_over = is_up_to_date && page.head.closed;
+        Step::Page {
+            data: (!page.records.is_empty()).then(|| text(page)),
+            next: page.next,
+            is_up_to_date,
+            is_closed: self.is_over,
         }
     }
 
-    /// The client comes back later, which wakes the database.
-    fn leave(&mut self) {
-        let id = Token(self.at.at).to_string();
-        let control = Control {
-            stream_next_offset: id.clone(),
-            stream_cursor: Some(self.collapse.to_string()),
-            up_to_date: true,
-            stream_closed: false,
-        };
-        self.events.push_back(control.event(&id).retry(ASLEEP));
+    fn leave(&mut self, after: Option<Duration>) -> Step {
         self.is_over = true;
+        let at = self.at.at;
+        Step::Leave { at, after }
     }
 }
 
-impl Control {
-    fn event(&self, id: &str) -> Event {
-        let json = serde_json::to_string(self).expect("text and flags");
-        Event::default().id(id).event("control").data(&json)
+/// The data of a page, as an event has it.
+fn text(page: &Page) -> String {
+    let kind = Kind::of(&page.head.content_type);
+    let data = joined(kind, page.records.iter().map(|record| &record.data));
+    match kind {
+        Kind::Bytes => BASE64_STANDARD.encode(&data),
+        Kind::Json | Kind::Text => String::from_utf8_lossy(&data).into_owned(),
     }
 }

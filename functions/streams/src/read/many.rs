@@ -1,0 +1,210 @@
+//! `GET /v1/streams`: several streams as one event stream, because a browser has six connections to a server.
+//!
+//! Beyond the protocol: each event names its stream, and an id has the offsets of all of them.
+
+use super::{
+    LARGEST_EVENT,
+    control::{self, Cursors},
+    events::place,
+    reader::{Reader, Step},
+};
+use crate::{Log, media_type::Kind, offset::Token, path::StreamPath, problem};
+use axum::{
+    extract::{RawQuery, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt, stream};
+use serde_json::{json, value::Value};
+use shared::{
+    deadline::Deadline,
+    parameters,
+    problem::Problem,
+    sse::{self, Event, LastEventId},
+    streams::{From, Page, Position},
+};
+
+/// How many streams an answer has, at most: each has a page in memory.
+const MOST: usize = 16;
+
+/// A stream, and where to read it from.
+struct Read {
+    path: StreamPath,
+    from: From,
+}
+
+/// What is known of a stream that is read.
+struct Known {
+    path: String,
+    kind: Kind,
+    position: Position,
+}
+
+/// Reads several streams.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = crate::MANY, operation_id = "readStreams", tag = "durable",
+    params(
+        ("read" = Vec<String>, Query, description = "Streams, each with an offset: `path@offset`. Up to 16.",
+            example = json!(["examples/1@-1"])),
+        ("live" = String, Query, description = "`sse`.", example = "sse"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The offsets, in place of those in the query."),
+    ),
+    responses(
+        (status = 200, description = "Events: `data` with `stream` and `messages`, `text` or `base64`; and `control`, as for \
+            one stream, with `stream`. The id of each has the offsets of all streams.",
+            body = sse::EventSchema, content_type = "text/event-stream"),
+        (status = 204, description = "All streams are closed, and the client has everything."),
+    ),
+    extensions(("x-smoke" = json!("skip"))),
+))]
+pub async fn read(
+    State(log): State<Log>,
+    RawQuery(query): RawQuery,
+    last: Option<LastEventId>,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    let is_back = last.is_some();
+    let reads = parse(query.as_deref().unwrap_or_default(), last)?;
+    let limit = log.settings.page.min(LARGEST_EVENT);
+    let (mut known, mut readers, mut is_over) = (Vec::new(), Vec::new(), is_back);
+    for (index, Read { path, from }) in reads.into_iter().enumerate() {
+        let page = log.streams.page(&deadline, path.as_str(), from, limit).await;
+        let page = page.map_err(|error| problem::of(error).member("stream", path.as_str()))?;
+        is_over &= page.records.is_empty() && page.head.closed;
+        known.push(Known::of(&path, &page));
+        let steps = Reader::steps(log.clone(), path, deadline.clone(), &page);
+        readers.push(steps.map(move |step| (index, step)).boxed());
+    }
+    if is_over {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let mut cursors = Cursors::after(None);
+    let events = until_one_leaves(stream::select_all(readers))
+        .flat_map(move |(index, step)| stream::iter(events(&mut known, index, step, &mut cursors)));
+    Ok(sse::stream(log.settings.sse, deadline, events))
+}
+
+/// When the client should ask anew for one stream, it should for all: it has one connection.
+fn until_one_leaves(
+    steps: impl stream::Stream<Item = (usize, Step)> + Send + Unpin,
+) -> impl stream::Stream<Item = (usize, Step)> + Send {
+    stream::unfold((steps, false), async |(mut steps, has_left)| {
+        if has_left {
+            return None;
+        }
+        let (index, step) = steps.next().await?;
+        let leaves = matches!(step, Step::Leave { .. });
+        Some(((index, step), (steps, leaves)))
+    })
+}
+
+fn parse(query: &str, last: Option<LastEventId>) -> Result<Vec<Read>, Problem> {
+    let refused = |name, why: &str| parameters::invalid(Some(name), why.to_owned());
+    let (mut reads, mut live) = (Vec::new(), None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "read" => reads.push(one(&value).map_err(|why| refused("read", &why))?),
+            "live" => live = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    if live.as_deref() != Some("sse") {
+        return Err(refused("live", "it is not `sse`"));
+    }
+    if !(1..=MOST).contains(&reads.len()) {
+        return Err(refused("read", "there are none, or more than 16"));
+    }
+    if let Some(LastEventId(id)) = last {
+        let places: Vec<&str> = id.split(',').collect();
+        if places.len() != reads.len() {
+            return Err(refused("Last-Event-ID", "it has not an offset for each stream"));
+        }
+        for (read, id) in reads.iter_mut().zip(places) {
+            read.from = place(id)?;
+        }
+    }
+    Ok(reads)
+}
+
+fn one(read: &str) -> Result<Read, String> {
+    let (path, offset) = read.rsplit_once('@').ok_or("not a path, `@` and an offset")?;
+    let path = path.parse::<StreamPath>().map_err(|why| why.to_string())?;
+    let crate::offset::Offset(from) = offset.parse()?;
+    Ok(Read { path, from })
+}
+
+impl Known {
+    fn of(path: &StreamPath, page: &Page) -> Self {
+        Self {
+            path: path.as_str().to_owned(),
+            kind: Kind::of(&page.head.content_type),
+            position: page.next,
+        }
+    }
+
+    fn data(&self, data: String) -> String {
+        let stream = Value::from(&*self.path);
+        match self.kind {
+            Kind::Json => format!("{{\"stream\":{stream},\"messages\":{data}}}"),
+            Kind::Text => json!({"stream": stream, "text": data}).to_string(),
+            Kind::Bytes => json!({"stream": stream, "base64": data}).to_string(),
+        }
+    }
+}
+
+fn events(known: &mut [Known], index: usize, step: Step, cursors: &mut Cursors) -> impl Iterator<Item = Event> + use<> {
+    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
+    known[index].position = position;
+    let id: Vec<String> = known.iter().map(|known| Token(known.position).to_string()).collect();
+    let (id, known) = (id.join(","), &known[index]);
+    let control = control::event(&step, Some(&known.path), &id, cursors);
+    let data = match step {
+        Step::Page { data, .. } => data,
+        Step::Leave { .. } => None,
+    };
+    let data = data.map(|data| Event::default().id(&id).event("data").data(&known.data(data)));
+    data.into_iter().chain(control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(query: &str, last: Option<&str>) -> Result<Vec<(String, From)>, Option<&'static str>> {
+        let reads = parse(query, last.map(|id| LastEventId(id.to_owned())));
+        let reads = reads.map(|reads| reads.into_iter().map(|read| (read.path.as_str().to_owned(), read.from)));
+        reads.map(Iterator::collect).map_err(|problem| problem.slug())
+    }
+
+    #[test]
+    fn a_query_names_streams_and_offsets() {
+        let many = "read=a@-1&".repeat(17) + "live=sse";
+        for query in [
+            "",
+            "live=sse",
+            "read=a@-1",
+            "read=a@-1&live=long-poll",
+            "read=a&live=sse",
+            "read=a@x&live=sse",
+            "read=/a@-1&live=sse",
+            &many,
+        ] {
+            assert_eq!(parsed(query, None), Err(Some("invalid-parameter")), "{query}");
+        }
+        let query = "read=a%2Fb@now&live=sse&read=c@d@-1&unknown=1";
+        let expected = [("a/b".to_owned(), From::Tail), ("c@d".to_owned(), From::Start)];
+        assert_eq!(parsed(query, None), Ok(expected.to_vec()));
+    }
+
+    #[test]
+    fn an_id_has_an_offset_for_each_stream() {
+        let query = "read=a@-1&read=b@-1&live=sse";
+        for id in ["-1", "-1,-1,-1", "-1,x", ""] {
+            assert_eq!(parsed(query, Some(id)), Err(Some("invalid-parameter")), "{id}");
+        }
+        let position = Position { incarnation: 7, end: 9 };
+        let id = format!("{},now", Token(position));
+        let expected = [("a".to_owned(), From::At(position)), ("b".to_owned(), From::Tail)];
+        assert_eq!(parsed(query, Some(&id)), Ok(expected.to_vec()));
+    }
+}
