@@ -1,8 +1,11 @@
-//! The conformance suite of the protocol, by its authors, in each surrounding that this function has to live in.
+//! What others wrote: the conformance suite of the protocol, in each surrounding that this function has to live in, and clients.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod clients;
+mod cutter;
 mod front;
+mod packages;
 mod suite;
 
 use suite::{ALL, assert_conforms};

@@ -1,12 +1,9 @@
-//! Runs the suite. It is installed below `target`, once a test run, and never writes into the checkout.
+//! Runs the suite.
 
+use crate::packages;
 use serde_json::Value;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
-use tokio::sync::{Mutex, OnceCell};
+use std::{fs, path::Path, process::Command};
+use tokio::sync::Mutex;
 
 /// The tests of everything but subscriptions.
 pub const ALL: usize = 332;
@@ -16,7 +13,7 @@ pub async fn assert_conforms(name: &'static str, server: &str, expected: usize) 
     // One at a time: its tests wait for times that a busy machine would exceed.
     static TURN: Mutex<()> = Mutex::const_new(());
     let _turn = TURN.lock().await;
-    let folder = installed().await;
+    let folder = packages::npm().await;
     let server = server.to_owned();
     let results = tokio::task::spawn_blocking(move || run(folder, name, &server))
         .await
@@ -25,34 +22,6 @@ pub async fn assert_conforms(name: &'static str, server: &str, expected: usize) 
     let passed = results["numPassedTests"].as_u64().unwrap();
     assert_eq!(failures, Vec::<String>::new(), "{passed} passed");
     assert_eq!(usize::try_from(passed).unwrap(), expected);
-}
-
-async fn installed() -> &'static Path {
-    static INSTALLED: OnceCell<PathBuf> = OnceCell::const_new();
-    INSTALLED
-        .get_or_init(|| async { tokio::task::spawn_blocking(install).await.unwrap() })
-        .await
-}
-
-fn install() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("conformance");
-    fs::create_dir_all(&folder).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/suite");
-    for file in ["package.json", "package-lock.json", "conformance.test.js"] {
-        fs::copy(source.join(file), folder.join(file)).unwrap();
-    }
-    let mut npm = Command::new("npm");
-    let installed = npm
-        .args(["ci", "--no-audit", "--no-fund"])
-        .current_dir(&folder)
-        .output();
-    let installed = installed.expect("npm is on PATH");
-    assert!(
-        installed.status.success(),
-        "{}",
-        String::from_utf8_lossy(&installed.stderr)
-    );
-    folder
 }
 
 fn run(folder: &Path, name: &str, server: &str) -> Value {

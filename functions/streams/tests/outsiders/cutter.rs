@@ -1,0 +1,59 @@
+//! A TCP proxy that cuts each connection after some bytes, wherever that is, a number of times.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use testing::loopback;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::TcpStream,
+};
+
+pub struct Cutter {
+    pub url: String,
+    cuts: Arc<AtomicUsize>,
+}
+
+impl Cutter {
+    /// In front of a server on a port of 127.0.0.1. The first connections, `most` in number, are cut after a few hundred bytes of
+    /// answers, each after another number.
+    pub async fn start(server: u16, most: usize) -> Self {
+        let (listener, url) = loopback().await;
+        let cuts = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&cuts);
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                let limit = (number < most).then_some(450 + 37 * (number % 11));
+                tokio::spawn(carry(client, server, limit, Arc::clone(&count)));
+            }
+        });
+        Self { url, cuts }
+    }
+
+    pub fn cuts(&self) -> usize {
+        self.cuts.load(Ordering::Relaxed)
+    }
+}
+
+async fn carry(client: TcpStream, server: TcpStream, limit: Option<usize>, cuts: Arc<AtomicUsize>) {
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let requests = tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
+    let (mut bytes, mut left) = ([0; 4096], limit.unwrap_or(usize::MAX));
+    while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
+        let passed = read.min(left);
+        left -= passed;
+        if to_client.write_all(&bytes[..passed]).await.is_err() {
+            break;
+        }
+        if left == 0 {
+            cuts.fetch_add(1, Ordering::Relaxed);
+            break;
+        }
+    }
+    // Both ends see the connection end: the halves are dropped.
+    requests.abort();
+}
