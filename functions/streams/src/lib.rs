@@ -19,6 +19,7 @@ mod producer;
 mod read;
 mod settings;
 
+use read::memory::Memory;
 use settings::Settings;
 use shared::{
     body::stream,
@@ -36,6 +37,14 @@ const MANY: &str = "/v1/streams";
 struct Log {
     streams: Streams,
     settings: Settings,
+    memory: Memory,
+}
+
+impl Log {
+    /// How many bytes a page of at most `limit` may have: an append is never divided.
+    fn largest_page(&self, limit: usize) -> usize {
+        limit.max(self.settings.max_append as usize)
+    }
 }
 
 /// The function as every life runs it.
@@ -43,7 +52,12 @@ pub fn service(env: &Env) -> Service {
     let settings = Settings::from_env(env);
     let streams = Streams::from_env(env, Database::from_env(env));
     let check = check::run(streams.clone());
-    let log = Log { streams, settings };
+    let memory = Memory::new();
+    let log = Log {
+        streams,
+        settings,
+        memory,
+    };
     let body = stream(settings.max_append);
     let routes = [
         Route::put(PATH, create::create).takes(body).problems(create::PROBLEMS),

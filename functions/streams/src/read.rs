@@ -5,6 +5,7 @@ mod etag;
 mod events;
 mod long_poll;
 pub mod many;
+pub mod memory;
 mod reader;
 
 use crate::{
@@ -28,6 +29,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use memory::Part;
 use serde::Deserialize;
 use shared::{
     deadline::Deadline,
@@ -143,15 +145,30 @@ async fn catch_up(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let page = log.streams.page(deadline, path.as_str(), from, log.settings.page).await;
-    Ok(answer(&page.map_err(problem::of)?, from, None, request))
+    let (page, part) = first_page(log, path, from, log.settings.page, deadline).await?;
+    Ok(answer(&page, from, None, request, part))
+}
+
+/// The page that a request begins with, and its part of the memory.
+async fn first_page(
+    log: &Log,
+    path: &StreamPath,
+    from: From,
+    limit: usize,
+    deadline: &Deadline,
+) -> Result<(Page, Part), Problem> {
+    let mut part = log.memory.part_in_time(log.largest_page(limit), deadline).await?;
+    let page = log.streams.page(deadline, path.as_str(), from, limit).await;
+    let page = page.map_err(problem::of)?;
+    part.shrink(size(&page));
+    Ok((page, part))
 }
 
 /// A page as an answer. What a client that reads from the end finds depends on the moment: nothing may store it.
-fn answer(page: &Page, from: From, cursor: Option<u64>, request: &HeaderMap) -> Response {
+fn answer(page: &Page, from: From, cursor: Option<u64>, request: &HeaderMap, part: Part) -> Response {
     let mut headers = page_headers(page, cursor);
-    if from == From::Tail && page.records.is_empty() {
-        return (headers, body(page)).into_response();
+    if from == From::Tail {
+        return (headers, body(page, part)).into_response();
     }
     let etag = etag::of(page, from);
     let is_known = etag::matches(&etag, request);
@@ -160,7 +177,7 @@ fn answer(page: &Page, from: From, cursor: Option<u64>, request: &HeaderMap) -> 
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    (headers, body(page)).into_response()
+    (headers, body(page, part)).into_response()
 }
 
 /// A full page from an offset never changes. What there is at the start or at the end may.
@@ -187,7 +204,13 @@ fn page_headers(page: &Page, cursor: Option<u64>) -> HeaderMap {
     headers
 }
 
-fn body(page: &Page) -> Body {
+fn body(page: &Page, part: Part) -> Body {
     let records = page.records.iter().map(|record| &record.data);
-    joined(Kind::of(&page.head.content_type), records).into()
+    let body = joined(Kind::of(&page.head.content_type), records);
+    part.around(body).into()
+}
+
+/// How many bytes a page has.
+fn size(page: &Page) -> usize {
+    page.records.iter().map(|record| record.data.len()).sum()
 }

@@ -5,6 +5,7 @@
 use super::{
     LARGEST_EVENT, Parameters,
     control::{self, Cursors},
+    first_page,
     reader::{Reader, Step},
     required,
 };
@@ -14,7 +15,6 @@ use crate::{
     media_type::Kind,
     offset::{Offset, Token},
     path::StreamPath,
-    problem,
 };
 use axum::{
     http::{HeaderValue, StatusCode},
@@ -43,15 +43,14 @@ pub async fn answer(
         None => required(parameters.offset)?,
     };
     let limit = log.settings.page.min(LARGEST_EVENT);
-    let page = log.streams.page(&deadline, path.as_str(), from, limit).await;
-    let page = page.map_err(problem::of)?;
+    let (page, part) = first_page(&log, &path, from, limit, &deadline).await?;
     if is_back && page.records.is_empty() && page.head.closed {
         // The one answer after which a browser does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let settings = log.settings.sse;
     let mut cursors = Cursors::after(parameters.cursor.as_deref());
-    let steps = Reader::steps(log, path, deadline.clone(), &page);
+    let steps = Reader::steps(log, path, deadline.clone(), &page, part);
     let events = steps.flat_map(move |step| stream::iter(events(step, &mut cursors)));
     let mut response = sse::stream(settings, deadline, events);
     if Kind::of(&page.head.content_type) == Kind::Bytes {

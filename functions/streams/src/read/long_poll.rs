@@ -1,6 +1,6 @@
 //! A long poll: the next page as soon as there is one, or word that there is none yet (section 5.7).
 
-use super::page_headers;
+use super::{first_page, page_headers, size};
 use crate::{Log, cursor, path::StreamPath, problem};
 use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
@@ -28,18 +28,18 @@ pub async fn answer(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let limit = log.settings.page;
-    let page = log.streams.page(deadline, path.as_str(), from, limit).await;
-    let page = Arc::new(page.map_err(problem::of)?);
-    let next = if page.records.is_empty() && !page.head.closed {
-        wait(log, path, &page, deadline).await?
-    } else {
-        None
-    };
-    let page = next.unwrap_or(page);
+    let (page, mut part) = first_page(log, path, from, log.settings.page, deadline).await?;
+    let mut page = Arc::new(page);
+    if page.records.is_empty()
+        && !page.head.closed
+        && let Some(next) = wait(log, path, &page, deadline).await?
+    {
+        part = log.memory.part_in_time(size(&next), deadline).await?;
+        page = next;
+    }
     let cursor = cursor::next(seen, SystemTime::now());
     if !page.records.is_empty() {
-        return Ok(super::answer(&page, from, Some(cursor), request));
+        return Ok(super::answer(&page, from, Some(cursor), request, part));
     }
     let mut headers = page_headers(&page, (!page.head.closed).then_some(cursor));
     headers.remove(CONTENT_TYPE);

@@ -6,9 +6,10 @@ use super::{
     LARGEST_EVENT,
     control::{self, Cursors},
     events::place,
+    first_page,
     reader::{Reader, Step},
 };
-use crate::{Log, media_type::Kind, offset::Token, path::StreamPath, problem};
+use crate::{Log, media_type::Kind, offset::Token, path::StreamPath};
 use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
@@ -68,11 +69,11 @@ pub async fn read(
     let limit = log.settings.page.min(LARGEST_EVENT);
     let (mut known, mut readers, mut is_over) = (Vec::new(), Vec::new(), is_back);
     for (index, Read { path, from }) in reads.into_iter().enumerate() {
-        let page = log.streams.page(&deadline, path.as_str(), from, limit).await;
-        let page = page.map_err(|error| problem::of(error).member("stream", path.as_str()))?;
+        let page = first_page(&log, &path, from, limit, &deadline).await;
+        let (page, part) = page.map_err(|problem| problem.member("stream", path.as_str()))?;
         is_over &= page.records.is_empty() && page.head.closed;
         known.push(Known::of(&path, &page));
-        let steps = Reader::steps(log.clone(), path, deadline.clone(), &page);
+        let steps = Reader::steps(log.clone(), path, deadline.clone(), &page, part);
         readers.push(steps.map(move |step| (index, step)).boxed());
     }
     if is_over {

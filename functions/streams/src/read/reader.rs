@@ -1,15 +1,15 @@
 //! A reader: follows a stream from a page on, step by step.
 
-use super::LARGEST_EVENT;
+use super::{LARGEST_EVENT, memory::Part, size};
 use crate::{Log, body::joined, media_type::Kind, path::StreamPath};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, stream};
 use shared::{
     deadline::Deadline,
     random,
-    streams::{Cursor, Error, Follow, Page, Position},
+    streams::{Cursor, Error, Follow, From, Page, Position},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 /// When a client comes back that was sent away so that the database may sleep.
@@ -22,7 +22,10 @@ pub struct Reader {
     path: StreamPath,
     deadline: Deadline,
     at: Cursor,
+    is_behind: bool,
     is_over: bool,
+    /// Of the memory of pages, for the page that is being taken.
+    part: Option<Part>,
 }
 
 /// What a reader sees next.
@@ -45,10 +48,13 @@ impl Reader {
         path: StreamPath,
         deadline: Deadline,
         page: &Page,
+        part: Part,
     ) -> impl Stream<Item = Step> + Send + use<> {
         let mut reader = Self {
             at: page.cursor(),
+            is_behind: false,
             is_over: false,
+            part: Some(part),
             log,
             path,
             deadline,
@@ -60,12 +66,10 @@ impl Reader {
 
     /// While the database is away the stream stays open: a browser never comes back after any other answer than 200.
     async fn next(&mut self) -> Option<Step> {
+        // The page before has been taken.
+        self.part = None;
         while !self.is_over {
-            let followed = self
-                .log
-                .streams
-                .follow(&self.deadline, self.path.as_str(), &self.at, self.limit());
-            match followed.await {
+            match self.read().await {
                 Ok(Follow::Page(page)) => return Some(self.take(&page)),
                 Ok(Follow::Asleep) => return Some(self.leave(Some(ASLEEP))),
                 // The answer to the client's next request says what has become of the stream.
@@ -76,6 +80,19 @@ impl Reader {
         None
     }
 
+    /// A reader at the end shares its next page with the others there; one that is behind has a page of its own.
+    async fn read(&mut self) -> Result<Follow, Error> {
+        let (streams, path, limit) = (&self.log.streams, self.path.as_str(), self.limit());
+        if !self.is_behind {
+            return streams.follow(&self.deadline, path, &self.at, limit).await;
+        }
+        let mut part = self.log.memory.part(self.log.largest_page(limit)).await;
+        let page = streams.page(&self.deadline, path, From::At(self.at.at), limit).await?;
+        part.shrink(size(&page));
+        self.part = Some(part);
+        Ok(Follow::Page(Arc::new(page)))
+    }
+
     fn limit(&self) -> usize {
         self.log.settings.page.min(LARGEST_EVENT)
     }
@@ -83,6 +100,7 @@ impl Reader {
     fn take(&mut self, page: &Page) -> Step {
         self.at = page.cursor();
         let is_up_to_date = page.is_up_to_date();
+        self.is_behind = !is_up_to_date;
         self.is_over = is_up_to_date && page.head.closed;
         Step::Page {
             data: (!page.records.is_empty()).then(|| text(page)),

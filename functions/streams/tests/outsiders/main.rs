@@ -55,6 +55,17 @@ async fn instances_behind_a_pooler_conform() {
     assert_conforms("pooler", &front::balance(urls).await, ALL).await;
 }
 
+/// No instance hears of the appends of another one but by its poll.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "npm"]
+async fn instances_whose_doorbell_is_dead_conform() {
+    let deaf = migrated()
+        .await
+        .with("DATABASE_DIRECT_URL", "postgresql://127.0.0.1:1/none");
+    let (_servers, urls) = serve(&deaf, 3);
+    assert_conforms("deaf", &front::balance(urls).await, ALL).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "npm"]
 async fn pages_of_4_kib_conform() {
