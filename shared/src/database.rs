@@ -1,8 +1,8 @@
-//! Postgres: a pool that connects at its first query, the state of the schema, and the migrator. `PgPool` is the only
-//! type of sqlx in the interface.
+//! Postgres: a pool that connects at its first query, the state of the schema, and the migrator.
 
 mod checks;
 mod migrations;
+mod pool;
 mod problem;
 mod proxy;
 mod reason;
@@ -15,11 +15,16 @@ pub use migrations::{
     File, MigrateError, Migration, MigrationState, Migrator, MigratorSettings, RecordedRun, Run, Schema,
 };
 use migrations::{Files, compare};
+use pool::Pool;
+pub use pool::Session;
 use proxy::{Limits, Proxy, RequestTimeout};
 pub use reason::Reason;
 use reason::logged;
 use settings::{Dsn, Settings};
-use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{
+    PgConnection,
+    postgres::{PgListener, PgPoolOptions},
+};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -39,13 +44,6 @@ struct Inner {
     checks: Checks,
 }
 
-struct Pool {
-    pool: PgPool,
-    _proxy: Proxy,
-}
-
-/// How long an idle connection of the pool may take to answer a ping before it is replaced.
-const PING_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long a query of a function may take, and how many bytes its answer may have: a container has 128 MiB of memory.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER: usize = 32 << 20;
@@ -69,44 +67,47 @@ impl Database {
         !matches!(self.0.settings.dsn, Err(Unusable::NotConfigured))
     }
 
-    /// The pool itself, built at its first use, for what [`connection`](Self::connection) and
-    /// [`transaction`](Self::transaction) do not offer, such as COPY. A query that takes longer than 30 s, or answers with
-    /// more than 32 MiB, is cancelled; so is one whose future is dropped. Its failures are not logged.
-    ///
-    /// # Errors
-    /// `NotConfigured` or `Misconfigured`; `Unreachable` if this process cannot open a socket. The pool connects at the
-    /// first query.
-    pub fn pool(&self) -> Result<&PgPool, Reason> {
+    fn pool(&self) -> Result<&Pool, Reason> {
         if let Some(pool) = self.0.pool.get() {
-            return Ok(&pool.pool);
+            return Ok(pool);
         }
-        let max_connections = self.0.settings.max_connections;
-        let proxy = self.proxy(max_connections, RequestTimeout::Each(QUERY_TIMEOUT))?;
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(Duration::from_secs(5))
-            .test_before_acquire(false)
-            .before_acquire(|connection, _| {
-                Box::pin(async {
-                    Ok(timeout(PING_TIMEOUT, connection.ping())
-                        .await
-                        .is_ok_and(|pong| pong.is_ok()))
-                })
-            })
-            .connect_lazy_with(proxy.options().clone());
-        Ok(&self.0.pool.get_or_init(|| Pool { pool, _proxy: proxy }).pool)
+        let sessions = self.0.settings.max_connections;
+        let proxy = self.proxy(sessions, RequestTimeout::Each(QUERY_TIMEOUT))?;
+        Ok(self.0.pool.get_or_init(|| Pool::new(proxy, sessions)))
     }
 
     /// A connection outside the pool, for a job, whose locks end with it. Its statements have no time limit; dropping
     /// the connection cancels them.
     async fn connect(&self) -> Result<PgConnection, Reason> {
+        let connected = self.jobs()?.connect().await;
+        connected
+            .map(|(connection, _)| connection)
+            .map_err(|error| logged(&error))
+    }
+
+    /// Listens for notifications, on a connection outside the pool. It leads to the server itself, or a pooler in session
+    /// mode.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn listener(&self) -> sqlx::Result<PgListener> {
+        let options = self
+            .jobs()
+            .map_err(|reason| sqlx::Error::Configuration(reason.into()))?
+            .options();
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with(options.clone());
+        PgListener::connect_with(&pool).await
+    }
+
+    fn jobs(&self) -> Result<&Proxy, Reason> {
         const SESSIONS: u32 = 100;
         if self.0.jobs.get().is_none() {
             let proxy = self.proxy(SESSIONS, RequestTimeout::None)?;
             let _ = self.0.jobs.set(proxy);
         }
-        let proxy = self.0.jobs.get().ok_or(Reason::Error)?;
-        proxy.connect().await.map_err(|error| logged(&error))
+        self.0.jobs.get().ok_or(Reason::Error)
     }
 
     /// Waits, for a second at most, until the server has ended the sessions of jobs that were closed or dropped: then

@@ -1,17 +1,29 @@
 //! Durable streams: logs in Postgres, each at a path, that any number of processes append to and read.
 
 mod append;
+mod batch;
+mod bell;
 mod create;
+mod delete;
+mod facts;
+mod gather;
+mod hub;
 mod position;
+mod queue;
 mod read;
 mod refusal;
+mod settings;
+mod watched;
 
-use crate::{config::Env, database::Database, deadline::Deadline};
+use crate::{config::Env, database::Database};
 pub use append::{Append, Appended, Producer, Stored};
 pub use create::{Create, Created, Expiry, Fork};
+use gather::Gather;
+use hub::Hub;
 pub use position::{Cursor, From, Head, Page, Position, Record};
 pub use read::Follow;
 pub use refusal::{Error, Refusal};
+use settings::Limits;
 use std::sync::Arc;
 
 /// The streams of a database. Clones share what they wait for.
@@ -19,20 +31,36 @@ use std::sync::Arc;
 pub struct Streams(Arc<Inner>);
 
 struct Inner {
-    _database: Database,
+    database: Database,
+    limits: Limits,
+    gather: Arc<Gather>,
+    hub: Arc<Hub>,
 }
 
 impl Streams {
-    /// Reads the settings of streams.
-    pub fn from_env(_env: &Env, database: Database) -> Self {
-        Self(Arc::new(Inner { _database: database }))
+    /// Reads `DATABASE_DIRECT_URL`, `STREAM_MAX_PRODUCERS` (1000 of a stream), `STREAM_MAX_STREAMS` (no limit) and
+    /// `STREAM_SLEEP_AFTER` (5 min).
+    pub fn from_env(env: &Env, database: Database) -> Self {
+        let limits = Limits::from_env(env);
+        let hub = Hub::new(env, database.clone());
+        Self(Arc::new(Inner {
+            gather: Gather::new(database.clone(), Arc::clone(&hub), limits.producers),
+            hub,
+            limits,
+            database,
+        }))
     }
+}
 
-    /// Deletes a stream. One that has forks stays readable through these alone, and its path stays taken.
-    ///
-    /// # Errors
-    /// [`NotFound`](Refusal::NotFound), [`Deleted`](Refusal::Deleted).
-    pub async fn delete(&self, deadline: &Deadline, path: &str) -> Result<(), Error> {
-        unimplemented!("{deadline:?} {path:?}")
+/// Repeats a statement that locks several streams after a deadlock, which has undone it.
+async fn repeated<T>(statement: impl AsyncFn() -> sqlx::Result<T>) -> sqlx::Result<T> {
+    const DEADLOCK: &str = "40P01";
+    const ATTEMPTS: usize = 3;
+    for _ in 1..ATTEMPTS {
+        match statement().await {
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DEADLOCK) => {}
+            done => return done,
+        }
     }
+    statement().await
 }

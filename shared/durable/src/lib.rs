@@ -1,1 +1,7 @@
-//! What the tests of durable streams share.
+//! What the tests of durable streams share: a log in a database, and a model of it in memory.
+
+mod log;
+mod model;
+
+pub use log::{Log, append, create, fork, within};
+pub use model::Model;

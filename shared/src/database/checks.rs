@@ -85,7 +85,7 @@ impl Checks {
                 answer => return Ok((answer?, connection)),
             }
         }
-        let mut connection = proxy.connect().await?;
+        let (mut connection, _) = proxy.connect().await?;
         Ok((applied(&mut connection).await?, connection))
     }
 

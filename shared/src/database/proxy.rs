@@ -3,28 +3,32 @@
 //! - opens its sockets without TCP_NODELAY, and interprets `sslmode`, roots and addresses differently from libpq;
 //! - trusts every length that a server sends;
 //! - leaves a query running in the server after its caller has dropped it;
-//! - gives prepared statements names, which are lost where a pooler in transaction mode changes the session.
+//! - gives prepared statements names, which are lost where a pooler in transaction mode changes the session;
+//! - has no request that bounds a statement, or begins a transaction, without a round trip.
 //!
 //! sqlx connects to a Unix socket of this process. From there the proxy connects to the server as libpq does (`open`,
 //! `tls`), limits the time of requests and the size of answers, and cancels what nobody waits for (`relay`).
 
 mod dialer;
+mod handle;
 mod messages;
 mod open;
+mod prefix;
 mod relay;
-mod timeouts;
 mod tls;
 
 use crate::database::settings::Dsn;
 use dialer::Dialer;
+pub(super) use handle::Handle;
+use handle::Waiting;
 use messages::ProxyError;
 pub(super) use messages::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
+pub(super) use prefix::Prefix;
 use sqlx::{
     Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
-pub(super) use timeouts::time_of_requests;
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::{Semaphore, watch},
@@ -63,6 +67,13 @@ impl RequestTimeout {
             Self::None | Self::Each(_) => None,
         }
     }
+
+    fn each(&self) -> Option<Duration> {
+        match self {
+            Self::Each(each) => Some(*each),
+            Self::None | Self::Until(_) => None,
+        }
+    }
 }
 
 /// A running proxy. Its sessions outlive it.
@@ -70,6 +81,7 @@ pub(super) struct Proxy {
     options: PgConnectOptions,
     sessions: u32,
     slots: Arc<Semaphore>,
+    waiting: Waiting,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -85,11 +97,14 @@ impl Proxy {
         let slots = Arc::new(Semaphore::new(limits.sessions as usize));
         let sessions = limits.sessions;
         let dialer = Arc::new(Dialer::new(dsn, &limits.timeout));
-        let accepting = tokio::spawn(accept(listener, folder, dialer, limits, Arc::clone(&slots)));
+        let waiting = Waiting::default();
+        let accepting = accept(listener, folder, dialer, limits, Arc::clone(&slots), waiting.clone());
+        let accepting = tokio::spawn(accepting);
         Ok(Self {
             options,
             sessions,
             slots,
+            waiting,
             _accepting: AbortOnDropHandle::new(accepting),
         })
     }
@@ -105,12 +120,21 @@ impl Proxy {
     }
 
     /// Opens a session.
-    pub async fn connect(&self) -> sqlx::Result<PgConnection> {
-        PgConnection::connect_with(&self.options).await
+    pub async fn connect(&self) -> sqlx::Result<(PgConnection, Handle)> {
+        let (_ticket, handle, options) = self.waiting.add(self.options.clone());
+        let connection = PgConnection::connect_with(&options).await?;
+        Ok((connection, handle))
     }
 }
 
-async fn accept(listener: UnixListener, _folder: Folder, dialer: Arc<Dialer>, limits: Limits, slots: Arc<Semaphore>) {
+async fn accept(
+    listener: UnixListener,
+    _folder: Folder,
+    dialer: Arc<Dialer>,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    waiting: Waiting,
+) {
     loop {
         match listener.accept().await {
             Ok((client, _)) if is_this_process(&client) => {
@@ -119,6 +143,7 @@ async fn accept(listener: UnixListener, _folder: Folder, dialer: Arc<Dialer>, li
                     Arc::clone(&dialer),
                     limits.clone(),
                     Arc::clone(&slots),
+                    waiting.clone(),
                 ));
             }
             Ok(_) => {}

@@ -2,19 +2,17 @@
 
 mod connection;
 mod failure;
-mod lease;
 mod query;
 
-use super::{Database, QUERY_TIMEOUT, reason::logged};
+use super::{Database, QUERY_TIMEOUT, Session, pool::Fate, proxy::Prefix, reason::logged};
 use crate::{deadline::Deadline, random};
 pub use connection::Connection;
 use failure::Failure;
 pub use failure::violation;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
-use lease::Lease;
 use query::Query;
 use sqlx::{
-    AssertSqlSafe, Either, Execute, Executor, Postgres, SqlStr,
+    Either, Execute, Executor, Postgres, SqlStr,
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 use std::{io, time::Duration};
@@ -34,12 +32,33 @@ const MAX_LOST: u32 = 2;
 /// A transaction that has begun. It executes queries: `query.execute(&mut *transaction)`.
 #[derive(Debug)]
 pub struct Transaction {
-    session: Lease,
+    session: Session,
     /// Why the last query failed, if it did. The server then refuses everything but `ROLLBACK` and `ROLLBACK TO`.
     failure: Option<Failure>,
 }
 
 impl Database {
+    /// Lends a session of the pool, for what [`connection`](Self::connection) and [`transaction`](Self::transaction) do not
+    /// offer, such as COPY. A query that takes longer than 30 s, or answers with more than 32 MiB, is cancelled; so is one
+    /// whose future is dropped, with its session. Its failures are not logged.
+    ///
+    /// # Errors
+    /// Why there is no session by the deadline, or within 5 s. It has been logged.
+    pub async fn session(&self, deadline: &Deadline) -> sqlx::Result<Session> {
+        before(end_of(deadline), self.lend(Fate::Asked)).await
+    }
+
+    async fn lend(&self, fate: Fate) -> sqlx::Result<Session> {
+        match self.pool() {
+            Ok(pool) => pool.lend(fate).await,
+            Err(reason) => {
+                let error = sqlx::Error::Configuration(reason.into());
+                logged(&error);
+                Err(error)
+            }
+        }
+    }
+
     /// Runs `work` in a transaction and commits it if `work` returns `Ok`. Otherwise nothing is stored.
     ///
     /// `work` runs again, in a new transaction, after a serialization failure (40001), a deadlock (40P01), or the loss of
@@ -62,7 +81,7 @@ impl Database {
         let mut pause = FIRST_PAUSE;
         let mut lost = 0;
         loop {
-            let mut transaction = Transaction::new(before(end, Lease::acquire(self.clone())).await?);
+            let mut transaction = Transaction::new(before(end, self.lend(Fate::Closed)).await?);
             let done = transaction.run(end, &mut work).await;
             match transaction.failure.filter(|_| Instant::now() < end) {
                 Some(Failure::Conflict) => {}
@@ -97,7 +116,7 @@ async fn before<T, E: From<sqlx::Error>>(end: Instant, step: impl Future<Output 
 }
 
 impl Transaction {
-    fn new(session: Lease) -> Self {
+    fn new(session: Session) -> Self {
         Self { session, failure: None }
     }
 
@@ -118,7 +137,7 @@ impl Transaction {
         end: Instant,
         work: &mut impl AsyncFnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.begin(end).await?;
+        self.begin(end);
         match work(self).await {
             // The server would answer COMMIT with ROLLBACK, which is not an error of the protocol.
             Ok(_) if self.failure.is_some() => Err(aborted().into()),
@@ -127,32 +146,42 @@ impl Transaction {
         }
     }
 
-    /// One message, because it is one round trip; `LOCAL`, because a pooler lends the session to others afterwards.
-    async fn begin(&mut self, end: Instant) -> sqlx::Result<()> {
+    /// The first query takes `BEGIN` along.
+    fn begin(&mut self, end: Instant) {
         let left = end.saturating_duration_since(Instant::now());
-        let statement = left.saturating_sub(margin(left)).as_millis().max(1);
-        let idle = left.as_millis().max(1);
-        let begin = format!(
-            "BEGIN; SET LOCAL statement_timeout = {statement}; SET LOCAL idle_in_transaction_session_timeout = {idle}"
-        );
-        self.execute(AssertSqlSafe(begin)).await.map(drop)
+        self.session.handle().prefix(Prefix::Begin {
+            statement: end - margin(left).min(left),
+            idle: end,
+        });
     }
 
     async fn commit(&mut self) -> sqlx::Result<()> {
+        if self.session.handle().has_not_begun() {
+            self.session.decide(Fate::Kept);
+            return Ok(());
+        }
         let committed = self.execute("COMMIT").await;
         // Whether the server has committed is not known, so a repetition might store everything twice.
         if let Some(Failure::Lost) = self.failure {
             self.failure = Some(Failure::Other);
         }
-        self.session.is_idle = committed.is_ok();
+        if committed.is_ok() {
+            self.session.decide(Fate::Kept);
+        }
         committed.map(drop)
     }
 
     /// Makes the session fit for the next transaction. One that does not answer at once, because it is lost or still busy
     /// with a statement, is closed instead.
     async fn rollback(&mut self) {
-        let rolled_back = timeout(ROLLBACK_TIMEOUT, self.session.execute("ROLLBACK")).await;
-        self.session.is_idle = matches!(rolled_back, Ok(Ok(_)));
+        let is_idle = self.session.handle().has_not_begun()
+            || matches!(
+                timeout(ROLLBACK_TIMEOUT, self.session.execute("ROLLBACK")).await,
+                Ok(Ok(_))
+            );
+        if is_idle {
+            self.session.decide(Fate::Kept);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Appends, and the close.
 
-use super::{Error, Position, Streams};
+use super::{Error, Position, Refusal, Streams, batch::Batch};
 use crate::{database::Transaction, deadline::Deadline};
 use bytes::Bytes;
 
@@ -37,6 +37,8 @@ pub struct Producer {
 pub struct Appended {
     /// Whether it was stored now, or before.
     pub stored: Stored,
+    /// The number of the stream.
+    pub incarnation: i64,
     /// Where the stream ends now.
     pub tail: Position,
     /// Whether the stream is closed now.
@@ -64,7 +66,7 @@ impl Streams {
     /// [`StaleEpoch`](super::Refusal::StaleEpoch), [`EpochStart`](super::Refusal::EpochStart), [`Gap`](super::Refusal::Gap)
     /// and [`TooManyProducers`](super::Refusal::TooManyProducers).
     pub async fn append(&self, deadline: &Deadline, append: Append) -> Result<Appended, Error> {
-        unimplemented!("{deadline:?} {append:?}")
+        self.0.gather.append(deadline, append).await
     }
 
     /// Appends to a stream in a transaction, which decides whether it has happened. The stream is locked until the transaction
@@ -78,6 +80,15 @@ impl Streams {
         append: Append,
         ring: bool,
     ) -> Result<Appended, Error> {
-        unimplemented!("{transaction:?} {append:?} {ring}")
+        let appends = [append];
+        let batch = Batch::new(&appends);
+        let mut outcomes = batch.append(&mut *transaction, self.0.limits.producers, true).await?;
+        let appended = outcomes.pop().flatten().unwrap_or(Err(Refusal::NotFound.into()))?;
+        if ring {
+            sqlx::query!("SELECT streams.ring($1)", appended.incarnation)
+                .execute(transaction)
+                .await?;
+        }
+        Ok(appended)
     }
 }

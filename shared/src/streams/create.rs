@@ -1,8 +1,13 @@
 //! Creation, of forks too.
 
-use super::{Error, From, Head, Streams};
+use super::{
+    Error, From, Head, Streams,
+    facts::{Facts, refusal},
+    repeated,
+};
 use crate::deadline::Deadline;
 use bytes::Bytes;
+use sqlx::PgExecutor;
 use std::time::SystemTime;
 
 /// When a stream expires.
@@ -65,6 +70,51 @@ impl Streams {
     /// [`SourceDeleted`](super::Refusal::SourceDeleted), [`Beyond`](super::Refusal::Beyond),
     /// [`Gone`](super::Refusal::Gone) and [`ContentType`](super::Refusal::ContentType).
     pub async fn create(&self, deadline: &Deadline, create: Create) -> Result<(Created, Head), Error> {
-        unimplemented!("{deadline:?} {create:?}")
+        let connection = self.0.database.connection(deadline);
+        let facts = repeated(async || self.put(&connection, &create).await).await?;
+        let created = match &*facts.verdict {
+            "new" => Created::New,
+            "existing" => Created::Existing,
+            verdict => return Err(refusal(verdict)),
+        };
+        Ok((created, facts.head()?))
+    }
+
+    async fn put(&self, database: impl PgExecutor<'_>, create: &Create) -> sqlx::Result<Facts> {
+        let (ttl, expires_at) = Expiry::columns(create.expiry);
+        let fork = create.fork.as_ref();
+        let (incarnation, at) = fork.map_or((None, None), Fork::point);
+        sqlx::query_as!(
+            Facts,
+            r#"SELECT p.verdict AS "verdict!", f.*
+            FROM streams.put(
+                $1, $2, $3, timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5, $6, $7, $8, $9, $10, $11, $12
+            ) p, streams.facts(p.stream) f"#,
+            create.path,
+            create.content_type,
+            ttl,
+            expires_at,
+            create.closed,
+            create.data.as_deref().filter(|data| !data.is_empty()),
+            self.0.limits.streams,
+            fork.map(|fork| &*fork.source),
+            incarnation,
+            at,
+            fork.map_or(0, |fork| i64::try_from(fork.sub_offset).unwrap_or(i64::MAX)),
+            fork.and_then(|fork| fork.prefix.as_deref()).filter(|data| !data.is_empty()),
+        )
+        .fetch_one(database)
+        .await
+    }
+}
+
+impl Fork {
+    /// The point as `streams.put` takes it.
+    fn point(&self) -> (Option<i64>, Option<i64>) {
+        match self.at {
+            None | Some(From::Tail) => (None, None),
+            Some(From::Start) => (None, Some(0)),
+            Some(From::At(position)) => (Some(position.incarnation), Some(position.end)),
+        }
     }
 }

@@ -1,8 +1,15 @@
 //! Reads.
 
-use super::{Cursor, Error, From, Head, Page, Streams};
-use crate::deadline::Deadline;
-use std::sync::Arc;
+use super::Expiry;
+use super::{
+    Cursor, Error, From, Head, Page, Position, Record, Refusal, Streams,
+    facts::{Facts, refusal, there},
+    hub::Woken,
+    watched::{LastPage, Reader},
+};
+use crate::{database::Connection, deadline::Deadline};
+use bytes::Bytes;
+use std::sync::{Arc, Weak};
 
 /// How a wait for more of a stream has ended.
 #[derive(Clone, Debug)]
@@ -19,26 +26,39 @@ impl Streams {
     /// The facts of a stream.
     ///
     /// # Errors
-    /// [`NotFound`](super::Refusal::NotFound), [`Deleted`](super::Refusal::Deleted).
+    /// [`NotFound`](Refusal::NotFound), [`Deleted`](Refusal::Deleted).
     pub async fn head(&self, deadline: &Deadline, path: &str) -> Result<Head, Error> {
-        unimplemented!("{deadline:?} {path:?}")
+        let facts = sqlx::query_as!(
+            Facts,
+            r#"SELECT h.verdict AS "verdict!", f.* FROM streams.head($1) h, streams.facts(h.stream) f"#,
+            path
+        );
+        let facts = facts.fetch_one(&self.0.database.connection(deadline)).await?;
+        match &*facts.verdict {
+            "ok" => facts.head(),
+            verdict => Err(refusal(verdict)),
+        }
     }
 
     /// The records after a position: as many as fit in `limit` bytes, and at least one if there is one. Renews the time that
     /// the stream has to live.
     ///
     /// # Errors
-    /// [`NotFound`](super::Refusal::NotFound), [`Deleted`](super::Refusal::Deleted), [`Gone`](super::Refusal::Gone),
-    /// [`Beyond`](super::Refusal::Beyond).
+    /// [`NotFound`](Refusal::NotFound), [`Deleted`](Refusal::Deleted), [`Gone`](Refusal::Gone), [`Beyond`](Refusal::Beyond).
     pub async fn page(&self, deadline: &Deadline, path: &str, from: From, limit: usize) -> Result<Page, Error> {
-        unimplemented!("{deadline:?} {path:?} {from:?} {limit:?}")
+        let connection = self.0.database.connection(deadline);
+        let page = read(&connection, path, from, limit).await?;
+        if let Expiry::Ttl(_) = page.head.expiry {
+            renew(&connection, page.head.incarnation).await?;
+        }
+        Ok(page)
     }
 
     /// Waits until there is more than at the cursor, and returns the next page. Holds no connection while it waits.
     ///
     /// # Errors
-    /// [`NotFound`](super::Refusal::NotFound) and [`Deleted`](super::Refusal::Deleted) if the stream has gone meanwhile;
-    /// [`Gone`](super::Refusal::Gone) if another one is at its path.
+    /// [`NotFound`](Refusal::NotFound) and [`Deleted`](Refusal::Deleted) if the stream has gone meanwhile;
+    /// [`Gone`](Refusal::Gone) if another one is at its path.
     pub async fn follow(
         &self,
         deadline: &Deadline,
@@ -46,6 +66,138 @@ impl Streams {
         cursor: &Cursor,
         limit: usize,
     ) -> Result<Follow, Error> {
-        unimplemented!("{deadline:?} {path:?} {cursor:?} {limit:?}")
+        let mut reader = self.0.hub.watch(cursor);
+        loop {
+            let woken = tokio::select! {
+                biased;
+                woken = reader.more_than(cursor.at.end) => woken,
+                () = deadline.ended() => return Ok(Follow::Silent),
+            };
+            if woken == Woken::Asleep {
+                return Ok(Follow::Asleep);
+            }
+            let page = self.next_page(deadline, &reader, path, cursor, limit).await?;
+            if page.has_news() {
+                return Ok(Follow::Page(page));
+            }
+            // The stream was about to expire, or a standby that has become the server lacks the end.
+            self.0.hub.record(cursor.incarnation, |seen| {
+                seen.gone = false;
+                seen.tail = page.head.tail.end;
+            });
+        }
     }
+
+    /// The page at the cursor. All readers of this process that are there get the same one.
+    async fn next_page(
+        &self,
+        deadline: &Deadline,
+        reader: &Reader,
+        path: &str,
+        cursor: &Cursor,
+        limit: usize,
+    ) -> Result<Arc<Page>, Error> {
+        let mut last = reader.stream.last_page.lock().await;
+        if let Some(page) = shared(&last, cursor, limit) {
+            return page;
+        }
+        let connection = self.0.database.connection(deadline);
+        let page = match read(&connection, path, From::At(cursor.at), limit).await {
+            Ok(page) if page.head.incarnation == cursor.incarnation => Ok(Arc::new(page)),
+            Ok(_) => Err(Refusal::Gone),
+            Err(Error::Refused(refusal)) => Err(refusal),
+            Err(error) => return Err(error),
+        };
+        *last = Some((
+            *cursor,
+            limit,
+            page.as_ref().map(Arc::downgrade).map_err(|refusal| *refusal),
+        ));
+        Ok(page?)
+    }
+}
+
+/// The page that was read last, if it is for this reader too.
+fn shared(last: &LastPage, cursor: &Cursor, limit: usize) -> Option<Result<Arc<Page>, Error>> {
+    match last {
+        Some((at, bytes, page)) if (at, *bytes) == (cursor, limit) => match page {
+            Ok(page) => Weak::upgrade(page).filter(|page| page.has_news()).map(Ok),
+            Err(refusal) => Some(Err((*refusal).into())),
+        },
+        _ => None,
+    }
+}
+
+impl Page {
+    fn has_news(&self) -> bool {
+        self.head.closed || !self.records.is_empty()
+    }
+}
+
+async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> Result<Page, Error> {
+    let (start, at) = match from {
+        From::Start => ("first", None),
+        From::At(position) => ("at", Some(position)),
+        From::Tail => ("tail", None),
+    };
+    let row = sqlx::query!(
+        r#"SELECT p.verdict AS "verdict!", f.*, p.begins_at, p.incarnations, p.positions, p.bytes
+        FROM streams.page($1, $2, $3, $4, $5) p, streams.facts(p.stream) f"#,
+        path,
+        start,
+        at.map(|at| at.incarnation),
+        at.map(|at| at.end),
+        i64::try_from(limit).unwrap_or(i64::MAX),
+    )
+    .fetch_one(connection)
+    .await?;
+    if row.verdict != "ok" {
+        return Err(refusal(&row.verdict));
+    }
+    let positions = there(row.incarnations)?.into_iter().zip(there(row.positions)?);
+    let records = records(positions, there(row.begins_at)?, there(row.bytes)?.into());
+    let facts = Facts {
+        verdict: row.verdict,
+        incarnation: row.incarnation,
+        tail_incarnation: row.tail_incarnation,
+        tail: row.tail,
+        content_type: row.content_type,
+        closed: row.closed,
+        ttl: row.ttl,
+        expires_at: row.expires_at,
+    };
+    let head = facts.head()?;
+    let next = records.last().map_or(head.tail, |record| record.position);
+    Ok(Page { head, records, next })
+}
+
+/// Cuts the bytes of records, which follow each other from a position on.
+fn records(positions: impl Iterator<Item = (i64, i64)>, begins_at: i64, mut bytes: Bytes) -> Vec<Record> {
+    let mut begin = begins_at;
+    let record = |(incarnation, end)| {
+        let length = usize::try_from(end - begin).unwrap_or_default().min(bytes.len());
+        begin = end;
+        Record {
+            position: Position { incarnation, end },
+            data: bytes.split_to(length),
+        }
+    };
+    positions.map(record).collect()
+}
+
+/// Renews the time that a stream has to live when a tenth of it has passed. An append that has locked the stream renews it, too.
+async fn renew(connection: &Connection, stream: i64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE streams.streams SET expires_at = clock_timestamp() + make_interval(secs => ttl)
+        WHERE id = (
+            SELECT id FROM streams.streams
+            WHERE id = $1 AND live AND expires_at > clock_timestamp()
+                AND expires_at < clock_timestamp() + make_interval(secs => ttl * 0.9)
+            FOR NO KEY UPDATE SKIP LOCKED
+        )",
+        stream
+    )
+    .execute(connection)
+    .await
+    .map(drop)
 }

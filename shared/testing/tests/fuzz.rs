@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use futures_util::FutureExt;
 use proptest::{collection::hash_map, prelude::*};
 use shared::{
     config::Env,
     database::{Database, MigratorSettings},
+    deadline::Deadline,
     sse::Event,
     storage::{InvalidKey, Key},
 };
@@ -101,7 +103,7 @@ proptest! {
         // The settings are used as far as possible without a server.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let _ = Database::from_env(&env).pool();
+        let _ = Database::from_env(&env).session(&Deadline::default()).now_or_never();
         for invalid in env.take_invalid() {
             let said = invalid.to_string();
             prop_assert!(values.contains_key(invalid.key), "{}", said);

@@ -1,7 +1,7 @@
 //! `DATABASE_URL` in the forms of libpq and of drivers, on the real binary: each parameter is honoured, or refused by name.
 
 use crate::front::Front;
-use crate::impatient::database;
+use crate::impatient::{database, session};
 use crate::probed::probed;
 use crate::world::{World, all_are};
 use std::{
@@ -55,7 +55,8 @@ async fn a_search_path_is_that_of_the_sessions_of_a_function_in_each_of_its_form
     ] {
         let url = format!("{url}&{parameter}");
         let database = database(&url);
-        let path = sqlx::query_scalar("SHOW search_path").fetch_one(database.pool().unwrap());
+        let mut session = session(&database).await;
+        let path = sqlx::query_scalar("SHOW search_path").fetch_one(&mut *session);
         let path: String = path.await.unwrap();
         assert_eq!(path, "nowhere", "{parameter}");
         all_are([(url, "healthy")]).await;

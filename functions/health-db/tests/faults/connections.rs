@@ -1,6 +1,9 @@
 //! A pooled connection to Postgres that the server ends, that the network forgets, or that freezes with its process.
 
-use crate::{impatient::database, probed::probed};
+use crate::{
+    impatient::{database, session},
+    probed::probed,
+};
 use serde_json::json;
 use std::time::{Duration, Instant};
 use testing::{Postgres, Proxy, execute};
@@ -25,12 +28,12 @@ async fn connections_that_the_server_ends_for_idleness_are_never_noticed() {
     let postgres = Postgres::start(&["idle_session_timeout=100ms"]);
     let url = postgres.migrated_database().await;
     let server = probed(&url);
-    let pool = database(&url);
+    let database = database(&url);
     for _ in 0..5 {
         assert_eq!(server.probe().await.json()["status"], "healthy", "{}", server.log());
         let start = Instant::now();
         let one: i32 = sqlx::query_scalar("SELECT 1")
-            .fetch_one(pool.pool().unwrap())
+            .fetch_one(&mut *session(&database).await)
             .await
             .unwrap();
         assert!(

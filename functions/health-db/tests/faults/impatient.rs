@@ -1,6 +1,10 @@
 //! `health-db` with a deadline of half a second, and servers that keep it waiting.
 
-use shared::{config::Env, database::Database};
+use shared::{
+    config::Env,
+    database::{Database, Session},
+    deadline::Deadline,
+};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::{Duration, Instant};
 use testing::{Binary, Client, Process};
@@ -46,6 +50,11 @@ pub async fn becomes(server: &Process, expected: &str) {
         }
         assert!(start.elapsed() < Duration::from_secs(5), "{reason}: {}", server.log());
     }
+}
+
+/// A session of a function.
+pub async fn session(database: &Database) -> Session {
+    database.session(&Deadline::default()).await.unwrap()
 }
 
 /// The database as functions use it.

@@ -1,7 +1,8 @@
 //! Health checks and functions behind a real PgBouncer.
 
-use crate::impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
-use sqlx::AssertSqlSafe;
+use crate::impatient::{TIMEOUT, becomes, database, health_db, holder, reason, session};
+use shared::deadline::Deadline;
+use sqlx::{AssertSqlSafe, Executor};
 use std::time::{Duration, Instant};
 use testing::{Binary, Client, PgBouncer, Postgres, database_of, scalar};
 use tokio::time::sleep;
@@ -42,9 +43,8 @@ async fn three_idle_checks_leave_a_session_pooler_of_three_to_the_application() 
     }
     // Of the functions here, which the pooler would refuse for their `statement_timeout`.
     let application = database(&pooler.url(&url));
-    let pool = application.pool().unwrap();
     let start = Instant::now();
-    while sqlx::raw_sql("SELECT 1").execute(pool).await.is_err() {
+    while application.session(&Deadline::default()).await.is_err() {
         assert!(
             start.elapsed() < Duration::from_secs(15),
             "no session is left to the application"
@@ -62,8 +62,8 @@ async fn the_first_queries_of_a_function_may_come_at_the_same_time() {
     let pooler = PgBouncer::start(&postgres, &["pool_mode = session"]);
     // `prefer` would try again without encryption; with `disable`, only the rejected timeout causes another attempt.
     let application = database(&format!("{}?sslmode=disable", pooler.url(&url)));
-    let pool = application.pool().unwrap();
-    let queries = (0..5).map(|_| sqlx::raw_sql("SELECT pg_sleep(0.2)").execute(pool));
+    let sleep = async || session(&application).await.execute("SELECT pg_sleep(0.2)").await;
+    let queries = (0..5).map(|_| sleep());
     for answer in futures_util::future::join_all(queries).await {
         answer.unwrap();
     }
@@ -76,15 +76,15 @@ async fn what_a_pooler_says_becomes_a_reason() {
     let url = postgres.migrated_database().await;
     let full = PgBouncer::start(&postgres, &["max_client_conn = 1"]);
     let client = database(&full.url(&url));
-    let _client = client.pool().unwrap().acquire().await.unwrap();
+    let _client = session(&client).await;
     assert_eq!(reason(&health_db(&full.url(&url))).await, "too_many_connections");
     let busy = PgBouncer::start(
         &postgres,
         &["pool_mode = session", "default_pool_size = 1", "query_wait_timeout = 1"],
     );
     let only = database(&busy.url(&url));
-    let mut session = only.pool().unwrap().acquire().await.unwrap();
-    sqlx::raw_sql("SELECT 1").execute(&mut *session).await.unwrap();
+    let mut only = session(&only).await;
+    only.execute("SELECT 1").await.unwrap();
     let patient = Binary::new(env!("CARGO_BIN_EXE_health-db")).with("DATABASE_URL", busy.url(&url));
     let patient = patient.with("HEALTH_TIMEOUT", "5s").serve();
     let answer = Client::http1().get(&format!("{}/health/db", patient.url)).await;
@@ -96,7 +96,10 @@ async fn what_a_pooler_says_becomes_a_reason() {
     let console = database(&disabled.console());
     for command in ["DISABLE", "KILL"] {
         let command = AssertSqlSafe(format!("{command} {name}"));
-        sqlx::raw_sql(command).execute(console.pool().unwrap()).await.unwrap();
+        sqlx::raw_sql(command)
+            .execute(&mut *session(&console).await)
+            .await
+            .unwrap();
     }
     assert_eq!(reason(&server).await, "unreachable", "{}", server.log());
 }

@@ -1,12 +1,13 @@
 //! A check leaves no session in the server, whatever it waited for and however it ended. The servers here run with their
 //! defaults, so they do not notice a client that has gone.
 
-use crate::impatient::{TIMEOUT, becomes, database, health_db, holder, reason};
+use crate::impatient::{TIMEOUT, becomes, database, health_db, holder, reason, session};
 use shared::{
     config::Env,
     database::{Database, Reason},
+    deadline::Deadline,
 };
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 use std::time::{Duration, Instant};
 use testing::{Client, Postgres, Process, execute, scalar};
 use tokio::{
@@ -168,16 +169,17 @@ async fn a_query_of_a_function_ends_with_its_future() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
     let database = database(&url);
-    let pool = database.pool().unwrap();
     let plain = PgPool::connect(&url).await.unwrap();
-    for (pool, expected) in [(pool, 0), (&plain, 1)] {
-        let sleeper = sqlx::query("SELECT pg_sleep(60)").execute(pool);
-        assert!(timeout(TIMEOUT, sleeper).await.is_err());
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!(scalar(&url, ASLEEP).await, expected);
-        let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(pool).await.unwrap();
-        assert_eq!(one, 1);
-    }
+    let function = async |sql| session(&database).await.execute(sql).await.map(drop);
+    let control = async |sql| plain.execute(sql).await.map(drop);
+    assert!(timeout(TIMEOUT, function("SELECT pg_sleep(60)")).await.is_err());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scalar(&url, ASLEEP).await, 0);
+    function("SELECT 1").await.unwrap();
+    assert!(timeout(TIMEOUT, control("SELECT pg_sleep(60)")).await.is_err());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(scalar(&url, ASLEEP).await, 1);
+    control("SELECT 1").await.unwrap();
 }
 
 /// The bound ends a statement in the server even if the process was killed. A pooler rejects the setting, so none is sent.
@@ -187,7 +189,7 @@ async fn sessions_of_functions_bound_each_statement_unless_they_say_otherwise() 
     for (parameter, expected) in [("", "30s"), ("&options=-cstatement_timeout%3D1h", "1h")] {
         let database = database(&format!("{url}{parameter}"));
         let shown: String = sqlx::query_scalar("SHOW statement_timeout")
-            .fetch_one(database.pool().unwrap())
+            .fetch_one(&mut *session(&database).await)
             .await
             .unwrap();
         assert_eq!(shown, expected);
@@ -207,23 +209,20 @@ async fn a_session_of_a_function_answers_any_number_of_queries() {
         _ => None,
     });
     let database = Database::from_env(&env);
-    let pool = database.pool().unwrap();
-    let session: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(pool)
-        .await
-        .unwrap();
-    let large = |mebibytes: i32| {
+    let process = async || -> i32 {
+        let process = sqlx::query_scalar("SELECT pg_backend_pid()");
+        process.fetch_one(&mut *session(&database).await).await.unwrap()
+    };
+    let first = process().await;
+    let large = async |mebibytes: i32| {
         let rows = sqlx::query_scalar("SELECT repeat('x', 1 << 20) FROM generate_series(1, $1)").bind(mebibytes);
-        async move { rows.fetch_all(pool).await.map(|rows: Vec<String>| rows.len()) }
+        let rows = rows.fetch_all(&mut *session(&database).await).await;
+        rows.map(|rows: Vec<String>| rows.len())
     };
     for _ in 0..5 {
         assert_eq!(large(8).await.unwrap(), 8);
     }
-    let still: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(pool)
-        .await
-        .unwrap();
-    assert_eq!(still, session);
+    assert_eq!(process().await, first);
     assert!(large(33).await.unwrap_err().to_string().contains("in one answer"));
 }
 
@@ -250,10 +249,9 @@ async fn functions_that_cannot_log_in_do_not_exceed_the_size_of_their_pool() {
     let postgres = Postgres::start(&[]);
     let url = postgres.migrated_database().await;
     let _holder = holder(&url, "BEGIN; LOCK TABLE pg_authid").await;
-    let database = database(&url);
-    let pool = database.pool().unwrap();
+    let (database, within) = (database(&url), Deadline::default());
     for _ in 0..4 {
-        let queries = (0..10).map(|_| timeout(TIMEOUT, sqlx::query("SELECT 1").execute(pool)));
+        let queries = (0..10).map(|_| timeout(TIMEOUT, database.session(&within)));
         let answers = futures_util::future::join_all(queries).await;
         assert!(answers.iter().all(Result::is_err));
     }

@@ -79,7 +79,7 @@ async fn a_single_statement_ends_with_the_deadline_in_the_server_and_keeps_its_s
     }
     let (after, timeout): (i32, String) =
         sqlx::query_as("SELECT pg_backend_pid(), current_setting('statement_timeout')")
-            .fetch_one(database.pool().unwrap())
+            .fetch_one(&mut *database.session(&Deadline::default()).await.unwrap())
             .await
             .unwrap();
     assert_eq!((after, &*timeout), (before, "30s"));

@@ -2,6 +2,7 @@
 
 use crate::accounts::{Accounts, within};
 use futures_util::future::join_all;
+use shared::deadline::Deadline;
 use sqlx::Row;
 use std::time::Duration;
 use testing::{PgBouncer, Postgres, scalar};
@@ -126,7 +127,7 @@ fn accounts_behind(accounts: Accounts, pooler: &PgBouncer) -> Accounts {
 
 /// The simple protocol answers in text.
 async fn scalar_through(accounts: &Accounts, sql: &'static str) -> String {
-    let rows = sqlx::raw_sql(sql).fetch_one(accounts.database.pool().unwrap()).await;
-    let row = rows.unwrap();
+    let mut session = accounts.database.session(&Deadline::default()).await.unwrap();
+    let row = sqlx::raw_sql(sql).fetch_one(&mut *session).await.unwrap();
     row.try_get_raw(0).unwrap().as_str().unwrap().to_owned()
 }

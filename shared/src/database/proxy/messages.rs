@@ -1,5 +1,6 @@
 //! Messages of the protocol (PostgreSQL, 55.7): the few that the proxy reads or writes itself.
 
+use bytes::{BufMut, BytesMut};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -61,11 +62,10 @@ impl ProxyError {
     }
 
     fn field(&self, kind: u8) -> Option<&[u8]> {
-        let Self::Rejected(message) = self else {
-            return None;
-        };
-        let mut fields = message.get(HEADER..)?.split(|byte| *byte == 0);
-        fields.find_map(|field| field.strip_prefix(&[kind]))
+        match self {
+            Self::Rejected(message) => field(message, kind),
+            _ => None,
+        }
     }
 }
 
@@ -128,13 +128,25 @@ pub(super) async fn greeting(server: &mut (impl AsyncRead + Unpin)) -> Result<Ve
 
 /// A message of this type. The parts are its body.
 pub(super) fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
-    [&[kind][..], &(length as u32).to_be_bytes(), &parts.concat()].concat()
+    let mut message = BytesMut::new();
+    put(kind, parts, &mut message);
+    message.into()
 }
 
-/// ReadyForQuery with this status of the transaction.
-pub(super) fn ready(status: u8) -> Vec<u8> {
-    message(b'Z', &[&[status]])
+/// Writes a message of this type. The parts are its body.
+pub(super) fn put(kind: u8, parts: &[&[u8]], output: &mut BytesMut) {
+    let length = 4 + parts.iter().map(|part| part.len()).sum::<usize>();
+    output.put_u8(kind);
+    output.put_u32(length as u32);
+    for part in parts {
+        output.extend_from_slice(part);
+    }
+}
+
+/// A field of an ErrorResponse: `C` is the SQLSTATE, `M` the message, `R` the function of the server.
+pub(super) fn field(response: &[u8], kind: u8) -> Option<&[u8]> {
+    let mut fields = response.get(HEADER..)?.split(|byte| *byte == 0);
+    fields.find_map(|field| field.strip_prefix(&[kind]))
 }
 
 /// The length of a message in bytes, with its header.

@@ -1,29 +1,27 @@
 //! One session: forwards requests and answers, limits both, and cancels what nobody waits for.
 
 mod answers;
+mod progress;
 mod requests;
 mod statements;
 
 use super::{
     Limits, ProxyError, RequestTimeout,
     dialer::{Connection, Dialer, Route},
+    handle::{RelayEnd, Waiting},
     messages::{TERMINATE, startup},
     open::{Opened, Opening},
 };
 use answers::Answers;
 use bytes::BytesMut;
+pub(super) use progress::{Progress, Repetition};
 use requests::Requests;
 use statements::Statements;
-use std::{
-    collections::VecDeque,
-    io,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWriteExt, WriteHalf, split},
     net::{UnixStream, unix::OwnedWriteHalf},
-    sync::{Mutex, Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -36,54 +34,26 @@ const FAREWELL: Duration = Duration::from_millis(200);
 /// one at a time; an answer that is already on its way arrives within this time.
 const OVERLAP: Duration = Duration::from_millis(200);
 
-/// The direction to sqlx. Most answers are those of the server.
-type Client = Arc<Mutex<OwnedWriteHalf>>;
-
-/// What a session is doing.
-#[derive(Default)]
-struct Progress {
-    /// Requests without a complete answer.
-    unanswered: usize,
-    /// How many messages at the beginning of each answer sqlx does not expect.
-    unexpected: VecDeque<usize>,
-    /// When the last request was sent.
-    asked: Option<Instant>,
-    /// When the last answer was complete.
-    answered: Option<(Instant, SystemTime)>,
-    /// The status of the transaction after that: `I`, `T` or `E`.
-    status: u8,
-    /// BackendKeyData, which a CancelRequest needs.
-    key: Option<Vec<u8>>,
-}
-
-impl Progress {
-    /// The answer to the request that is being sent begins with messages that sqlx does not expect.
-    fn expect_not(&mut self, messages: usize) {
-        self.unexpected.resize(self.unanswered + 1, 0);
-        self.unexpected[self.unanswered] += messages;
-    }
-
-    /// The server has refused a request, and skips the rest of it.
-    fn fail(&mut self) {
-        if let Some(messages) = self.unexpected.front_mut() {
-            *messages = 0;
-        }
-    }
-
-    /// An answer is complete.
-    fn answer(&mut self, status: u8) {
-        self.unanswered = self.unanswered.saturating_sub(1);
-        self.unexpected.pop_front();
-        self.answered = Some((Instant::now(), SystemTime::now()));
-        self.status = status;
-    }
+/// Changes what a session is doing without waking anybody.
+fn quietly(progress: &watch::Sender<Progress>, change: impl FnOnce(&mut Progress)) {
+    progress.send_if_modified(|progress| {
+        change(progress);
+        false
+    });
 }
 
 /// Serves one connection of sqlx, until its session in the server has ended.
-pub(super) async fn run(mut client: UnixStream, dialer: Arc<Dialer>, limits: Limits, slots: Arc<Semaphore>) {
+pub(super) async fn run(
+    mut client: UnixStream,
+    dialer: Arc<Dialer>,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    waiting: Waiting,
+) {
     let Ok(startup) = startup(&mut client).await else {
         return;
     };
+    let end = waiting.take(&startup);
     let _slot = tokio::select! {
         slot = slots.acquire() => slot,
         () = hangs_up(&client) => return,
@@ -99,7 +69,7 @@ pub(super) async fn run(mut client: UnixStream, dialer: Arc<Dialer>, limits: Lim
         () = is_pointless(&client, engagement) => return,
     };
     match opened {
-        Ok(Ok(opened)) => Session::new(client, dialer, opened, limits).carry().await,
+        Ok(Ok(opened)) => Session::new(client, dialer, opened, limits, end).carry().await,
         Ok(Err(fault)) => drop(client.write_all(&fault.message()).await),
         Err(_) => {}
     }
@@ -127,7 +97,7 @@ struct Session {
     route: Route,
     requests: Requests,
     answers: Answers,
-    client: Client,
+    client: OwnedWriteHalf,
     server: WriteHalf<Connection>,
     progress: watch::Receiver<Progress>,
     timeout: RequestTimeout,
@@ -142,29 +112,28 @@ enum End {
 }
 
 impl Session {
-    fn new(client: UnixStream, dialer: Arc<Dialer>, opened: Opened, limits: Limits) -> Self {
-        let startup = Progress {
-            unanswered: 1,
-            ..Progress::default()
-        };
-        let (sender, progress) = watch::channel(startup);
-        let sender = Arc::new(sender);
+    fn new(client: UnixStream, dialer: Arc<Dialer>, opened: Opened, limits: Limits, end: RelayEnd) -> Self {
+        let progress = end.progress.subscribe();
+        let sender = Arc::new(end.progress);
         let (from_client, client) = client.into_split();
-        let client = Arc::new(Mutex::new(client));
         let (from_server, server) = split(opened.stream);
+        let again = Arc::new(Notify::new());
         Self {
             dialer,
             route: opened.route,
             requests: Requests {
                 from: from_client,
                 input: BytesMut::new(),
+                output: BytesMut::new(),
                 passing: 0,
                 timeout: limits.timeout.clone(),
                 progress: Arc::clone(&sender),
-                client: Arc::clone(&client),
+                orders: end.orders.clone(),
                 statements: Statements::default(),
-                end: None,
+                has_set: false,
                 is_within: false,
+                last: Vec::new(),
+                again: Arc::clone(&again),
             },
             answers: Answers {
                 from: from_server,
@@ -173,6 +142,8 @@ impl Session {
                 taken: 0,
                 limit: limits.answer,
                 progress: sender,
+                orders: end.orders,
+                again,
             },
             client,
             server,
@@ -184,14 +155,14 @@ impl Session {
     async fn carry(mut self) {
         let end = tokio::select! {
             _ = self.requests.carry(&mut self.server) => End::ClientGone,
-            end = self.answers.carry(&self.client) => end,
+            end = self.answers.carry(&mut self.client) => end,
             () = cancel_overdue(&self.dialer, &self.route, self.progress.clone(), &self.timeout) => End::ServerGone,
         };
         match end {
             End::ServerGone => {}
             End::ClientGone => drop(timeout(LINGER, self.abandon()).await),
             End::Refused(fault) => {
-                let _ = self.client.lock().await.write_all(&fault.message()).await;
+                let _ = self.client.write_all(&fault.message()).await;
                 self.cancel().await;
             }
         }
@@ -241,24 +212,27 @@ async fn cancel_overdue(
     mut progress: watch::Receiver<Progress>,
     timeout: &RequestTimeout,
 ) {
+    let longest = timeout.each().unwrap_or(Duration::from_secs(30));
     let mut not_before = Instant::now();
     loop {
         let (overdue, key) = {
             let progress = progress.borrow_and_update();
             (overdue(&progress, timeout), progress.key.clone())
         };
-        let (Some(overdue), Some(key)) = (overdue, key) else {
-            if progress.changed().await.is_err() {
-                return;
-            }
-            continue;
-        };
-        tokio::select! {
-            _ = progress.changed() => {}
-            () = sleep_until(overdue.max(not_before)) => {
+        let now = Instant::now();
+        let due = overdue.map(|overdue| overdue.max(not_before));
+        match (due, key) {
+            (Some(due), Some(key)) if due <= now => {
                 dialer.cancel(route, &key).await;
                 not_before = Instant::now() + Duration::from_secs(1);
             }
+            // A request that begins now is overdue later than `longest`: nobody is woken for it.
+            (due, key) => tokio::select! {
+                changed = progress.changed() => if changed.is_err() {
+                    return;
+                },
+                () = sleep_until(due.filter(|_| key.is_some()).unwrap_or(now + longest)) => {}
+            },
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Single statements, each a transaction of its own.
 
-use super::{before, end_of, failure::Failure, lease::Lease, margin, query::Query};
+use super::{Fate, before, end_of, failure::Failure, margin, query::Query};
 use crate::{
-    database::{Database, proxy::time_of_requests},
+    database::{Database, proxy::Prefix},
     deadline::Deadline,
 };
 use futures_util::{
@@ -11,7 +11,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use sqlx::{
-    AssertSqlSafe, Either, Execute, Executor, Postgres, SqlStr,
+    Either, Execute, Executor, Postgres, SqlStr,
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 use std::fmt;
@@ -50,21 +50,19 @@ impl Connection {
     }
 
     async fn answers_before(self, end: Instant, query: Query) -> sqlx::Result<Vec<Answer>> {
-        let mut session = Lease::acquire(self.database).await?;
+        let mut session = self.database.lend(Fate::Closed).await?;
         let left = end.saturating_duration_since(Instant::now());
-        let timeout = time_of_requests(left.saturating_sub(margin(left)));
+        session.handle().prefix(Prefix::Timeout(end - margin(left).min(left)));
         let (sql, mut failure) = (query.sql.clone(), None);
-        let sent = session.execute(AssertSqlSafe(timeout)).await;
-        let answers = match sent {
-            Ok(_) => session.fetch_many(query).try_collect().await,
-            Err(error) => Err(error),
-        };
+        let answers = session.fetch_many(query).try_collect().await;
         Failure::record(&mut failure, &answers, &sql);
         // Any other error may have left a part of the answer in the session.
         let is_answered = answers
             .as_ref()
             .map_or_else(|error| error.as_database_error().is_some(), |_| true);
-        session.is_idle = is_answered && failure != Some(Failure::Lost);
+        if is_answered && failure != Some(Failure::Lost) {
+            session.decide(Fate::Kept);
+        }
         answers
     }
 }
@@ -108,10 +106,8 @@ impl<'c> Executor<'c> for &'c Connection {
         'c: 'e,
     {
         let prepare = async move {
-            Lease::acquire(self.database.clone())
-                .await?
-                .prepare_with(sql, parameters)
-                .await
+            let mut session = self.database.lend(Fate::Closed).await?;
+            session.prepare_with(sql, parameters).await
         };
         before(end_of(&self.deadline), prepare).boxed()
     }
@@ -120,7 +116,7 @@ impl<'c> Executor<'c> for &'c Connection {
     where
         'c: 'e,
     {
-        let describe = async move { Lease::acquire(self.database.clone()).await?.describe(sql).await };
+        let describe = async move { self.database.lend(Fate::Closed).await?.describe(sql).await };
         before(end_of(&self.deadline), describe).boxed()
     }
 }

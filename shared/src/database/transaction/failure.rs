@@ -1,6 +1,7 @@
 //! What the failure of a query means for its transaction. Each is logged here, once, whatever the function makes of it.
 
 use crate::database::reason::{cause, is_lost, without_quoted};
+use sqlx::postgres::PgDatabaseError;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Failure {
@@ -31,6 +32,9 @@ impl Failure {
     fn of(error: &sqlx::Error) -> Self {
         match &*code(error) {
             SERIALIZATION_FAILURE | DEADLOCK => Self::Conflict,
+            // The proxy uses no names in this session from now on.
+            NO_SUCH_STATEMENT => Self::Lost,
+            NOT_SUPPORTED if raised_by(error) == Some(PLAN_CACHE) => Self::Lost,
             _ if is_lost(error) => Self::Lost,
             _ => Self::Other,
         }
@@ -40,6 +44,10 @@ impl Failure {
 const SERIALIZATION_FAILURE: &str = "40001";
 const DEADLOCK: &str = "40P01";
 const IN_FAILED_TRANSACTION: &str = "25P02";
+/// A prepared statement is gone, or would answer with other columns than when it was prepared.
+const NO_SUCH_STATEMENT: &str = "26000";
+const NOT_SUPPORTED: &str = "0A000";
+const PLAN_CACHE: &str = "RevalidateCachedQuery";
 
 /// A constraint is there to be violated, and a conflict to be repeated: both are no errors of the function.
 fn log(error: &sqlx::Error, failure: Failure, sql: &str) {
@@ -65,6 +73,11 @@ pub fn violation<E: From<sqlx::Error>>(constraint: &str, instead: E) -> impl FnO
 
 fn constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error()?.constraint()
+}
+
+/// The function of the server that has raised the error. Unlike the message, it is not translated.
+fn raised_by(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error()?.downcast_ref::<PgDatabaseError>().routine()
 }
 
 fn code(error: &sqlx::Error) -> String {

@@ -1,21 +1,29 @@
 //! Forwards answers from the server to sqlx. Follows the lengths of messages, to find those that begin and end a
 //! session's work.
 
-use super::{Client, End, Progress};
+use super::{End, Progress, Repetition, quietly};
 use crate::database::proxy::{
     ProxyError,
     dialer::Connection,
-    messages::{CHUNK, HEADER, length},
+    handle::SharedOrders,
+    messages::{CHUNK, HEADER, field, length},
 };
 use bytes::{Buf, BytesMut};
 use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf},
-    sync::watch,
+    net::unix::OwnedWriteHalf,
+    sync::{Notify, watch},
 };
 
 /// Bytes of the longest message that has to arrive as a whole: ReadyForQuery has one, BackendKeyData up to 260.
 const SMALL: usize = 1024;
+/// The SQLSTATEs of a prepared statement that is of no use any more, and the functions of the server that raise them: it is
+/// not there, or it would answer with other columns than when it was prepared.
+const USELESS: [(&[u8], &[u8]); 2] = [
+    (b"26000", b"FetchPreparedStatement"),
+    (b"0A000", b"RevalidateCachedQuery"),
+];
 
 /// The direction from the server to sqlx.
 pub(super) struct Answers {
@@ -27,14 +35,17 @@ pub(super) struct Answers {
     pub taken: usize,
     pub limit: usize,
     pub progress: Arc<watch::Sender<Progress>>,
+    pub orders: SharedOrders,
+    /// Wakes the other direction to send a request again.
+    pub again: Arc<Notify>,
 }
 
 impl Answers {
     /// Forwards until either side has gone, or the server has exceeded a limit or violated the protocol.
-    pub async fn carry(&mut self, to: &Client) -> End {
+    pub async fn carry(&mut self, to: &mut OwnedWriteHalf) -> End {
         loop {
             match self.next().await {
-                Ok(output) if to.lock().await.write_all(&output).await.is_err() => return End::ClientGone,
+                Ok(output) if to.write_all(&output).await.is_err() => return End::ClientGone,
                 Ok(_) => {}
                 Err(end) => return end,
             }
@@ -74,29 +85,56 @@ impl Answers {
     /// Does sqlx not expect the message? Notices and parameters of the server may come at any time.
     fn is_unexpected(&self, start: usize) -> bool {
         let message = &self.input[start..];
+        let progress = self.progress.borrow();
+        if progress.repetition == Repetition::Due {
+            return length(message) <= SMALL;
+        }
         let is_answer = matches!(message[0], b'1' | b'2' | b'C' | b'D') && length(message) <= SMALL;
-        is_answer
-            && self
-                .progress
-                .borrow()
-                .unexpected
-                .front()
-                .is_some_and(|count| *count > 0)
+        is_answer && progress.unexpected.front().is_some_and(|count| *count > 0)
     }
 
     /// `false` if the message has to arrive as a whole first.
     fn drop_unexpected(&mut self) -> bool {
-        let length = length(&self.input);
-        let is_whole = self.input.len() >= length;
-        if is_whole {
-            self.input.advance(length);
-            self.progress.send_modify(|progress| {
-                if let Some(count) = progress.unexpected.front_mut() {
-                    *count -= 1;
-                }
-            });
+        let (length, kind) = (length(&self.input).max(HEADER), self.input[0]);
+        if self.input.len() < length {
+            return false;
         }
-        is_whole
+        let status = self.input.get(HEADER).copied().unwrap_or_default();
+        self.input.advance(length);
+        let is_over = kind == b'Z';
+        quietly(&self.progress, |progress| match progress.unexpected.front_mut() {
+            _ if is_over => {
+                progress.repetition = Repetition::Impossible;
+                progress.answer(status);
+            }
+            Some(count) => *count = count.saturating_sub(1),
+            None => {}
+        });
+        if is_over {
+            self.again.notify_one();
+        }
+        true
+    }
+
+    /// The server has refused a request. Is it sent again? Statements have no names from then on where the request names
+    /// one that is of no use.
+    fn refuse(&mut self, response: &[u8]) -> bool {
+        let is = |(code, function): &(&[u8], &[u8])| {
+            field(response, b'C') == Some(code) && field(response, b'R') == Some(function)
+        };
+        let is_useless = USELESS.iter().any(is);
+        if is_useless {
+            self.orders.lock().has_names = false;
+        }
+        let mut is_repeated = false;
+        quietly(&self.progress, |progress| {
+            progress.fail();
+            is_repeated = is_useless && progress.repetition == Repetition::Possible && progress.unanswered == 1;
+            if is_repeated {
+                progress.repetition = Repetition::Due;
+            }
+        });
+        is_repeated
     }
 
     fn take(&mut self) -> Result<BytesMut, ProxyError> {
@@ -129,8 +167,8 @@ impl Answers {
     fn admit(&mut self, start: usize) -> Result<bool, ProxyError> {
         let message = &self.input[start..];
         let (kind, length) = (message[0], length(message));
-        let is_watched = matches!(kind, b'K' | b'Z');
-        if length < HEADER || (is_watched && length > SMALL) {
+        let is_watched = matches!(kind, b'K' | b'Z') || (kind == b'E' && length <= SMALL);
+        if length < HEADER || (matches!(kind, b'K' | b'Z') && length > SMALL) {
             return Err(ProxyError::Protocol(
                 "the server sent what is not a message of Postgres".to_owned(),
             ));
@@ -144,15 +182,22 @@ impl Answers {
         if is_watched && message.len() < length {
             return Ok(false);
         }
-        let key = (kind == b'K').then(|| message[HEADER..length].to_vec());
         let status = message.get(HEADER).copied().unwrap_or_default();
-        self.passing = length;
         match kind {
-            b'K' => self.progress.send_modify(|progress| progress.key = key),
-            b'Z' => self.progress.send_modify(|progress| progress.answer(status)),
-            b'E' => self.progress.send_modify(Progress::fail),
+            b'K' => {
+                let key = message[HEADER..length].to_vec();
+                self.progress.send_modify(|progress| progress.key = Some(key));
+            }
+            b'Z' => quietly(&self.progress, |progress| progress.answer(status)),
+            b'E' => {
+                let response = message[..length.min(message.len())].to_vec();
+                if self.refuse(&response) {
+                    return Ok(true);
+                }
+            }
             _ => {}
         }
+        self.passing = length;
         // Notifications do not count, because they may come as long as a session is open.
         let is_answer = kind != b'Z' && self.progress.borrow().unanswered > 0;
         self.taken = if is_answer { self.taken + length } else { 0 };

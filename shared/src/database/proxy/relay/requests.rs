@@ -1,52 +1,42 @@
-//! Forwards requests from sqlx to the server, counts them, and sets their `statement_timeout`.
+//! Forwards requests from sqlx to the server, counts them, and puts before them what bounds them or begins a transaction.
 
-use super::{Client, Progress, statements::Statements};
+use super::{Progress, Repetition, quietly, statements::Statements};
 use crate::database::proxy::{
     RequestTimeout,
     dialer::Connection,
-    messages::{CHUNK, DESCRIBE_PORTAL, HEADER, length, message, ready},
-    timeouts::{ANSWERS_TO_SET, LONGEST_COMMAND, command, set},
+    handle::SharedOrders,
+    messages::{CHUNK, DESCRIBE_PORTAL, HEADER, length},
+    prefix::{Prefix, milliseconds},
 };
 use bytes::{Buf, Bytes, BytesMut};
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, WriteHalf},
     net::unix::OwnedReadHalf,
-    sync::watch,
-    time::Instant,
+    sync::{Notify, watch},
 };
 
 /// How much earlier than a health check gives up the server ends its request, so that its answer still arrives.
 const MARGIN: Duration = Duration::from_millis(20);
-/// For how long after an answer a session counts as alive.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// The direction from sqlx to the server.
 pub(super) struct Requests {
     pub from: OwnedReadHalf,
     pub input: BytesMut,
+    pub output: BytesMut,
     /// Bytes still to come of the current message.
     pub passing: usize,
     pub timeout: RequestTimeout,
     pub progress: Arc<watch::Sender<Progress>>,
-    /// For answers that need no server.
-    pub client: Client,
+    pub orders: SharedOrders,
     pub statements: Statements,
-    /// When the server has to end requests, if sqlx has said so. A ping ends it: the pool pings before it lends a session.
-    pub end: Option<Instant>,
+    /// Does the server know the statement that sets the timeout by its name?
+    pub has_set: bool,
     /// Has a request begun that its Sync message will end?
     pub is_within: bool,
-}
-
-/// What to send where.
-#[derive(Default)]
-struct Output {
-    server: BytesMut,
-    client: Vec<u8>,
+    /// The last request that executed a statement by its name, and when it has to be sent again.
+    pub last: Vec<u8>,
+    pub again: Arc<Notify>,
 }
 
 impl Requests {
@@ -54,63 +44,75 @@ impl Requests {
     pub async fn carry(&mut self, to: &mut WriteHalf<Connection>) -> io::Result<()> {
         loop {
             self.input.reserve(CHUNK);
-            if self.from.read_buf(&mut self.input).await? == 0 {
-                return Ok(());
+            tokio::select! {
+                read = self.from.read_buf(&mut self.input) => if read? == 0 {
+                    return Ok(());
+                },
+                () = self.again.notified() => self.repeat(),
             }
-            let Output { server, client } = self.take();
-            if !client.is_empty() {
-                self.client.lock().await.write_all(&client).await?;
-            }
-            if !server.is_empty() {
-                to.write_all(&server).await?;
+            self.take();
+            if !self.output.is_empty() {
+                to.write_all(&self.output).await?;
                 to.flush().await?;
+                self.output.clear();
             }
         }
     }
 
-    fn take(&mut self) -> Output {
-        let mut output = Output {
-            server: BytesMut::with_capacity(self.input.len()),
-            client: Vec::new(),
-        };
+    /// Sends the last request again. It has no name by now.
+    fn repeat(&mut self) {
+        let rest = self.input.split();
+        self.input.extend_from_slice(&self.last);
+        self.input.extend_from_slice(&rest);
+    }
+
+    fn take(&mut self) {
         loop {
             let pass = self.passing.min(self.input.len());
-            output.server.extend_from_slice(&self.input.split_to(pass));
+            self.output.extend_from_slice(&self.input.split_to(pass));
             self.passing -= pass;
-            if self.passing > 0 || self.input.len() < HEADER || self.begin(&mut output).is_none() {
-                return output;
+            if self.passing > 0 || self.input.len() < HEADER || self.begin().is_none() {
+                return;
             }
         }
     }
 
-    /// Begins to forward a message, or answers it. `None` if more of it has to arrive first.
-    fn begin(&mut self, output: &mut Output) -> Option<()> {
+    /// Begins to forward a message. `None` if more of it has to arrive first.
+    fn begin(&mut self) -> Option<()> {
         let length = length(&self.input);
-        let kind = self.input[0];
-        match kind {
-            b'S' if self.is_needless_ping() => {
-                self.input.advance(length);
-                output.client = ready(self.progress.borrow().status);
-                return Some(());
-            }
+        let keeps_names = self.orders.lock().has_names;
+        match self.input[0] {
             b'P' => {
                 let parse = self.whole(length)?;
-                self.limit(&mut output.server);
-                self.statements.parse(&parse, &mut output.server);
+                let keeps_names = keeps_names && parse.get(HEADER) != Some(&0);
+                self.prefix();
+                self.statements.parse(&parse, keeps_names, &mut self.output);
             }
             b'D' | b'C' => {
                 let request = self.whole(length)?;
-                self.statements.describe_or_close(&request, &mut output.server);
+                let keeps_names = keeps_names && request.get(HEADER + 1) != Some(&0);
+                self.statements
+                    .describe_or_close(&request, keeps_names, &mut self.output);
             }
-            b'B' => self.bind(length, &mut output.server)?,
+            b'B' => match Statements::named_request(&self.input) {
+                Some(request) if keeps_names && !self.is_within => {
+                    self.execute(request);
+                    return Some(());
+                }
+                _ => self.bind(length)?,
+            },
             b'E' => {
                 // What sqlx knows of the columns may be as old as its session.
-                output.server.extend_from_slice(&DESCRIBE_PORTAL);
+                self.output.extend_from_slice(&DESCRIBE_PORTAL);
                 self.passing = length;
             }
-            b'Q' => return self.query(length, output),
+            b'Q' => {
+                self.query(length);
+                return Some(());
+            }
             b'S' | b'F' => {
-                self.count(length);
+                self.count(Repetition::Impossible);
+                self.passing = length;
                 return Some(());
             }
             _ => self.passing = length,
@@ -123,78 +125,76 @@ impl Requests {
         (self.input.len() >= length).then(|| self.input.split_to(length).freeze())
     }
 
-    /// Does sqlx ask for a sign of life, of which there was one just now? The clock of `Instant` may stand still while a
-    /// process is frozen.
-    fn is_needless_ping(&mut self) -> bool {
-        if self.is_within {
-            return false;
-        }
-        self.end = None;
-        let progress = self.progress.borrow();
-        let is_fresh = |(at, time): (Instant, SystemTime)| {
-            at.elapsed() < FRESH && time.elapsed().is_ok_and(|elapsed| elapsed < FRESH)
-        };
-        progress.unanswered == 0 && progress.answered.is_some_and(is_fresh)
-    }
-
     /// A request ends: the server will answer it.
-    fn count(&mut self, length: usize) {
-        self.passing = length;
+    fn count(&mut self, repetition: Repetition) {
         self.is_within = false;
-        self.progress.send_modify(|progress| {
-            progress.unanswered += 1;
-            progress.asked = Some(Instant::now());
+        self.progress.send_if_modified(|progress| {
+            progress.repetition = repetition;
+            progress.ask();
+            progress.unanswered > 1
         });
     }
 
-    /// Sets the timeout of a request that begins.
-    fn limit(&mut self, output: &mut BytesMut) {
-        if let Some(end) = self.end.filter(|_| !self.is_within) {
-            output.extend_from_slice(&set(end.saturating_duration_since(Instant::now())));
-            self.expect_not(ANSWERS_TO_SET);
+    /// Writes what a request begins with, if it begins now, and returns that.
+    fn prefix(&mut self) -> Prefix {
+        if self.is_within {
+            return Prefix::None;
+        }
+        let (prefix, has_names) = self.orders.lock().next();
+        let answers = prefix.write(has_names.then_some(&mut self.has_set), &mut self.output);
+        self.expect_not(answers);
+        prefix
+    }
+
+    fn expect_not(&self, messages: usize) {
+        if messages > 0 {
+            quietly(&self.progress, |progress| progress.expect_not(messages));
         }
     }
 
-    fn bind(&mut self, length: usize, output: &mut BytesMut) -> Option<()> {
+    /// Executes a statement by its name, unless the server refuses that: then it gets the text. Within a transaction it
+    /// would accept nothing more.
+    fn execute(&mut self, length: usize) {
+        let prefix = self.prefix();
+        let is_alone = !matches!(prefix, Prefix::Begin { .. }) && self.progress.borrow().status == b'I';
+        let request = self.input.split_to(length);
+        self.output.extend_from_slice(&request);
+        self.last.clear();
+        self.last.extend_from_slice(&request);
+        self.count(if is_alone {
+            Repetition::Possible
+        } else {
+            Repetition::Impossible
+        });
+    }
+
+    fn bind(&mut self, length: usize) -> Option<()> {
         let mut begin = BytesMut::new();
         let (read, unexpected) = self.statements.bind(&self.input, length, &mut begin)?;
-        self.limit(output);
+        self.prefix();
         self.expect_not(unexpected);
-        output.extend_from_slice(&begin);
+        self.output.extend_from_slice(&begin);
         self.input.advance(read);
         self.passing = length - read;
         Some(())
     }
 
-    fn expect_not(&self, messages: usize) {
-        self.progress.send_modify(|progress| progress.expect_not(messages));
-    }
-
-    /// Puts the timeout into the message of the query. The statements of one message are one transaction, with which
+    /// Puts the prefix into the message of the query. The statements of one message are one transaction, with which
     /// `SET LOCAL` ends.
-    fn query(&mut self, length: usize, output: &mut Output) -> Option<()> {
-        if length <= LONGEST_COMMAND {
-            self.input.get(..length)?;
+    fn query(&mut self, length: usize) {
+        let (mut sql, answers) = self.orders.lock().next().0.sql();
+        if let Some(left) = self.timeout.left() {
+            let end = tokio::time::Instant::now() + left.saturating_sub(MARGIN);
+            sql = format!("SET LOCAL statement_timeout = {}; ", milliseconds(end));
         }
-        if let Some(timeout) = command(&self.input, length) {
-            self.input.advance(length);
-            self.end = Some(Instant::now() + timeout);
-            output.client = [message(b'C', &[b"SET\0"]), ready(self.progress.borrow().status)].concat();
-            return Some(());
-        }
-        self.count(length);
-        let left = self.timeout.left().map(|left| left.saturating_sub(MARGIN));
-        let until_end = self.end.map(|end| end.saturating_duration_since(Instant::now()));
-        if let Some(left) = left.or(until_end) {
-            let bound = format!("SET LOCAL statement_timeout = {}; ", left.as_millis().max(1));
-            let body = length - HEADER;
-            output.server.extend_from_slice(b"Q");
-            let bounded = (4 + bound.len() + body) as u32;
-            output.server.extend_from_slice(&bounded.to_be_bytes());
-            output.server.extend_from_slice(bound.as_bytes());
-            self.input.advance(HEADER);
-            self.passing = body;
-        }
-        Some(())
+        self.expect_not(answers);
+        self.count(Repetition::Impossible);
+        let rest = length - HEADER;
+        self.output.extend_from_slice(b"Q");
+        self.output
+            .extend_from_slice(&((4 + sql.len() + rest) as u32).to_be_bytes());
+        self.output.extend_from_slice(sql.as_bytes());
+        self.input.advance(HEADER);
+        self.passing = rest;
     }
 }

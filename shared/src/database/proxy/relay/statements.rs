@@ -1,8 +1,8 @@
-//! Prepared statements that exist here only. sqlx prepares a statement once a session and then refers to it by its name,
-//! which a pooler in transaction mode may send to another session of the server. So the server gets the text with every
-//! use, in the same message and without a name: a request depends on none before it, and still is one round trip.
+//! Prepared statements. sqlx prepares a statement once a session and then refers to it by its name, which a pooler in
+//! transaction mode may send to another session of the server. Behind a pooler, the server gets the text with every use, in
+//! the same message and without a name: a request depends on none before it, and still is one round trip.
 
-use crate::database::proxy::messages::{HEADER, message};
+use crate::database::proxy::messages::{HEADER, length, message, put};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::HashMap;
 
@@ -11,24 +11,45 @@ use std::collections::HashMap;
 pub(super) struct Statements(HashMap<Bytes, Bytes>);
 
 impl Statements {
-    /// Remembers a Parse message, and writes it without its name. `parse` is a whole message.
-    pub fn parse(&mut self, parse: &Bytes, output: &mut BytesMut) {
+    /// Remembers a Parse message, and writes it; without its name, unless names are kept. `parse` is a whole message.
+    pub fn parse(&mut self, parse: &Bytes, keeps_names: bool, output: &mut BytesMut) {
         let (name, rest) = text(parse.slice(HEADER..));
         let unnamed = Bytes::from(message(b'P', &[b"\0", &rest]));
-        output.extend_from_slice(&unnamed);
-        self.0.insert(name, unnamed);
+        output.extend_from_slice(if keeps_names { parse } else { &unnamed });
+        self.0.insert(Bytes::copy_from_slice(&name), unnamed);
     }
 
-    /// Writes a Describe or Close message without the name of its statement. `request` is a whole message.
-    pub fn describe_or_close(&mut self, request: &Bytes, output: &mut BytesMut) {
+    /// Writes a Describe or Close message; without the name of its statement, unless names are kept. `request` is a whole
+    /// message.
+    pub fn describe_or_close(&mut self, request: &Bytes, keeps_names: bool, output: &mut BytesMut) {
         let (kind, target) = (request[0], request.get(HEADER));
         if target != Some(&b'S') {
             return output.extend_from_slice(request);
         }
-        output.extend_from_slice(&message(kind, &[b"S\0"]));
         if kind == b'C' {
             self.0.remove(&text(request.slice(HEADER + 1..)).0);
         }
+        if keeps_names {
+            output.extend_from_slice(request);
+        } else {
+            put(kind, &[b"S\0"], output);
+        }
+    }
+
+    /// The length of a request that executes a statement by its name, from its Bind message to its Sync message; `None` if
+    /// there is no name, or if it has not arrived whole.
+    pub fn named_request(input: &[u8]) -> Option<usize> {
+        let mut ends = input.iter().skip(HEADER).enumerate().filter(|(_, byte)| **byte == 0);
+        let (portal_end, name_end) = (ends.next()?.0, ends.next()?.0);
+        let mut end = 0;
+        while name_end > portal_end + 1 && input.len() >= end + HEADER {
+            let kind = input[end];
+            end += length(&input[end..]).max(HEADER);
+            if kind == b'S' {
+                return (end <= input.len()).then_some(end);
+            }
+        }
+        None
     }
 
     /// Writes the Parse message that a Bind message needs, and the Bind message up to its parameters, without the name.
@@ -68,8 +89,8 @@ mod tests {
     #[test]
     fn a_name_is_replaced_by_the_text_that_it_stands_for() {
         let (mut statements, mut output) = (Statements::default(), BytesMut::new());
-        statements.parse(&whole(b'P', b"one\0SELECT $1\0\0\0"), &mut output);
-        statements.describe_or_close(&whole(b'D', b"Sone\0"), &mut output);
+        statements.parse(&whole(b'P', b"one\0SELECT $1\0\0\0"), false, &mut output);
+        statements.describe_or_close(&whole(b'D', b"Sone\0"), false, &mut output);
         let parse = whole(b'P', b"\0SELECT $1\0\0\0");
         assert_eq!(output.split(), [&parse[..], &whole(b'D', b"S\0")].concat());
         let bind = whole(b'B', b"\0one\0rest");
@@ -77,9 +98,36 @@ mod tests {
         assert_eq!(written, Some((HEADER + 5, 1)));
         output.extend_from_slice(b"rest");
         assert_eq!(output.split(), [&parse[..], &whole(b'B', b"\0\0rest")].concat());
-        statements.describe_or_close(&whole(b'C', b"Sone\0"), &mut output);
+        statements.describe_or_close(&whole(b'C', b"Sone\0"), false, &mut output);
         assert_eq!(output.split(), whole(b'C', b"S\0"));
         assert_eq!(statements.bind(&bind, bind.len(), &mut output), Some((HEADER + 5, 0)));
+    }
+
+    #[test]
+    fn a_request_by_name_ends_with_its_sync_message() {
+        let request = [whole(b'B', b"\0one\0rest"), whole(b'E', &[0; 5]), whole(b'S', b"")].concat();
+        for arrived in 0..request.len() {
+            assert_eq!(Statements::named_request(&request[..arrived]), None, "{arrived}");
+        }
+        let next = [&request[..], b"B"].concat();
+        assert_eq!(Statements::named_request(&next), Some(request.len()));
+        let unnamed = [whole(b'B', b"\0\0rest"), whole(b'S', b"")].concat();
+        assert_eq!(Statements::named_request(&unnamed), None);
+    }
+
+    #[test]
+    fn names_are_kept_where_the_server_may_know_them() {
+        let (mut statements, mut output) = (Statements::default(), BytesMut::new());
+        let requests = [
+            (b'P', &b"one\0SELECT 1\0\0\0"[..]),
+            (b'D', b"Sone\0"),
+            (b'C', b"Sone\0"),
+        ];
+        let [parse, describe, close] = requests.map(|(kind, body)| whole(kind, body));
+        statements.parse(&parse, true, &mut output);
+        statements.describe_or_close(&describe, true, &mut output);
+        statements.describe_or_close(&close, true, &mut output);
+        assert_eq!(output, [parse, describe, close].concat());
     }
 
     #[test]
@@ -96,7 +144,7 @@ mod tests {
     fn a_portal_keeps_its_name() {
         let mut output = BytesMut::new();
         let close = whole(b'C', b"Pone\0");
-        Statements::default().describe_or_close(&close, &mut output);
+        Statements::default().describe_or_close(&close, false, &mut output);
         assert_eq!(output, close);
     }
 }

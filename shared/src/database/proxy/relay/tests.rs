@@ -1,5 +1,5 @@
 use super::*;
-use crate::database::proxy::messages::HEADER;
+use crate::database::proxy::{handle::SharedOrders, messages::HEADER};
 use std::{
     pin::Pin,
     sync::atomic::{AtomicUsize, Ordering},
@@ -51,20 +51,23 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
     let (server, mut far) = duplex(BODY + HEADER);
     let (from_server, mut to_server) = split(Box::new(Counted(server, Arc::clone(&pieces))) as Connection);
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let (from_client, to_client) = ours.into_split();
-    let to_client = Arc::new(Mutex::new(to_client));
+    let (from_client, mut to_client) = ours.into_split();
     let (mut from_us, mut to_us) = theirs.into_split();
     let progress = Arc::new(watch::channel(Progress::default()).0);
+    let (orders, again) = (SharedOrders::default(), Arc::new(Notify::new()));
     let mut requests = Requests {
         from: from_client,
         input: BytesMut::new(),
+        output: BytesMut::new(),
         passing: 0,
         timeout: RequestTimeout::None,
         progress: Arc::clone(&progress),
-        client: Arc::clone(&to_client),
+        orders: orders.clone(),
         statements: Statements::default(),
-        end: None,
+        has_set: false,
         is_within: false,
+        last: Vec::new(),
+        again: Arc::clone(&again),
     };
     let mut answers = Answers {
         from: from_server,
@@ -73,6 +76,8 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
         taken: 0,
         limit: 2 * BODY,
         progress,
+        orders,
+        again,
     };
     let ask = async {
         to_us.write_all(&message(b'Q', BODY)).await.unwrap();
@@ -86,7 +91,7 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
     let asking = pieces.swap(0, Ordering::Relaxed);
     far.write_all(&message(b'D', BODY)).await.unwrap();
     drop(far);
-    let (_, answered) = tokio::join!(answers.carry(&to_client), from_us.read_exact(&mut taken));
+    let (_, answered) = tokio::join!(answers.carry(&mut to_client), from_us.read_exact(&mut taken));
     answered.unwrap();
     let answering = pieces.load(Ordering::Relaxed);
     assert!(

@@ -1,0 +1,1 @@
+DROP FUNCTION streams.delete, streams.put, streams.matches, streams.draft, streams.release, streams.media_type;

@@ -1,0 +1,186 @@
+-- How streams begin and end.
+
+-- A content type without its parameters.
+CREATE FUNCTION streams.media_type(content_type text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT lower(btrim(split_part(content_type, ';', 1)))
+$$;
+
+-- Takes the path from an expired stream, and from its forks, unless one of these has not expired. Locks them all, because a
+-- transaction may be about to renew one.
+CREATE FUNCTION streams.release(stream bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    family bigint[];
+    locked bigint[];
+BEGIN
+    LOOP
+        WITH RECURSIVE forks AS (
+            SELECT stream AS id
+            UNION ALL
+            SELECT f.id FROM forks JOIN streams.streams f ON f.forked_from = forks.id AND f.live
+        )
+        SELECT array_agg(forks.id ORDER BY forks.id) INTO family FROM forks;
+        EXIT WHEN family = locked;
+        PERFORM FROM streams.streams s WHERE s.id = ANY (family) ORDER BY s.id FOR UPDATE;
+        locked := family;
+    END LOOP;
+    IF EXISTS (SELECT FROM streams.streams s WHERE s.id = ANY (family) AND s.expires_at > clock_timestamp()) THEN
+        RETURN false;
+    END IF;
+    UPDATE streams.streams s SET live = false WHERE s.id = ANY (family);
+    RETURN true;
+END
+$$;
+
+-- What is about to be a fork, after a position of its source: (NULL, 0) is the oldest record, (NULL, NULL) the tail. The verdict
+-- is 'new', or why it cannot be.
+CREATE FUNCTION streams.draft(
+    source_path text, content_type text, incarnation bigint, at bigint, OUT verdict text, OUT draft streams.streams
+) LANGUAGE plpgsql AS $$
+DECLARE
+    source streams.streams;
+BEGIN
+    -- Locked against its deletion, which would not know of the fork.
+    SELECT s.* INTO source FROM streams.streams s WHERE s.path = source_path AND s.live FOR KEY SHARE;
+    at := CASE
+        WHEN incarnation IS NULL AND at = 0 THEN source.first_kept ELSE COALESCE(at, source.tail)
+    END;
+    incarnation := COALESCE(incarnation, streams.incarnation(source, at));
+    verdict := CASE
+        WHEN source.id IS NULL THEN 'source_not_found'
+        WHEN source.expires_at <= clock_timestamp() THEN
+            CASE WHEN streams.has_forks(source.id) THEN 'source_deleted' ELSE 'source_not_found' END
+        WHEN streams.media_type(content_type) <> streams.media_type(source.content_type) THEN 'content_type'
+        ELSE streams.place(source, incarnation, at)
+    END;
+    IF verdict <> 'ok' THEN
+        RETURN;
+    END IF;
+    -- A position within a record is not one that a reader was given. A fork of a fork of a fork finds an end, too.
+    IF at > source.first_kept AND NOT EXISTS (
+        SELECT FROM streams.records r
+        WHERE r.stream = streams.incarnation(source, at) AND r.position = at
+    ) THEN
+        verdict := 'beyond';
+    ELSIF cardinality(source.sources) >= 100 THEN
+        verdict := 'too_many_streams';
+    ELSE
+        verdict := 'new';
+    END IF;
+    SELECT COALESCE(array_agg(u.source), '{}'), COALESCE(array_agg(LEAST(u.point, at)), '{}')
+    INTO draft.sources, draft.points
+    FROM (
+        SELECT g.source, g.point, lag(g.point, 1, source.first_kept) OVER (ORDER BY g.point, g.source) AS after
+        FROM unnest(source.sources || source.id, source.points || source.tail) g (source, point)
+        ORDER BY g.point, g.source
+    ) u WHERE u.after < LEAST(u.point, at);
+    draft.content_type := source.content_type;
+    draft.ttl := source.ttl;
+    draft.expires_at := source.expires_at;
+    draft.first_kept := source.first_kept;
+    draft.forked_from := source.id;
+    draft.forked_at := at;
+END
+$$;
+
+-- Whether a stream is what `put` is asked for.
+CREATE FUNCTION streams.matches(
+    stream streams.streams, content_type text, ttl bigint, expires_at timestamptz, closed boolean,
+    source_path text, incarnation bigint, at bigint, sub_offset bigint
+) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT COALESCE(streams.media_type(content_type) = streams.media_type(stream.content_type), true)
+        AND closed = stream.closed
+        AND sub_offset = stream.sub_offset
+        AND source_path IS NOT DISTINCT FROM (SELECT s.path FROM streams.streams s WHERE s.id = stream.forked_from)
+        AND CASE
+            WHEN source_path IS NOT NULL AND ttl IS NULL AND expires_at IS NULL THEN stream.inherits_expiry
+            ELSE NOT stream.inherits_expiry
+                AND ttl IS NOT DISTINCT FROM stream.ttl
+                AND (ttl IS NOT NULL OR COALESCE(expires_at, 'infinity') = stream.expires_at)
+        END
+        AND (
+            at IS NULL
+            OR (incarnation IS NULL AND stream.forked_at = stream.first_kept)
+            OR (incarnation = streams.incarnation(stream, at) AND at = stream.forked_at)
+        )
+$$;
+
+-- Creates a stream with a first record, unless the same stream is there. The verdict is 'new', 'existing', or why it is neither.
+-- A fork has a part of the source's next record as its `prefix`.
+CREATE FUNCTION streams.put(
+    path text, content_type text, ttl bigint, expires_at timestamptz, closed boolean, data bytea, max_streams bigint,
+    source_path text DEFAULT NULL, at_incarnation bigint DEFAULT NULL, at_position bigint DEFAULT NULL,
+    sub_offset bigint DEFAULT 0, prefix bytea DEFAULT NULL,
+    OUT verdict text, OUT stream streams.streams
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    fork record;
+    draft streams.streams;
+BEGIN
+    IF source_path IS NULL THEN
+        content_type := COALESCE(content_type, 'application/octet-stream');
+    END IF;
+    LOOP
+        SELECT s.* INTO stream FROM streams.streams s WHERE s.path = put.path AND s.live;
+        verdict := CASE
+            WHEN stream.id IS NULL THEN 'new'
+            WHEN stream.expires_at > clock_timestamp() THEN
+                CASE WHEN streams.matches(
+                    stream, content_type, ttl, expires_at, closed, source_path, at_incarnation, at_position, sub_offset
+                ) THEN 'existing' ELSE 'differs' END
+            WHEN streams.release(stream.id) THEN 'new'
+            ELSE 'deleted'
+        END;
+        IF verdict = 'new' AND source_path IS NOT NULL THEN
+            SELECT d.* INTO fork FROM streams.draft(source_path, content_type, at_incarnation, at_position) d;
+            draft := fork.draft;
+            verdict := CASE WHEN fork.verdict = 'new' AND sub_offset > 0 AND prefix IS NULL THEN 'beyond' ELSE fork.verdict END;
+        END IF;
+        IF verdict = 'new' AND max_streams IS NOT NULL
+            AND EXISTS (SELECT FROM streams.streams s WHERE s.live OFFSET max_streams - 1) THEN
+            verdict := 'too_many_streams';
+        END IF;
+        IF verdict <> 'new' THEN
+            RETURN;
+        END IF;
+        draft.inherits_expiry := source_path IS NOT NULL AND ttl IS NULL AND expires_at IS NULL;
+        IF NOT draft.inherits_expiry THEN
+            draft.ttl := put.ttl;
+            draft.expires_at := COALESCE(put.expires_at, 'infinity');
+        END IF;
+        INSERT INTO streams.streams AS s (
+            path, content_type, tail, first_kept, closed, ttl, expires_at, inherits_expiry,
+            forked_from, forked_at, sub_offset, sources, points
+        ) VALUES (
+            put.path, COALESCE(put.content_type, draft.content_type), COALESCE(draft.forked_at, 0),
+            COALESCE(draft.first_kept, 0), put.closed, draft.ttl,
+            COALESCE(clock_timestamp() + make_interval(secs => draft.ttl), draft.expires_at), draft.inherits_expiry,
+            draft.forked_from, COALESCE(draft.forked_at, 0), put.sub_offset,
+            COALESCE(draft.sources, '{}'), COALESCE(draft.points, '{}')
+        ) ON CONFLICT (path) WHERE live DO NOTHING RETURNING s.* INTO stream;
+        EXIT WHEN FOUND;
+    END LOOP;
+    FOREACH data IN ARRAY ARRAY[prefix, data] LOOP
+        CONTINUE WHEN data IS NULL;
+        stream.tail := stream.tail + octet_length(data);
+        INSERT INTO streams.records (stream, position, data) VALUES (stream.id, stream.tail, data);
+    END LOOP;
+    UPDATE streams.streams s SET tail = stream.tail WHERE s.id = stream.id AND s.tail <> stream.tail;
+END
+$$;
+
+-- Deletes a stream: 'ok', 'not_found' or 'deleted'. One with forks keeps its path.
+CREATE FUNCTION streams.delete(path text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    stream streams.streams;
+BEGIN
+    SELECT s.* INTO stream FROM streams.streams s WHERE s.path = delete.path AND s.live FOR UPDATE;
+    IF stream.expires_at > clock_timestamp() THEN
+        UPDATE streams.streams s SET expires_at = '-infinity' WHERE s.id = stream.id;
+        -- Without forks that could be in use: these may be locked for long.
+        PERFORM streams.release(stream.id) WHERE NOT streams.has_forks(stream.id);
+        RETURN 'ok';
+    END IF;
+    RETURN CASE WHEN streams.has_forks(stream.id) THEN 'deleted' ELSE 'not_found' END;
+END
+$$;

@@ -1,0 +1,198 @@
+-- Appends.
+
+-- Appends to several streams at once. `paths[n]` is the stream of the next `counts[n]` elements of the other arrays. A producer is
+-- NULL or has an epoch and a sequence number; data are NULL or not empty.
+--
+-- Each append has a verdict of its own: 'stored', 'repeated', or why it is refused; with it come the end of the stream, whether it
+-- is closed, and the state of the producer. No row comes back for an append to a stream that does not exist; without `wait` also
+-- for one that another transaction has locked, because whoever holds a lock must not wait for another one.
+CREATE FUNCTION streams.append_all(
+    paths text[], counts integer[], content_types text[], data bytea[], closes boolean[],
+    producers text[], epochs bigint[], seqs bigint[], stream_seqs text[], max_producers integer, wait boolean
+) RETURNS TABLE (
+    item integer, verdict text, stream bigint, incarnation bigint, tail bigint, closed boolean, epoch bigint, seq bigint
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    locked refcursor;
+    held record;
+    s streams.streams;
+    p streams.producers;
+    now timestamptz;
+    firsts integer[] := '{}';
+    next integer := 1;
+    appended_streams bigint[] := '{}';
+    appended_positions bigint[] := '{}';
+    appended_items integer[] := '{}';
+BEGIN
+    FOR i IN 1 .. cardinality(counts) LOOP
+        firsts := firsts || next;
+        next := next + counts[i];
+    END LOOP;
+    -- In the same order in all transactions.
+    IF wait THEN
+        OPEN locked FOR
+            SELECT t AS stream, u.n FROM unnest(paths) WITH ORDINALITY u (path, n)
+            JOIN streams.streams t ON t.path = u.path AND t.live ORDER BY t.id FOR NO KEY UPDATE OF t;
+    ELSE
+        OPEN locked FOR
+            SELECT t AS stream, u.n FROM unnest(paths) WITH ORDINALITY u (path, n)
+            JOIN streams.streams t ON t.path = u.path AND t.live ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED;
+    END IF;
+    LOOP
+        FETCH locked INTO held;
+        EXIT WHEN NOT FOUND;
+        s := held.stream;
+        now := clock_timestamp();
+        FOR i IN firsts[held.n] .. firsts[held.n] + counts[held.n] - 1 LOOP
+            p := NULL;
+            IF producers[i] IS NOT NULL THEN
+                SELECT o.* INTO p FROM streams.producers o WHERE o.stream = s.id AND o.producer = producers[i];
+            END IF;
+            item := i;
+            epoch := p.epoch;
+            seq := p.seq;
+            verdict := CASE
+                WHEN s.expires_at <= now THEN CASE WHEN streams.has_forks(s.id) THEN 'deleted' ELSE 'not_found' END
+                WHEN epochs[i] = p.epoch AND seqs[i] <= p.seq THEN 'repeated'
+                WHEN s.closed AND data[i] IS NULL AND producers[i] IS NULL THEN 'stored'
+                WHEN s.closed THEN 'closed'
+                WHEN data[i] IS NOT NULL AND streams.media_type(content_types[i]) <> streams.media_type(s.content_type)
+                    THEN 'content_type'
+                WHEN epochs[i] < p.epoch THEN 'stale_epoch'
+                WHEN epochs[i] > p.epoch AND seqs[i] > 0 THEN 'epoch_start'
+                WHEN seqs[i] > COALESCE(p.seq + 1, 0) THEN 'gap'
+                WHEN producers[i] IS NOT NULL AND p.epoch IS NULL AND s.producers >= max_producers THEN 'too_many_producers'
+                WHEN stream_seqs[i] <= s.seq THEN 'stream_seq'
+                ELSE 'stored'
+            END;
+            IF verdict = 'stored' THEN
+                IF data[i] IS NOT NULL THEN
+                    s.tail := s.tail + octet_length(data[i]);
+                    appended_streams := appended_streams || s.id;
+                    appended_positions := appended_positions || s.tail;
+                    appended_items := appended_items || i;
+                END IF;
+                IF producers[i] IS NOT NULL THEN
+                    s.producers := s.producers + CASE WHEN p.epoch IS NULL THEN 1 ELSE 0 END;
+                    epoch := epochs[i];
+                    seq := seqs[i];
+                    INSERT INTO streams.producers AS o (stream, producer, epoch, seq) VALUES (s.id, producers[i], epoch, seq)
+                    ON CONFLICT (stream, producer) DO UPDATE SET epoch = EXCLUDED.epoch, seq = EXCLUDED.seq;
+                END IF;
+                s.closed := s.closed OR closes[i];
+                s.seq := COALESCE(stream_seqs[i], s.seq);
+            END IF;
+            stream := s.id;
+            tail := s.tail;
+            closed := s.closed;
+            incarnation := CASE WHEN s.tail > s.forked_at THEN s.id ELSE streams.incarnation(s, s.tail) END;
+            RETURN NEXT;
+        END LOOP;
+        -- Renewed when a tenth of the time has passed, so that most appends change no index.
+        IF s.expires_at > now AND s.expires_at < now + make_interval(secs => s.ttl * 0.9) THEN
+            s.expires_at := now + make_interval(secs => s.ttl);
+        END IF;
+        IF s IS DISTINCT FROM held.stream THEN
+            UPDATE streams.streams t
+            SET tail = s.tail, closed = s.closed, seq = s.seq, producers = s.producers, expires_at = s.expires_at
+            WHERE t.id = s.id;
+        END IF;
+    END LOOP;
+    CLOSE locked;
+    INSERT INTO streams.records (stream, position, data)
+    SELECT u.stream, u.position, data[u.item]
+    FROM unnest(appended_streams, appended_positions, appended_items) u (stream, position, item);
+END
+$$;
+
+-- Wakes the readers of a stream in all processes when the transaction commits. Each has a name, so that it knows its messages; this
+-- one has none.
+CREATE FUNCTION streams.ring(stream bigint) RETURNS void LANGUAGE sql AS $$
+    SELECT pg_notify('streams', '- ' || stream)
+$$;
+
+-- The functions below are for SQL. They raise a verdict as the violation of a constraint, such as stream_not_found or
+-- stream_closed. No path is in the message, because messages are logged.
+CREATE FUNCTION streams.refuse(verdict text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a stream refuses: %', verdict
+        USING ERRCODE = 'check_violation', SCHEMA = 'streams', CONSTRAINT = 'stream_' || verdict;
+END
+$$;
+
+-- A position as the protocol has it.
+CREATE FUNCTION streams.offset(incarnation bigint, at bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT lpad(incarnation::text, 16, '0') || '_' || lpad(at::text, 16, '0')
+$$;
+
+-- JSON as it is stored: an array is as many values.
+CREATE FUNCTION streams.fragment(data json) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT convert_to(CASE json_typeof(data)
+        WHEN 'array' THEN (SELECT COALESCE(string_agg(e.value::text, ',' ORDER BY e.n), '')
+            FROM json_array_elements(data) WITH ORDINALITY e (value, n))
+        ELSE btrim(data::text, E' \t\n\r')
+    END, 'UTF8')
+$$;
+
+-- Appends bytes, in the transaction of the caller, and returns the offset of their end. The stream is locked until that transaction
+-- ends. Wakes readers when it commits, unless `ring` is false: the server serialises the commits of transactions that do.
+CREATE FUNCTION streams.append(path text, data bytea, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    done record;
+BEGIN
+    IF octet_length(data) = 0 OR (data IS NULL AND NOT close) THEN
+        PERFORM streams.refuse('empty');
+    END IF;
+    SELECT a.* INTO done FROM streams.append_all(
+        ARRAY[path], ARRAY[1], ARRAY[NULL], ARRAY[data], ARRAY[close], ARRAY[NULL], ARRAY[NULL]::bigint[], ARRAY[NULL]::bigint[],
+        ARRAY[NULL], 0, true
+    ) a;
+    IF done.verdict IS DISTINCT FROM 'stored' THEN
+        PERFORM streams.refuse(COALESCE(done.verdict, 'not_found'));
+    END IF;
+    IF ring THEN
+        PERFORM streams.ring(done.stream);
+    END IF;
+    RETURN streams.offset(done.incarnation, done.tail);
+END
+$$;
+
+-- The same with JSON, for a stream of JSON.
+CREATE FUNCTION streams.append(path text, data json, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+LANGUAGE sql AS $$ SELECT streams.append(path, streams.fragment(data), close, ring) $$;
+
+CREATE FUNCTION streams.append(path text, data jsonb, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+LANGUAGE sql AS $$ SELECT streams.append(path, data::json, close, ring) $$;
+
+-- The same with text: JSON for a stream of JSON, and UTF-8 for others.
+CREATE FUNCTION streams.append(path text, data text, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+LANGUAGE sql AS $$
+    SELECT streams.append(path, CASE
+        WHEN (SELECT streams.media_type(s.content_type) = 'application/json' FROM streams.streams s WHERE s.path = $1 AND s.live)
+            THEN streams.fragment(data::json)
+        ELSE convert_to(data, 'UTF8')
+    END, close, ring)
+$$;
+
+-- Closes a stream, and returns the offset of its end.
+CREATE FUNCTION streams.close(path text, ring boolean DEFAULT true) RETURNS text LANGUAGE sql AS $$
+    SELECT streams.append(path, NULL::bytea, true, ring)
+$$;
+
+-- Creates a stream, unless it is there, and returns the offset of its end.
+CREATE FUNCTION streams.create(path text, content_type text DEFAULT 'application/json', ttl interval DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    done record;
+BEGIN
+    SELECT p.* INTO done
+    FROM streams.put(path, content_type, extract(epoch FROM ttl)::bigint, NULL, false, NULL, NULL) p;
+    IF done.verdict NOT IN ('new', 'existing') THEN
+        PERFORM streams.refuse(done.verdict);
+    END IF;
+    RETURN streams.offset(streams.incarnation(done.stream, (done.stream).tail), (done.stream).tail);
+END
+$$;

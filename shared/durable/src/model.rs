@@ -1,0 +1,5 @@
+//! A model of the log, in memory.
+
+/// The model.
+#[derive(Debug, Default)]
+pub struct Model;

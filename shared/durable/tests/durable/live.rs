@@ -1,0 +1,83 @@
+//! Readers that wait.
+
+use durable::{Log, append, create, within};
+use shared::streams::{Append, Error, Follow, From, Refusal};
+use std::time::{Duration, Instant};
+use testing::{Postgres, execute};
+
+async fn two_processes() -> (Log, Log) {
+    let url = Postgres::shared().migrated_database().await;
+    (Log::at(&url, &[]), Log::at(&url, &[]))
+}
+
+#[tokio::test]
+async fn a_reader_is_woken_by_appends_of_its_process_of_another_one_and_of_sql() {
+    let (here, there) = two_processes().await;
+    here.streams.create(&within(10), create("a")).await.unwrap();
+    let mut cursor = here.page("a", From::Start, 100).await.cursor();
+    for sender in ["here", "there", "sql"] {
+        let reader = tokio::spawn({
+            let here = here.clone();
+            async move { here.streams.follow(&within(10), "a", &cursor, 100).await }
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let start = Instant::now();
+        match sender {
+            "here" => drop(here.streams.append(&within(10), append("a", sender)).await.unwrap()),
+            "there" => drop(there.streams.append(&within(10), append("a", sender)).await.unwrap()),
+            _ => execute(&here.url, "SELECT streams.append('a', 'sql')").await,
+        }
+        let Follow::Page(page) = reader.await.unwrap().unwrap() else {
+            panic!("{sender}");
+        };
+        println!("{sender}: {:?}", start.elapsed());
+        assert_eq!(page.records[0].data, sender.as_bytes());
+        cursor = page.cursor();
+    }
+}
+
+#[tokio::test]
+async fn a_close_with_data_is_one_page_and_a_deletion_ends_the_wait() {
+    let (here, there) = two_processes().await;
+    for path in ["a", "b"] {
+        here.streams.create(&within(10), create(path)).await.unwrap();
+    }
+    let a = here.page("a", From::Start, 100).await.cursor();
+    let b = here.page("b", From::Start, 100).await.cursor();
+    let readers: Vec<_> = (0..50)
+        .map(|_| {
+            let here = here.clone();
+            tokio::spawn(async move { here.streams.follow(&within(10), "a", &a, 100).await })
+        })
+        .collect();
+    let deleted = tokio::spawn({
+        let here = here.clone();
+        async move { here.streams.follow(&within(10), "b", &b, 100).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let last = Append {
+        close: true,
+        ..append("a", "last")
+    };
+    there.streams.append(&within(10), last).await.unwrap();
+    there.streams.delete(&within(10), "b").await.unwrap();
+    for reader in readers {
+        let Ok(Follow::Page(page)) = reader.await.unwrap() else {
+            panic!("no page")
+        };
+        assert_eq!((&page.records[0].data[..], page.head.closed), (&b"last"[..], true));
+    }
+    assert!(matches!(deleted.await.unwrap(), Err(Error::Refused(Refusal::NotFound))));
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_wait_and_silence_sends_readers_away() {
+    let url = Postgres::shared().migrated_database().await;
+    let log = Log::at(&url, &[("STREAM_SLEEP_AFTER", "2s")]);
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let silent = log.streams.follow(&within(1), "a", &cursor, 100).await.unwrap();
+    assert!(matches!(silent, Follow::Silent));
+    let asleep = log.streams.follow(&within(10), "a", &cursor, 100).await.unwrap();
+    assert!(matches!(asleep, Follow::Asleep));
+}

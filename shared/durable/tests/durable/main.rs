@@ -1,0 +1,6 @@
+//! Durable streams on a real Postgres.
+
+#![allow(clippy::unwrap_used)]
+
+mod appends;
+mod live;

@@ -1,0 +1,169 @@
+//! The doorbell: NOTIFY tells other processes that there is something to read. It is rung after the commit and for many appends
+//! at once, because the server serialises the commits of transactions that notify. It is believed only while the messages come
+//! back that this process sends to itself: a pooler accepts LISTEN and delivers nothing.
+
+use super::hub::Hub;
+use crate::{config::Env, database::Database, deadline::Deadline, random};
+use sqlx::postgres::{PgListener, PgNotification};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+const CHANNEL: &str = "streams";
+/// How long appends are gathered for one message.
+const COALESCE: Duration = Duration::from_millis(20);
+/// How long a message may take to come back, and how long a silence is believed.
+const ECHO: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long the first attempt to listen again waits, and the longest one.
+const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+/// The server takes less than 8,000 bytes.
+const LONGEST_MESSAGE: usize = 7900;
+
+#[derive(Clone)]
+pub(super) struct Bell(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    /// Where to listen: `DATABASE_DIRECT_URL` where `DATABASE_URL` is a pooler.
+    direct: Database,
+    /// This process in messages.
+    name: String,
+    /// Streams that are about to be in a message, if there is any.
+    pending: Mutex<BTreeSet<i64>>,
+    /// Whether nothing runs after an answer, as on Lambda.
+    freezes: bool,
+}
+
+impl Bell {
+    pub fn new(env: &Env, database: Database) -> Self {
+        let direct = match env.text("DATABASE_DIRECT_URL") {
+            None => database.clone(),
+            Some(url) => Database::from_env(&env.overlay(move |key| (key == "DATABASE_URL").then(|| url.clone()))),
+        };
+        Self(Arc::new(Inner {
+            database,
+            direct,
+            name: format!("{:016x}", random::u64()),
+            pending: Mutex::default(),
+            freezes: env.text("AWS_LAMBDA_RUNTIME_API").is_some(),
+        }))
+    }
+
+    /// Tells all processes that these streams have grown, soon; or at once, if this process may be frozen then.
+    pub async fn ring(&self, streams: impl Iterator<Item = i64>) {
+        let is_first = {
+            let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_first = pending.is_empty();
+            pending.extend(streams);
+            is_first
+        };
+        match (self.0.freezes, is_first) {
+            (true, _) => self.send().await,
+            (false, true) => drop(tokio::spawn(self.clone().send_soon())),
+            (false, false) => {}
+        }
+    }
+
+    async fn send_soon(self) {
+        sleep(COALESCE).await;
+        self.send().await;
+    }
+
+    async fn send(&self) {
+        let streams = std::mem::take(&mut *self.0.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        if !streams.is_empty() {
+            self.notify(&message(&self.0.name, &streams)).await;
+        }
+    }
+
+    /// A message that is lost costs time only; why is logged.
+    async fn notify(&self, message: &str) {
+        let deadline = Deadline::default().earlier(Instant::now() + ECHO);
+        let notify = sqlx::query!("SELECT pg_notify($1, $2)", CHANNEL, message);
+        let _ = notify.execute(&self.0.database.connection(&deadline)).await;
+    }
+}
+
+/// A message names its sender and the streams. Nobody needs the numbers of thousands.
+fn message(name: &str, streams: &BTreeSet<i64>) -> String {
+    let ids: Vec<String> = streams.iter().map(i64::to_string).collect();
+    let message = format!("{name} {}", ids.join(","));
+    if message.len() > LONGEST_MESSAGE {
+        return format!("{name} *");
+    }
+    message
+}
+
+/// Listens until it is aborted.
+pub(super) async fn listen(hub: Arc<Hub>, bell: Bell) {
+    let [mut retry, longest] = RETRY;
+    loop {
+        if let Ok(mut listener) = bell.0.direct.listener().await
+            && listener.listen(CHANNEL).await.is_ok()
+        {
+            while bell.echoes(&mut listener, &hub).await {
+                retry = RETRY[0];
+                hub.has_bell.store(true, Ordering::Relaxed);
+                listen_until_silence(&mut listener, &bell.0.name, &hub).await;
+            }
+            hub.has_bell.store(false, Ordering::Relaxed);
+        }
+        sleep(retry).await;
+        retry = (retry * 2).min(longest);
+    }
+}
+
+impl Bell {
+    /// Whether a message of this process comes back.
+    async fn echoes(&self, listener: &mut PgListener, hub: &Hub) -> bool {
+        let probe = format!("{} ?{:016x}", self.0.name, random::u64());
+        self.notify(&probe).await;
+        let echo = async {
+            while let Some(message) = next(listener).await {
+                if message.payload() == probe {
+                    return true;
+                }
+                heard(&message, &self.0.name, hub);
+            }
+            false
+        };
+        timeout(ECHO, echo).await.unwrap_or(false)
+    }
+}
+
+async fn listen_until_silence(listener: &mut PgListener, name: &str, hub: &Hub) {
+    // What was sent before this listener was there.
+    hub.soon.notify_one();
+    while let Ok(Some(message)) = timeout(SILENCE, next(listener)).await {
+        heard(&message, name, hub);
+    }
+}
+
+/// The next message; `None` if the connection is lost.
+async fn next(listener: &mut PgListener) -> Option<PgNotification> {
+    listener.try_recv().await.ok().flatten()
+}
+
+/// Readers of appends of this process are awake already.
+fn heard(message: &PgNotification, name: &str, hub: &Hub) {
+    let is_foreign = !message.payload().starts_with(name);
+    if is_foreign {
+        hub.soon.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_names_its_streams_unless_there_are_too_many() {
+        assert_eq!(message("me", &BTreeSet::from([7, 12])), "me 7,12");
+        let many: BTreeSet<i64> = (1_000_000_000..1_000_001_000).collect();
+        assert_eq!(message("me", &many), "me *");
+    }
+}

@@ -1,0 +1,187 @@
+//! Where readers wait. Appends of this process wake them at once, those of others when a poll finds them. One poll asks for all
+//! streams that are waited for, and a doorbell only makes it come sooner, so that nothing depends on a message.
+
+use super::{
+    Appended, Cursor, Stored,
+    batch::Outcome,
+    bell::{Bell, listen},
+    watched::{Reader, Seen, Watched},
+};
+use crate::{config::Env, database::Database, deadline::Deadline};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The time between two polls: the shortest after something was found, the longest after nothing was found for some time, or
+/// when there is a doorbell.
+const SHORTEST: Duration = Duration::from_millis(25);
+const LONGEST: Duration = Duration::from_secs(1);
+/// How long a poll may take.
+const POLL_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) struct Hub {
+    pub database: Database,
+    bell: Bell,
+    sleep_after: Duration,
+    watched: Mutex<State>,
+    /// Asks for a poll now.
+    pub soon: Notify,
+    /// Whether the doorbell works.
+    pub has_bell: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    watched: Watched,
+    is_polling: bool,
+}
+
+/// How a wait has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Woken {
+    More,
+    Asleep,
+}
+
+impl Hub {
+    pub fn new(env: &Env, database: Database) -> Arc<Self> {
+        Arc::new(Self {
+            bell: Bell::new(env, database.clone()),
+            database,
+            sleep_after: super::settings::sleep_after(env),
+            watched: Mutex::default(),
+            soon: Notify::new(),
+            has_bell: AtomicBool::new(false),
+        })
+    }
+
+    /// Adds a reader.
+    pub fn watch(self: &Arc<Self>, cursor: &Cursor) -> Reader {
+        let mut state = self.state();
+        let (reader, is_new) = state.watched.add(cursor.incarnation, cursor.at.end);
+        if !std::mem::replace(&mut state.is_polling, true) {
+            tokio::spawn(Arc::clone(self).poll_while_watched());
+        }
+        if is_new {
+            self.soon.notify_one();
+        }
+        reader
+    }
+
+    /// Wakes the readers of streams that this process has appended to.
+    pub async fn appended(&self, outcomes: &[Outcome]) {
+        let appended = outcomes.iter().filter_map(|outcome| match outcome {
+            Some(Ok(appended)) if appended.stored == Stored::New => Some(appended),
+            _ => None,
+        });
+        let appended: Vec<&Appended> = appended.collect();
+        if appended.is_empty() {
+            return;
+        }
+        for it in &appended {
+            self.record(it.incarnation, |seen| {
+                seen.tail = seen.tail.max(it.tail.end);
+                seen.closed |= it.closed;
+            });
+        }
+        self.bell.ring(appended.iter().map(|it| it.incarnation)).await;
+    }
+
+    /// Records what has become known of a stream.
+    pub fn record(&self, stream: i64, seen: impl FnOnce(&mut Seen)) {
+        let mut state = self.state();
+        state.watched.active_at = Some(Instant::now());
+        state.watched.record(stream, seen);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn poll_while_watched(self: Arc<Self>) {
+        let listening = tokio::spawn(listen(Arc::clone(&self), self.bell.clone()));
+        let _listening = AbortOnDropHandle::new(listening);
+        let mut pause = SHORTEST;
+        while let Some(streams) = self.with_readers() {
+            let has_found = self.poll(&streams).await;
+            let longest = has_found == Some(false) && self.has_bell.load(Ordering::Relaxed);
+            pause = match has_found {
+                Some(true) => SHORTEST,
+                _ if longest => LONGEST,
+                _ => (pause * 2).min(LONGEST),
+            };
+            // Many readers may come at once.
+            sleep(SHORTEST / 2).await;
+            tokio::select! {
+                () = self.soon.notified() => {}
+                () = sleep(pause) => {}
+            }
+        }
+        self.has_bell.store(false, Ordering::Relaxed);
+    }
+
+    /// The streams to ask for; `None` when polling ends.
+    fn with_readers(&self) -> Option<Vec<(i64, Seen)>> {
+        let mut state = self.state();
+        let streams = state.watched.with_readers();
+        let active_at = state.watched.active_at.unwrap_or_else(Instant::now);
+        if !streams.is_empty() && active_at.elapsed() > self.sleep_after {
+            state.watched.sleep();
+        }
+        state.is_polling = !state.watched.is_empty();
+        state.is_polling.then_some(streams)
+    }
+
+    /// Asks for what is new in these streams, and returns whether there is anything.
+    async fn poll(&self, streams: &[(i64, Seen)]) -> Option<bool> {
+        if streams.is_empty() {
+            return Some(false);
+        }
+        let ids: Vec<i64> = streams.iter().map(|(id, _)| *id).collect();
+        let tails: Vec<i64> = streams.iter().map(|(_, seen)| seen.tail).collect();
+        let closed: Vec<bool> = streams.iter().map(|(_, seen)| seen.closed).collect();
+        let found = sqlx::query!(
+            r#"SELECT w.id AS "id!", s.tail AS "tail?", s.closed AS "closed?"
+            FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) w (id, tail, closed)
+            LEFT JOIN streams.streams s ON s.id = w.id AND s.live AND s.expires_at > clock_timestamp()
+            WHERE s.id IS NULL OR s.tail > w.tail OR s.closed > w.closed"#,
+            &ids,
+            &tails,
+            &closed,
+        );
+        let deadline = Deadline::default().earlier(Instant::now() + POLL_TIMEOUT);
+        let found = found.fetch_all(&self.database.connection(&deadline)).await.ok()?;
+        for row in &found {
+            self.record(row.id, |seen| match (row.tail, row.closed) {
+                (Some(tail), Some(closed)) => {
+                    seen.tail = seen.tail.max(tail);
+                    seen.closed |= closed;
+                }
+                _ => seen.gone = true,
+            });
+        }
+        Some(!found.is_empty())
+    }
+}
+
+impl Reader {
+    /// Waits until there is more than up to `end`.
+    pub async fn more_than(&mut self, end: i64) -> Woken {
+        let seen = self
+            .seen
+            .wait_for(|seen| seen.asleep || seen.gone || seen.closed || seen.tail > end);
+        match seen.await.map(|seen| seen.asleep) {
+            Ok(false) => Woken::More,
+            Ok(true) | Err(_) => Woken::Asleep,
+        }
+    }
+}
