@@ -18,6 +18,7 @@ mod watched;
 use crate::{config::Env, database::Database};
 pub use append::{Append, Appended, Producer, Stored};
 pub use create::{Create, Created, Expiry, Fork};
+use futures_util::future::BoxFuture;
 use gather::Gather;
 use hub::Hub;
 pub use position::{Cursor, From, Head, Page, Position, Record};
@@ -53,7 +54,9 @@ impl Streams {
 }
 
 /// Repeats a statement that locks several streams after a deadlock, which has undone it.
-async fn repeated<T>(statement: impl AsyncFn() -> sqlx::Result<T>) -> sqlx::Result<T> {
+///
+/// A future in a box: those of async closures that borrow are not known to be `Send`, as handlers need them.
+async fn repeated<'a, T>(statement: impl Fn() -> BoxFuture<'a, sqlx::Result<T>>) -> sqlx::Result<T> {
     const DEADLOCK: &str = "40P01";
     const ATTEMPTS: usize = 3;
     for _ in 1..ATTEMPTS {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::deadline::Deadline;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use sqlx::PgExecutor;
 use std::time::SystemTime;
 
@@ -71,7 +72,7 @@ impl Streams {
     /// [`Gone`](super::Refusal::Gone) and [`ContentType`](super::Refusal::ContentType).
     pub async fn create(&self, deadline: &Deadline, create: Create) -> Result<(Created, Head), Error> {
         let connection = self.0.database.connection(deadline);
-        let facts = repeated(async || self.put(&connection, &create).await).await?;
+        let facts = repeated(|| self.put(&connection, &create).boxed()).await?;
         let created = match &*facts.verdict {
             "new" => Created::New,
             "existing" => Created::Existing,
