@@ -17,6 +17,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use shared::{
     body::Buffered,
     deadline::Deadline,
@@ -66,7 +67,10 @@ pub async fn create(
     let mut fork = fork::from_headers(&headers)?;
     let sent = media_type::from_headers(&headers)?;
     let content_type = content_type(&log, &deadline, sent, fork.as_ref(), &body).await?;
-    let data = payload(content_type.as_deref().unwrap_or(media_type::DEFAULT), &body)?;
+    let data = match &*body {
+        [] => Bytes::new(),
+        body => payload(content_type.as_deref().unwrap_or(media_type::DEFAULT), body)?,
+    };
     if let Some(fork) = &mut fork {
         fork::read_prefix(&log, &deadline, fork).await?;
     }

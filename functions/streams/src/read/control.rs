@@ -58,7 +58,7 @@ pub fn event(step: &Step, stream: Option<&str>, id: &str, cursors: &mut Cursors)
         stream_closed,
     };
     let json = serde_json::to_string(&control).expect("text and flags");
-    let event = Event::default().id(id).event("control").data(&json);
+    let event = Event::default().id(id).event("control").dense_data(&json);
     Some(match retry {
         Some(retry) => event.retry(retry),
         None => event,

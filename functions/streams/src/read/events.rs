@@ -71,7 +71,7 @@ fn events(step: Step, cursors: &mut Cursors) -> impl Iterator<Item = Event> + us
     let id = Token(position).to_string();
     let control = control::event(&step, None, &id, cursors);
     let data = match step {
-        Step::Page { data, .. } => data.map(|data| Event::default().id(&id).event("data").data(&data)),
+        Step::Page { data, .. } => data.map(|data| Event::default().id(&id).event("data").dense_data(&data)),
         Step::Leave { .. } => None,
     };
     data.into_iter().chain(control)

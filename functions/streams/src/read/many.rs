@@ -163,7 +163,7 @@ fn events(known: &mut [Known], index: usize, step: Step, cursors: &mut Cursors) 
         Step::Page { data, .. } => data,
         Step::Leave { .. } => None,
     };
-    let data = data.map(|data| Event::default().id(&id).event("data").data(&known.data(data)));
+    let data = data.map(|data| Event::default().id(&id).event("data").dense_data(&known.data(data)));
     data.into_iter().chain(control)
 }
 
