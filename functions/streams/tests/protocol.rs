@@ -72,8 +72,8 @@ fn slug(answer: &Exchange) -> String {
 fn events(stream: &Exchange) -> Vec<Vec<(String, String)>> {
     let text = std::str::from_utf8(&stream.body).unwrap();
     let field = |line: &str| {
-        line.split_once(": ")
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        line.split_once(':')
+            .map(|(name, value)| (name.to_owned(), value.trim_start().to_owned()))
     };
     let blocks = text
         .split("\n\n")
