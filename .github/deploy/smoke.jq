@@ -1,6 +1,7 @@
 # The requests of a smoke test, from the API document and $routes, the route table: options are lines of curl's configuration,
 # expected are statuses with their media types, as the document has them. No request has an effect: only GET is asked for an
-# answer, and what takes a body gets one that it must refuse.
+# answer, what takes a body gets one that it must refuse, and what is not public is asked without a token first.
+# $signed: IAM takes each request for one of this role, which is a caller, too.
 
 . as $document
 | ["POST", "PUT", "PATCH", "DELETE", "GET"] as $methods
@@ -48,19 +49,39 @@ def refusals:
       else {why: "with a body of another type", body: "{", type: "text/x-smoke", status: 415} end,
       if $types != [] and all($types[]; is_json) then {why: "with broken JSON", body: "{", type: $types[0], status: 400} else empty end;
 
+# Without a token, a route that is not public answers a challenge (RFC 9110, section 15.5.2).
+def is_protected: .security // $document.security // [] | . != [] and all(. != {});
+def sent($method): ["request = \($method | @json)"];
+def without_a_token($method):
+    {how: "without a token", kind: "challenge", expected: ["401 \($problem)"],
+        options: (if $method == "GET" then [] else sent($method) + ["data = \"\""] end)};
+
+def asked($method; $credentials):
+    (select($method == "GET") | {kind: kind, expected: expected, options: $credentials}),
+    (refusals | {how: .why, kind: "answer", expected: ["\(.status) \($problem)"],
+        options: ($credentials + sent($method) + ["data-binary = \(.body | @json)", header("content-type: \(.type)")])});
+
+def requests($method):
+    if is_protected | not then asked($method; [])
+    elif $signed | not then
+        without_a_token($method),
+        (($ENV.SMOKE_TOKEN // "" | select(. != "")) as $token
+            | asked($method; [header("authorization: Bearer \($token)")]))
+    elif $method == "GET" then {kind: kind, expected: (expected + ["403 \($problem)"]), options: []}
+    else {kind: "skipped", why: "who signs is a caller"} end;
+
 def operations($path; $item):
     $methods[] as $method | $item[$method | ascii_downcase] | values
     | parameters($path; $item) as $parameters
     | {name: "\($method) \($path)", function: function_of($path; $method), allow: []} as $step
     | if .["x-smoke"] == "skip" then $step + {kind: "skipped", why: "x-smoke says skip"}
-      elif .security // $document.security // [] | any(. != {}) then $step + {kind: "skipped", why: "it has a security scheme"}
       elif any($parameters[]; .value == null) then
         $step + {kind: "refused", why: "the API document has no example of \([$parameters[] | select(.value == null).name] | join(", "))"}
       else
         ($parameters | {target: target($path), options: headers}) as $request
-        | (select($method == "GET") | $step + $request + {kind: kind, expected: expected}),
-          (refusals | $step + $request + {name: "\($step.name) \(.why)", kind: "answer", expected: ["\(.status) \($problem)"],
-            options: ($request.options + ["request = \($method | @json)", "data-binary = \(.body | @json)", header("content-type: \(.type)")])})
+        | requests($method) as $made
+        | $step + $request + $made
+        + {name: ([$step.name, $made.how | values] | join(" ")), options: ($request.options + ($made.options // []))}
       end;
 
 # A method that the path does not have. Its Content-Length is there even for nothing: Google's front end accepts no other POST.

@@ -87,6 +87,13 @@ impl Env {
         self.parse(key, default, DURATION, parse_duration)
     }
 
+    /// Refuses a part of a variable, such as `THINGS[1].name`. Its name is leaked: with an invalid variable, the process ends.
+    #[cfg(feature = "callers")]
+    pub(crate) fn refuse_part(&self, part: String, expected: impl Into<Cow<'static, str>>) {
+        let (key, expected) = (part.leak(), expected.into());
+        self.invalid.borrow_mut().push(Invalid { key, expected });
+    }
+
     /// Every variable that was refused since the last call, in the order of reading.
     pub fn take_invalid(&self) -> Vec<Invalid> {
         self.invalid.take()

@@ -74,6 +74,8 @@ pub fn max_age(env: &Env) -> Duration {
 /// The key of this request: an argument of handlers whose route declares [`once`](crate::runtime::Route::once).
 #[derive(Clone)]
 pub struct Once {
+    /// Empty where it is not known. Keys of different callers never meet.
+    caller: String,
     key: String,
     fingerprint: Fingerprint,
 }
@@ -98,7 +100,7 @@ impl Once {
             return Err(Problem::internal("the body is read before the transaction begins"));
         };
         let claim = Claim {
-            caller: "",
+            caller: self.caller.clone(),
             key: self.key.clone(),
             fingerprint,
         };
@@ -159,11 +161,27 @@ impl<S: Sync> FromRequestParts<S> for Once {
     }
 }
 
+#[cfg(feature = "callers")]
+fn caller(parts: &Parts) -> String {
+    let caller: Option<&crate::callers::Caller> = parts.extensions.get();
+    caller.map_or_else(String::new, fingerprint::of_caller)
+}
+
+#[cfg(not(feature = "callers"))]
+fn caller(_: &Parts) -> String {
+    String::new()
+}
+
 /// Surrounds the handler of a route that asks for a key.
 pub(crate) async fn admit(request: Request, next: Next) -> Result<Response, Problem> {
     let key = key::key(request.headers())?;
     let (mut parts, body) = request.into_parts();
     let (fingerprint, body) = Fingerprint::of(&parts, body);
-    parts.extensions.insert(Once { key, fingerprint });
+    let caller = caller(&parts);
+    parts.extensions.insert(Once {
+        caller,
+        key,
+        fingerprint,
+    });
     Ok(next.run(Request::from_parts(parts, body)).await)
 }

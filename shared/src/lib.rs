@@ -3,9 +3,10 @@
 //! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] takes what clients send; [`download`]
 //!    answers bytes; [`telemetry`] logs;
 //!    [`deadline`] bounds everything that waits; `https` (feature `https`) is the HTTPS client; [`random`] draws numbers;
-//!    `closed_set!` declares sets of words.
+//!    `single_flight` does work once for all that ask at once; `closed_set!` declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
+//!    `callers` (feature `callers`) verifies tokens.
 //! 3. [`health`] is the health contract; [`sse`] serves event streams; `idempotency` (feature `database`) answers a request
 //!    that is repeated; `streams` (feature `streams`) are durable streams.
 //! 4. [`runtime`] runs a binary in its four lives.
@@ -13,6 +14,8 @@
 //! What never ships is in packages beside `src`.
 
 pub mod body;
+#[cfg(feature = "callers")]
+pub mod callers;
 mod closed_set;
 pub mod config;
 #[cfg(feature = "database")]
@@ -28,6 +31,7 @@ pub mod parameters;
 pub mod problem;
 pub mod random;
 pub mod runtime;
+mod single_flight;
 pub mod sse;
 #[cfg(feature = "storage")]
 pub mod storage;

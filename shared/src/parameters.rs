@@ -126,7 +126,11 @@ mod tests {
             }),
         ];
         let request = Request::get(path).body(Body::empty()).unwrap();
-        Service::new(routes).router().oneshot(request).await.unwrap()
+        Service::new(routes.map(Route::public))
+            .router()
+            .oneshot(request)
+            .await
+            .unwrap()
     }
 
     async fn problem(path: &str) -> Value {

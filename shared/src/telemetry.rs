@@ -18,6 +18,8 @@ use axum::http::HeaderValue;
 use emf::Metrics;
 use format::{Format, Lines};
 use log::Log;
+#[cfg(feature = "callers")]
+use std::sync::OnceLock;
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     future::Future,
@@ -53,6 +55,28 @@ pub struct Context {
     pub trace: Option<Trace>,
     /// The path of the route that it asks for, with `{parameters}`. `None`: there is no such route.
     pub route: Option<&'static str>,
+    /// The caller, once it is known.
+    #[cfg(feature = "callers")]
+    pub caller: OnceLock<LoggedCaller>,
+}
+
+/// A caller, as the access log names it.
+#[cfg(feature = "callers")]
+#[derive(Clone, Debug)]
+pub struct LoggedCaller {
+    /// Who vouches for it.
+    pub issuer: Box<str>,
+    /// The subject, which may be personal, as a hash.
+    pub subject_hash: String,
+}
+
+/// Names the caller of this request in its access line.
+#[cfg(feature = "callers")]
+pub(crate) fn name_caller(issuer: &str, subject_hash: String) {
+    if let Some(context) = context() {
+        let issuer = issuer.into();
+        let _ = context.caller.set(LoggedCaller { issuer, subject_hash });
+    }
 }
 
 impl Context {
@@ -202,6 +226,8 @@ mod tests {
             invocation: None,
             trace: None,
             route: None,
+            #[cfg(feature = "callers")]
+            caller: OnceLock::new(),
         });
         let id = || context().map(|context| context.request_id.clone());
         let ids_in_tasks = async || {

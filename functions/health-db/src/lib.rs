@@ -22,7 +22,10 @@ pub fn service(env: &Env) -> Service {
         async move { database.schema(settings.timeout).await }
     };
     let report = move |found, latency| report(found, latency, settings.timeout);
-    Service::probe(Route::get(PATH, health_db), Check::new(settings, probe, report))
+    Service::probe(
+        Route::get(PATH, health_db).public(),
+        Check::new(settings, probe, report),
+    )
 }
 
 /// Postgres answers, and its schema is the one this build expects.

@@ -22,7 +22,7 @@ pub fn service(env: &Env) -> Service {
     };
     let report = move |found, latency| report(found, latency, bucket.as_deref());
     let check = Check::new(health::Settings::from_env(env), probe, report);
-    Service::probe(Route::get(PATH, health_storage), check)
+    Service::probe(Route::get(PATH, health_storage).public(), check)
 }
 
 /// The evidence bucket can be read with these credentials.

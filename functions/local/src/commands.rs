@@ -14,8 +14,10 @@ mod places;
 mod remove;
 mod reset;
 mod serve;
+mod token;
 
 use checkout::Checkout;
+pub use folder::LocalFolder;
 use futures_util::future::LocalBoxFuture;
 use shared::{
     config::Env,
@@ -60,6 +62,12 @@ const COMMANDS: &[Command] = &[
         arguments: "",
         about: "empties the private database and bucket in .local",
         run: |env, arguments| none(arguments).map(|()| done(reset::run(env))),
+    },
+    Command {
+        name: "token",
+        arguments: "[CLAIMS]",
+        about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email; or --settings",
+        run: |env, arguments| Some(done(token::run(env, arguments))),
     },
     Command {
         name: "new",

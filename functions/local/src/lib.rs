@@ -4,6 +4,7 @@ pub mod bundle;
 mod commands;
 pub mod deployment;
 pub mod functions;
+mod issuer;
 pub mod openapi;
 pub mod pages;
 pub mod problems;

@@ -2,6 +2,7 @@
 
 mod idempotency;
 mod problem;
+mod security;
 
 use crate::{
     bundle,
@@ -38,6 +39,8 @@ pub fn document() -> String {
     }
     let service = functions::service(&Env::new(|_| None));
     problem::for_each_route(&mut document, service.routes(), idempotency::add_parameter);
+    problem::for_each_route(&mut document, service.routes(), security::add_requirement);
+    security::add_schemes(&mut document, service.routes());
     problem::add_responses(&mut document, service.routes());
     let document = document.to_pretty_json().expect("the document has string keys");
     document + "\n"

@@ -16,14 +16,15 @@ use shared::{
 
 /// Every page.
 pub fn service() -> Service {
-    Service::new([
+    let pages = [
         Route::get("/", async || page(include_str!("pages/status.html"))),
         Route::get("/docs", docs),
         Route::get("/docs/scalar.js", viewer),
         Route::get("/openapi.json", openapi::openapi_json),
         Route::get("/problems", async || page(&articles("Problems", &problems::all()))),
         Route::get("/problems/{slug}", problem),
-    ])
+    ];
+    Service::new(pages.map(Route::public))
 }
 
 /// A page that loads nothing from elsewhere; its `Content-Security-Policy` makes the browser enforce that.

@@ -16,7 +16,7 @@ const PATH: &str = "/sse/heartbeat";
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
     let settings = Settings::from_env(env);
-    let service = || Service::new([Route::get(PATH, heartbeat).with_state(settings)]);
+    let service = || Service::new([Route::get(PATH, heartbeat).public().with_state(settings)]);
     let check = check::run(service().router(), settings.heartbeat, env.text("CHECK_URL"));
     service().streamed(settings.heartbeat).check(check)
 }

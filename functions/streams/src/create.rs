@@ -2,6 +2,7 @@
 
 use crate::{
     Log,
+    access::check_read,
     body::payload,
     expiry, fork,
     header::{self, STREAM_CLOSED},
@@ -20,6 +21,7 @@ use axum::{
 use bytes::Bytes;
 use shared::{
     body::Buffered,
+    callers::Caller,
     deadline::Deadline,
     parameters::Path,
     problem::{Problem, ProblemType},
@@ -58,6 +60,7 @@ pub const PROBLEMS: &[ProblemType] = &[
 pub async fn create(
     State(log): State<Log>,
     Path(path): Path<StreamPath>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     deadline: Deadline,
@@ -65,6 +68,9 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let expiry = expiry::from_headers(&headers)?;
     let mut fork = fork::from_headers(&headers)?;
+    if let Some(fork) = &fork {
+        check_read(&caller, &fork.source)?;
+    }
     let sent = media_type::from_headers(&headers)?;
     let content_type = content_type(&log, &deadline, sent, fork.as_ref(), &body).await?;
     let data = match &*body {

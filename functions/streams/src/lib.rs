@@ -1,6 +1,7 @@
 //! Durable streams: the protocol (<https://github.com/durable-streams/durable-streams>, PROTOCOL.md) over a log in Postgres.
 //! An event stream survives its connection: it is appended to, and read from any offset, at once or live, by any instance.
 
+mod access;
 mod append;
 mod body;
 mod check;
@@ -19,10 +20,12 @@ mod producer;
 mod read;
 mod settings;
 
+use access::{READ, WRITE};
 use read::memory::Memory;
 use settings::Settings;
 use shared::{
     body::stream,
+    callers::Callers,
     config::Env,
     database::Database,
     runtime::{Route, Service},
@@ -49,7 +52,7 @@ impl Log {
 
 /// The function as every life runs it.
 pub fn service(env: &Env) -> Service {
-    let settings = Settings::from_env(env);
+    let (settings, callers) = (Settings::from_env(env), Callers::from_env(env));
     let streams = Streams::from_env(env, Database::from_env(env));
     let check = check::run(streams.clone());
     let memory = Memory::new();
@@ -60,11 +63,23 @@ pub fn service(env: &Env) -> Service {
     };
     let body = stream(settings.max_append);
     let routes = [
-        Route::put(PATH, create::create).takes(body).problems(create::PROBLEMS),
-        Route::post(PATH, append::append).takes(body).problems(append::PROBLEMS),
-        Route::get(PATH, read::read).problems(read::PROBLEMS),
-        Route::get(MANY, read::many::read).problems(read::PROBLEMS),
-        Route::delete(PATH, delete::delete).problems(delete::PROBLEMS),
+        Route::put(PATH, create::create)
+            .scopes(&callers, WRITE)
+            .takes(body)
+            .problems(create::PROBLEMS),
+        Route::post(PATH, append::append)
+            .scopes(&callers, WRITE)
+            .takes(body)
+            .problems(append::PROBLEMS),
+        Route::get(PATH, read::read)
+            .scopes(&callers, READ)
+            .problems(read::PROBLEMS),
+        Route::get(MANY, read::many::read)
+            .callers(&callers)
+            .problems(read::PROBLEMS),
+        Route::delete(PATH, delete::delete)
+            .scopes(&callers, WRITE)
+            .problems(delete::PROBLEMS),
     ];
     let routes = routes.map(|route| route.with_state(log.clone()));
     Service::new(routes).streamed(settings.sse.heartbeat).check(check)

@@ -3,33 +3,40 @@
 #![allow(clippy::unwrap_used)]
 
 use hyper::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testing::{
     Binary, Client, Postgres,
     matrix::{self, Expected},
+    tokens,
 };
 
 const PROBLEM: &str = "application/problem+json";
 const JSON: &str = "application/json";
 
 fn streams() -> Binary {
-    Binary::new(env!("CARGO_BIN_EXE_streams"))
+    Binary::new(env!("CARGO_BIN_EXE_streams")).with("TOKEN_ISSUERS", tokens::issuers())
 }
 
 async fn migrated() -> Binary {
     streams().with("DATABASE_URL", Postgres::shared().migrated_database().await)
 }
 
+fn token() -> String {
+    tokens::token(json!({"scope": "streams:read streams:write"}))
+}
+
 /// A stream of JSON, and one that is closed.
 async fn with_streams(binary: &Binary) {
     let (server, client) = (binary.serve(), Client::http1());
+    let token = format!("Bearer {}", token());
     for (path, headers) in [
         ("open", &[("content-type", JSON)][..]),
         ("closed", &[("content-type", JSON), ("stream-closed", "true")]),
     ] {
         let url = format!("{}/v1/stream/{path}", server.url);
+        let headers = [headers, &[("authorization", &*token)]].concat();
         let created = client
-            .exchange(Method::PUT, &url, headers, r#"[1, {"a": 2}]"#.into())
+            .exchange(Method::PUT, &url, &headers, r#"[1, {"a": 2}]"#.into())
             .await;
         assert_eq!(created.status, 201, "{}", created.text());
     }
@@ -73,12 +80,16 @@ async fn every_life_gives_the_same_answers() {
     let sending = sending.map(|(method, path, sent, body, status, media_type)| {
         Expected::new(method, path, status, media_type).sending(sent, body.as_bytes())
     });
-    matrix::same_in_every_life(&binary, &[&expected[..], &sending].concat()).await;
+    let token = token();
+    let expected = expected.into_iter().chain(sending);
+    let mut expected: Vec<Expected> = expected.map(|expected| expected.bearer(&token)).collect();
+    expected.push(Expected::new(Method::GET, "/v1/stream/open", 401, PROBLEM));
+    matrix::same_in_every_life(&binary, &expected).await;
 }
 
 #[tokio::test]
 async fn without_a_database_every_life_says_so() {
-    let expected = [Expected::new(Method::GET, "/v1/stream/a", 503, PROBLEM)];
+    let expected = [Expected::new(Method::GET, "/v1/stream/a", 503, PROBLEM).bearer(&token())];
     let binary = streams().with("DATABASE_URL", "postgresql://127.0.0.1:1/none");
     matrix::same_in_every_life(&binary, &expected).await;
 }

@@ -5,7 +5,7 @@
 use axum::http::HeaderMap;
 use hyper::Method;
 use serde_json::{Value, json};
-use testing::{Binary, Client, Exchange, Postgres, Process};
+use testing::{Binary, Client, Exchange, Postgres, Process, tokens};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const TEXT: (&str, &str) = ("content-type", "text/plain");
@@ -14,6 +14,7 @@ const TEXT: (&str, &str) = ("content-type", "text/plain");
 struct Server {
     process: Process,
     client: Client,
+    token: String,
 }
 
 impl Server {
@@ -24,15 +25,18 @@ impl Server {
     async fn with(settings: &[(&str, &str)]) -> Self {
         let binary = Binary::new(env!("CARGO_BIN_EXE_streams"));
         let binary = binary.with("DATABASE_URL", Postgres::shared().migrated_database().await);
+        let binary = binary.with("TOKEN_ISSUERS", tokens::issuers());
         let process = binary.with("STREAM_LONG_POLL", "500ms").with_all(settings).serve();
         let client = Client::http1();
-        Self { process, client }
+        let token = token("streams:read streams:write");
+        Self { process, client, token }
     }
 
     async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
         let url = format!("{}/v1/{target}", self.process.url);
+        let headers = [headers, &[("authorization", &*self.token)]].concat();
         self.client
-            .exchange(method, &url, headers, body.to_owned().into())
+            .exchange(method, &url, &headers, body.to_owned().into())
             .await
     }
 
@@ -52,6 +56,11 @@ impl Server {
         assert!([200, 204].contains(&appended.status.as_u16()), "{}", appended.text());
         next_offset(&appended.headers)
     }
+}
+
+/// The header of a caller with these scopes.
+fn token(scopes: &str) -> String {
+    format!("Bearer {}", tokens::token(json!({"scope": scopes})))
 }
 
 fn next_offset(headers: &HeaderMap) -> String {
@@ -328,4 +337,50 @@ async fn numbers_and_names_come_back_as_they_were_sent() {
     let sent = r#"{"a":12345678901234567890123.10,"a":"\u0041\/","":-0.0e+1}"#;
     server.create("a", &[JSON], sent).await;
     assert_eq!(server.get("stream/a", &[]).await.body, format!("[{sent}]"));
+}
+
+#[tokio::test]
+async fn a_caller_reads_and_writes_what_its_scopes_permit() {
+    let mut server = Server::start().await;
+    for path in ["cases/42/events", "cases/421", "other"] {
+        server.create(path, &[TEXT], "secret").await;
+    }
+    server.token = token("streams:read:cases/42");
+    let fork = [TEXT, ("stream-forked-from", "/v1/stream/other")];
+    for (method, target, headers, status) in [
+        (Method::GET, "stream/cases/42/events", &[][..], 200),
+        (Method::HEAD, "stream/cases/42/events", &[], 200),
+        (
+            Method::GET,
+            "stream/cases%2F42%2Fevents?offset=-1&live=long-poll",
+            &[],
+            200,
+        ),
+        (Method::GET, "stream/cases/421", &[], 403),
+        (Method::GET, "stream/other?offset=-1&live=sse", &[], 403),
+        (Method::GET, "stream/cases/42/../../other", &[], 403),
+        (
+            Method::GET,
+            "streams?live=sse&read=cases/42/events@-1&read=other@-1",
+            &[],
+            403,
+        ),
+        (Method::PUT, "stream/cases/42/new", &[TEXT], 403),
+        (Method::POST, "stream/cases/42/events", &[TEXT], 403),
+        (Method::DELETE, "stream/cases/42/events", &[], 403),
+    ] {
+        let answer = server.ask(method.clone(), target, headers, "").await;
+        assert_eq!(answer.status, status, "{method} {target} {}", answer.text());
+    }
+    server.token = token("streams:read:cases/ streams:write:cases/");
+    let answer = server.ask(Method::PUT, "stream/cases/fork", &fork, "").await;
+    assert_eq!(
+        (answer.status.as_u16(), &*slug(&answer)),
+        (403, "scope-missing"),
+        "a fork reads its source"
+    );
+    let fork = [TEXT, ("stream-forked-from", "/v1/stream/cases/421")];
+    server.create("cases/fork", &fork, "").await;
+    server.token = String::new();
+    assert_eq!(slug(&server.get("stream/other", &[]).await), "token-missing");
 }

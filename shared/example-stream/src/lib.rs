@@ -46,7 +46,7 @@ pub fn service(env: &Env) -> Service {
         storage: Storage::from_env(env),   // if storage
     };
     let heartbeat = state.stream.heartbeat;
-    let route = Route::post(PATH, answer);
+    let route = Route::post(PATH, answer).public();
     let route = route.takes(json(LIMIT)); // if body
     let route = route.with_state(state);
     Service::new([route]).streamed(heartbeat)

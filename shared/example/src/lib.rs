@@ -43,7 +43,7 @@ pub fn service(env: &Env) -> Service {
         storage: Storage::from_env(env),   // if storage
     };
 
-    let route = Route::post(PATH, answer);
+    let route = Route::post(PATH, answer).public();
     let route = route.takes(json(LIMIT)); // if body
     let route = route.with_state(state); // if state
     Service::new([route])

@@ -11,6 +11,7 @@ use axum::{
 use payment::{Payment, Refused};
 use shared::{
     body::{self, Json},
+    callers::Callers,
     config::Env,
     database::Database,
     deadline::Deadline,
@@ -46,7 +47,13 @@ fn service(env: &Env) -> Service {
             .problems(payment::PROBLEMS),
         Route::post("/undeclared", unread).takes(taking),
     ];
-    let routes = right.into_iter().chain(wrong::routes(taking));
+    let called = Route::post("/called/{account}", pay)
+        .callers(&Callers::from_env(env))
+        .takes(taking)
+        .once()
+        .problems(payment::PROBLEMS);
+    let routes = right.into_iter().chain(wrong::routes(taking)).map(Route::public);
+    let routes = routes.chain([called]);
     Service::new(routes.map(|route| route.with_state(database.clone())))
 }
 

@@ -20,12 +20,13 @@ fn main() -> ExitCode {
 fn service(env: &Env) -> Service {
     let database = Database::from_env(env);
     let content = body::json(1 << 10);
-    Service::new([
+    let routes = [
         Route::post("/rows", insert).takes(content).with_state(database.clone()),
         Route::post("/transactions", insert_in_transaction)
             .takes(content)
             .with_state(database),
-    ])
+    ];
+    Service::new(routes.map(Route::public))
 }
 
 #[derive(Deserialize)]

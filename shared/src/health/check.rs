@@ -1,16 +1,10 @@
 //! A check with a deadline, a single flight and a short cache.
 
 use super::Report;
-use crate::{config::Env, telemetry};
+use crate::{config::Env, single_flight::SingleFlight};
 use futures_util::future::BoxFuture;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
 
 /// How health checks behave.
 #[derive(Clone, Copy, Debug)]
@@ -36,16 +30,10 @@ impl Settings {
 pub struct Check {
     probe: Arc<Probe>,
     settings: Settings,
-    state: Arc<Mutex<State>>,
+    flight: SingleFlight<(Instant, Report)>,
 }
 
 type Probe = dyn Fn() -> BoxFuture<'static, Report> + Send + Sync;
-
-enum State {
-    Idle,
-    Running(watch::Receiver<Option<Report>>),
-    Done(Instant, Report),
-}
 
 impl Check {
     /// A check that runs `probe` and turns what it found, or `None` at the deadline, and the time it took into a report.
@@ -70,42 +58,22 @@ impl Check {
         Self {
             probe: Arc::new(probe),
             settings,
-            state: Arc::new(Mutex::new(State::Idle)),
+            flight: SingleFlight::default(),
         }
     }
 
-    /// The report of the last check if it is fresh, else of the one in flight, else of a new one.
-    ///
-    /// The flight is a separate task: a probe that hangs up does not cancel it for the others.
+    /// The report of the last check if it is fresh, else of the one in flight, else of a new one. A probe that hangs up does
+    /// not cancel the flight for the others.
     pub async fn report(&self) -> Report {
-        let mut flight = match self.join_or_start() {
-            Ok(fresh) => return fresh,
-            Err(flight) => flight,
-        };
-        let landed = flight.wait_for(Option::is_some).await.map(|landed| landed.clone());
-        landed
-            .ok()
-            .flatten()
-            .expect("a probe that panicked fails those who wait for it, too")
-    }
-
-    fn join_or_start(&self) -> Result<Report, watch::Receiver<Option<Report>>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*state {
-            State::Done(at, report) if at.elapsed() < self.settings.cache => return Ok(report.clone()),
-            State::Running(flight) if flight.has_changed().is_ok() => return Err(flight.clone()),
-            _ => {}
-        }
-        let (landing, flight) = watch::channel(None);
-        *state = State::Running(flight.clone());
-        telemetry::spawn(self.clone().fly(landing));
-        Err(flight)
-    }
-
-    async fn fly(self, landing: watch::Sender<Option<Report>>) {
-        let report = (self.probe)().await;
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Done(Instant::now(), report.clone());
-        landing.send_replace(Some(report));
+        let (probe, cache) = (Arc::clone(&self.probe), self.settings.cache);
+        let flight = self.flight.get(
+            |(at, _)| at.elapsed() < cache,
+            |_| async move {
+                let report = probe().await;
+                (Instant::now(), report)
+            },
+        );
+        flight.await.1
     }
 }
 

@@ -14,6 +14,20 @@ use std::{
     task::{self, Poll, ready},
 };
 
+/// SHA-256 of the caller, so that the table has no subject, and takes any.
+#[cfg(feature = "callers")]
+pub fn of_caller(caller: &crate::callers::Caller) -> String {
+    let mut hash = Context::new(&SHA256);
+    for part in [caller.issuer(), "\0", caller.subject()] {
+        hash.update(part.as_bytes());
+    }
+    hash.finish()
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 /// SHA-256 of the method, the path and the query, the media type and the body, byte by byte. It grows while the handler reads
 /// the body, so that nothing is held in memory twice.
 #[derive(Clone)]

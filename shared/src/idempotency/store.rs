@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// Empty where the caller is not known.
-    pub caller: &'static str,
+    pub caller: String,
     pub key: String,
     pub fingerprint: [u8; 32],
 }
@@ -32,7 +32,7 @@ impl Claim {
              SELECT $1, $2, $3 WHERE pg_try_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))
              ON CONFLICT DO NOTHING",
         );
-        let insert = insert.bind(self.caller).bind(&self.key).bind(&self.fingerprint[..]);
+        let insert = insert.bind(&self.caller).bind(&self.key).bind(&self.fingerprint[..]);
         let inserted = insert.execute(transaction).await?;
         Ok(inserted.rows_affected() == 1)
     }
@@ -44,7 +44,7 @@ impl Claim {
              WHERE caller = $1 AND key = $2",
         );
         select
-            .bind(self.caller)
+            .bind(&self.caller)
             .bind(&self.key)
             .fetch_optional(transaction)
             .await
@@ -56,7 +56,7 @@ impl Claim {
             "UPDATE idempotency_keys SET status = $3, header_names = $4, header_values = $5, body = $6
              WHERE caller = $1 AND key = $2",
         );
-        let update = update.bind(self.caller).bind(&self.key).bind(answer.status);
+        let update = update.bind(&self.caller).bind(&self.key).bind(answer.status);
         let update = update
             .bind(&answer.header_names)
             .bind(&answer.header_values)

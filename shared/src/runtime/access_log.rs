@@ -115,15 +115,28 @@ impl AccessLog {
         let errors = self.failed().then_some(1);
         let cold_starts = self.cold_start.as_ref().map(|_| 1);
         let init_ms = self.cold_start.as_ref().and_then(|start| start.init.map(milliseconds));
-        macro_rules! record {
-            ($level:ident, $message:literal) => {
+        #[cfg(feature = "callers")]
+        let (issuer, subject_hash) = match self.context.caller.get() {
+            Some(caller) => (Some(&*caller.issuer), Some(&*caller.subject_hash)),
+            None => (None, None),
+        };
+        macro_rules! event {
+            ($level:ident, $message:literal $(, $field:ident)*) => {
                 // In no span: whatever a handler has entered, it has nothing to add.
                 tracing::$level!(
                     target: ACCESS,
                     parent: None,
-                    method, route, path, status, latency_ms, duration_ms, errors, cold_starts, init_ms, $message
+                    method, route, path, status, latency_ms, duration_ms, errors, cold_starts, init_ms, $($field,)* $message
                 )
             };
+        }
+        macro_rules! record {
+            ($level:ident, $message:literal) => {{
+                #[cfg(feature = "callers")]
+                event!($level, $message, issuer, subject_hash);
+                #[cfg(not(feature = "callers"))]
+                event!($level, $message);
+            }};
         }
         match status {
             None => record!(info, "the client left before its answer"),

@@ -13,6 +13,8 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header},
     response::Response,
 };
+#[cfg(feature = "callers")]
+use std::sync::{Arc, OnceLock};
 use std::{
     convert::Infallible,
     sync::{
@@ -51,11 +53,19 @@ pub struct App(Either<Box<Cors<CatchPanic>>, CatchPanic>);
 
 impl App {
     /// The routes of a function; pages of the configured origins get access.
+    ///
+    /// # Panics
+    /// A route does not say who may call it.
     pub fn new(function: Function, cors: &cors::Cors) -> Self {
-        Self::with_routes(function.into_parts().0, cors)
+        Self::with_routes(function.declared().into_parts().0, cors)
     }
 
-    pub(super) fn with_routes(routes: Routes, cors: &cors::Cors) -> Self {
+    #[cfg_attr(not(feature = "callers"), expect(unused_mut, reason = "only callers have cookies"))]
+    pub(super) fn with_routes(mut routes: Routes, cors: &cors::Cors) -> Self {
+        #[cfg(feature = "callers")]
+        {
+            routes.cors = Arc::new(cors.clone());
+        }
         let routes = CatchPanic(routes);
         Self(if cors.origins.is_empty() {
             Either::Right(routes)
@@ -82,6 +92,8 @@ impl App {
             invocation,
             trace: Trace::from_headers(request.headers()),
             route: self.routes().template(request.uri().path()),
+            #[cfg(feature = "callers")]
+            caller: OnceLock::new(),
         };
         let access = AccessLog::begin(&request, context);
         request.extensions_mut().insert(deadline);
@@ -172,6 +184,8 @@ fn grant(cors: &cors::Cors) -> CorsLayer {
             header::ETAG,
             header::LOCATION,
             header::RETRY_AFTER,
+            #[cfg(feature = "callers")]
+            header::WWW_AUTHENTICATE,
             HeaderName::from_static("idempotent-replayed"),
             HeaderName::from_static("producer-epoch"),
             HeaderName::from_static("producer-expected-seq"),

@@ -1,5 +1,7 @@
 //! Which pages of other origins may read answers.
 
+#[cfg(feature = "callers")]
+use super::gate::TokenCookie;
 use crate::config::Env;
 use axum::http::{HeaderValue, Uri};
 
@@ -8,10 +10,14 @@ use axum::http::{HeaderValue, Uri};
 pub struct Cors {
     /// Origins, as browsers send them: scheme, host, and port unless it is the scheme's own.
     pub origins: Vec<HeaderValue>,
+    /// The cookie that may have the token of a caller.
+    #[cfg(feature = "callers")]
+    pub token_cookie: Option<TokenCookie>,
 }
 
 impl Cors {
-    /// Reads `CORS_ORIGINS`: a comma list or a JSON array. `*` is refused, because access is granted with credentials.
+    /// Reads `CORS_ORIGINS`: a comma list or a JSON array. `*` is refused, because access is granted with credentials. With the
+    /// feature `callers`, reads `TOKEN_COOKIE`.
     pub fn from_env(env: &Env) -> Self {
         const EXPECTED: &str =
             "a comma list or a JSON array of origins such as https://app.example.com, without path and never *";
@@ -23,7 +29,11 @@ impl Cors {
             };
             origins.iter().map(|text| origin(text.trim())).collect()
         });
-        Self { origins }
+        Self {
+            origins,
+            #[cfg(feature = "callers")]
+            token_cookie: TokenCookie::from_env(env),
+        }
     }
 }
 
@@ -58,7 +68,7 @@ mod tests {
             "[\"https://app.example.com\"",
             "https://app.example.com,",
         ] {
-            let env = Env::new(move |_| Some(text.to_owned()));
+            let env = Env::new(move |key| (key == "CORS_ORIGINS").then(|| text.to_owned()));
             assert_eq!(Cors::from_env(&env), Cors::default(), "{text}");
             assert_eq!(env.take_invalid()[0].key, "CORS_ORIGINS", "{text}");
         }

@@ -1,6 +1,8 @@
 //! The innermost middleware: admits or refuses request bodies, answers OPTIONS, and turns a panic of a handler into an answer.
 //! It also refuses to send an event stream of a function that does not stream: on Lambda it would arrive after its end.
 
+#[cfg(feature = "callers")]
+use super::gate;
 use super::{errors, routes::Routes};
 use crate::{
     body::Content,
@@ -42,21 +44,30 @@ impl Service<Request<Body>> for CatchPanic {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let routes = self.0.clone();
-        if request.body().is_end_stream() {
-            return Box::pin(answer(routes, request));
+        #[cfg(feature = "callers")]
+        if let Some(gate) = routes.gate(&request) {
+            return Box::pin(gate::answer(gate, request, routes));
         }
-        let route = self.0.find(request.method(), request.uri().path());
-        match route.map(|route| route.content) {
-            Some(Some(content)) => Box::pin(take_content(routes, request, content)),
-            Some(None) => Box::pin(async {
-                match refuse_content(request).await {
-                    Ok(request) => answer(routes, request).await,
-                    Err(problem) => Ok(problem.into_response()),
-                }
-            }),
-            // An unknown path, a wrong method or OPTIONS: the answer depends on no content.
-            None => Box::pin(answer(routes, request.map(|_unread| Body::empty()))),
-        }
+        admit(routes, request)
+    }
+}
+
+/// Answers a request whose caller may call its route, if the route takes its content.
+pub fn admit(routes: Routes, request: Request<Body>) -> BoxFuture<'static, Result<Response, Infallible>> {
+    if request.body().is_end_stream() {
+        return Box::pin(answer(routes, request));
+    }
+    let route = routes.find(request.method(), request.uri().path());
+    match route.map(|route| route.content) {
+        Some(Some(content)) => Box::pin(take_content(routes, request, content)),
+        Some(None) => Box::pin(async {
+            match refuse_content(request).await {
+                Ok(request) => answer(routes, request).await,
+                Err(problem) => Ok(problem.into_response()),
+            }
+        }),
+        // An unknown path, a wrong method or OPTIONS: the answer depends on no content.
+        None => Box::pin(answer(routes, request.map(|_unread| Body::empty()))),
     }
 }
 

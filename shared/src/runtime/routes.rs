@@ -1,12 +1,18 @@
 //! Routes: what a function declares of each, and how requests find their handlers.
 
+#[cfg(feature = "callers")]
+use super::gate::{self, Gate};
 #[cfg(feature = "database")]
 use crate::idempotency;
 use crate::{
     body::Content,
     problem::{self, Problem, ProblemType, RUNTIME, Slug},
 };
-#[cfg(feature = "database")]
+#[cfg(feature = "callers")]
+use crate::{callers::Callers, runtime::Cors};
+#[cfg(feature = "callers")]
+use axum::http::Request;
+#[cfg(any(feature = "callers", feature = "database"))]
 use axum::middleware::from_fn;
 use axum::{
     Router,
@@ -16,15 +22,42 @@ use axum::{
     response::Response,
     routing::{MethodFilter, MethodRouter, on},
 };
-use std::{collections::BTreeMap, future::ready, sync::Arc};
+#[cfg(feature = "callers")]
+use percent_encoding::percent_decode_str;
+use std::{collections::BTreeMap, fmt, future::ready, sync::Arc};
 
-/// A route, declared once, beside its handler: its method, its path, what body it takes, and what problems it answers. It
-/// takes no body unless [`Route::takes`] says so.
+/// A route, declared once, beside its handler: its method, its path, who may call it, what body it takes, and what problems it
+/// answers. It takes no body unless [`Route::takes`] says so, and a process whose route names no policy does not start.
 ///
 /// `S` is the state that its handler extracts; [`Route::with_state`] hands it over.
 pub struct Route<S = ()> {
     declared: Declared,
     handler: MethodRouter<S>,
+}
+
+/// Who may call a route.
+#[derive(Clone)]
+pub enum Policy {
+    /// Anyone.
+    Public,
+    /// Callers that are known.
+    #[cfg(feature = "callers")]
+    Callers {
+        /// Verifies their tokens.
+        callers: Callers,
+        /// What their tokens must permit; nothing in particular, if empty.
+        scopes: &'static [&'static str],
+    },
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public => f.write_str("Public"),
+            #[cfg(feature = "callers")]
+            Self::Callers { scopes, .. } => write!(f, "Callers({scopes:?})"),
+        }
+    }
 }
 
 /// What a route says of itself.
@@ -36,6 +69,8 @@ pub struct Declared {
     pub path: &'static str,
     /// The body that it takes. `None`: a request with content is refused.
     pub content: Option<Content>,
+    /// Who may call it. `None`: it does not say, and the process does not start.
+    pub policy: Option<Policy>,
     /// The problems that its handler answers. The runtime answers [`RUNTIME`], too.
     pub problems: Vec<&'static ProblemType>,
     /// Whether its requests have an `Idempotency-Key`.
@@ -61,10 +96,39 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
             method,
             path,
             content: None,
+            policy: None,
             problems: Vec::new(),
             once: false,
         };
         Self { declared, handler }
+    }
+
+    /// Anyone may call it.
+    #[must_use]
+    pub fn public(mut self) -> Self {
+        self.declared.policy = Some(Policy::Public);
+        self
+    }
+
+    /// Callers that are known may call it: their token is one that `callers` takes, or the platform has verified them. Its
+    /// handler may extract the [`Caller`](crate::callers::Caller). Requests and answers end with the token.
+    #[cfg(feature = "callers")]
+    #[must_use]
+    pub fn callers(self, callers: &Callers) -> Self {
+        self.scopes(callers, &[])
+    }
+
+    /// As [`Route::callers`], for tokens that have each of these scopes.
+    ///
+    /// A scope for a path, such as `streams:read:cases/` ([`Caller::may`](crate::callers::Caller::may)), permits requests whose
+    /// `{*rest}` lies below that path. On a route without a `{*rest}`, it permits nothing.
+    #[cfg(feature = "callers")]
+    #[must_use]
+    pub fn scopes(mut self, callers: &Callers, scopes: &'static [&'static str]) -> Self {
+        let callers = callers.clone();
+        self.declared.policy = Some(Policy::Callers { callers, scopes });
+        self.declared.problems.extend(gate::problems());
+        self
     }
 
     /// It takes a body: [`crate::body::json`] or [`crate::body::stream`], up to a limit.
@@ -132,6 +196,10 @@ impl Route {
     /// What it says of itself, and its handler, which in debug builds panics where it answers an undeclared problem.
     fn into_parts(self) -> (Declared, MethodRouter) {
         let Self { declared, mut handler } = self;
+        #[cfg(feature = "callers")]
+        if !matches!(declared.policy, Some(Policy::Public)) {
+            handler = handler.route_layer(from_fn(gate::require));
+        }
         if cfg!(debug_assertions) {
             let declared = declared.clone();
             handler = handler.layer(map_response(move |response: Response| {
@@ -164,6 +232,9 @@ pub struct Routes {
     pub router: Router,
     /// Whether answers leave chunk by chunk, so that one may be an event stream.
     pub streams: bool,
+    /// Which pages may send the token of a caller in a cookie.
+    #[cfg(feature = "callers")]
+    pub cors: Arc<Cors>,
     /// By their paths. Axum's router has the handlers, and says nothing else of a route.
     table: Arc<matchit::Router<Vec<Declared>>>,
 }
@@ -186,6 +257,8 @@ impl Routes {
                 .fallback(async || Problem::new(&problem::NOT_FOUND))
                 .method_not_allowed_fallback(async || Problem::new(&problem::METHOD_NOT_ALLOWED)),
             streams: false,
+            #[cfg(feature = "callers")]
+            cors: Arc::default(),
             table: Arc::new(table),
         }
     }
@@ -195,6 +268,8 @@ impl Routes {
         Self {
             router: Router::new().fallback(move || ready(problem.clone())),
             streams: false,
+            #[cfg(feature = "callers")]
+            cors: Arc::default(),
             table: Arc::default(),
         }
     }
@@ -203,6 +278,31 @@ impl Routes {
     pub fn template(&self, path: &str) -> Option<&'static str> {
         let routes = self.table.at(path).ok()?.value;
         routes.first().map(|route| route.path)
+    }
+
+    /// What such a request has to pass; `None` if anyone may call its route, or if it has none.
+    #[cfg(feature = "callers")]
+    pub fn gate<B>(&self, request: &Request<B>) -> Option<Gate> {
+        let path = request.uri().path();
+        let route = self.find(request.method(), path)?;
+        let Some(Policy::Callers { callers, scopes }) = &route.policy else {
+            return None;
+        };
+        Some(Gate {
+            callers: callers.clone(),
+            scopes,
+            rest: self.rest(route, path).unwrap_or_default(),
+            cors: Arc::clone(&self.cors),
+        })
+    }
+
+    /// The decoded part of a path that a route has a `{*rest}` for.
+    #[cfg(feature = "callers")]
+    fn rest(&self, route: &Declared, path: &str) -> Option<String> {
+        let (_, name) = route.path.split_once("{*")?;
+        let parameters = self.table.at(path).ok()?.params;
+        let rest = percent_decode_str(parameters.get(name.trim_end_matches('}'))?);
+        Some(rest.decode_utf8_lossy().into_owned())
     }
 
     /// The route that answers such a request.
@@ -259,7 +359,8 @@ mod tests {
     };
 
     async fn answered(problem: ProblemType, declared: &'static [ProblemType]) -> StatusCode {
-        let route = Route::get("/", async move || Problem::new(&problem)).problems(declared);
+        let route = Route::get("/", async move || Problem::new(&problem)).public();
+        let route = route.problems(declared);
         let request = Request::get("/").body(Body::empty()).unwrap();
         Routes::new(vec![route]).router.oneshot(request).await.unwrap().status()
     }

@@ -100,9 +100,34 @@ impl Service {
         self.routes.iter().map(Route::declared)
     }
 
+    /// Names every route that does not say who may call it: a process with such a route does not start.
+    pub fn undeclared(&self) -> Option<String> {
+        let undeclared = self.routes().filter(|route| route.policy.is_none());
+        let undeclared: Vec<String> = undeclared
+            .map(|route| format!("{} {}", route.method, route.path))
+            .collect();
+        let routes = (!undeclared.is_empty()).then(|| undeclared.join(", "))?;
+        Some(format!(
+            "no policy says who may call {routes}: Route::public, callers or scopes declares it"
+        ))
+    }
+
+    /// # Panics
+    /// A route does not say who may call it.
+    #[must_use]
+    pub(super) fn declared(self) -> Self {
+        match self.undeclared() {
+            Some(message) => panic!("{message}"),
+            None => self,
+        }
+    }
+
     /// Every route, `GET /health` included, without what surrounds a request: for tests and checks.
+    ///
+    /// # Panics
+    /// A route does not say who may call it.
     pub fn router(self) -> Router {
-        self.into_parts().0.router
+        self.declared().into_parts().0.router
     }
 
     /// Every route, `GET /health` included, how answers leave, and the check.
@@ -113,7 +138,7 @@ impl Service {
             check,
         } = self;
         process::started();
-        routes.push(Route::get(process::PATH, process::health));
+        routes.push(Route::get(process::PATH, process::health).public());
         let check = check.unwrap_or_else(|| Box::pin(async { process::report().into() }));
         let mut routes = Routes::new(routes);
         routes.streams = responses != Responses::Buffered;

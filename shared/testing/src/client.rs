@@ -111,6 +111,11 @@ impl Client {
         read(self.begin(Method::PUT, url, headers, body.into()).await).await
     }
 
+    /// Sends any request and reads its answer.
+    pub async fn request(&self, request: Request<Body>) -> Exchange {
+        read(self.0.request(request).await.expect("the server answers")).await
+    }
+
     async fn begin(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Body) -> Response<Incoming> {
         let mut request = Request::builder().method(method).uri(url);
         for (name, value) in headers {

@@ -18,6 +18,8 @@ pub struct Expected {
     pub body: Option<(&'static str, &'static [u8])>,
     /// What the client accepts.
     pub accept: &'static str,
+    /// `Authorization`, if the client sends one.
+    pub authorization: Option<String>,
     /// The status code.
     pub status: u16,
     /// The media type of the answer.
@@ -32,6 +34,7 @@ impl Expected {
             path,
             body: None,
             accept: "*/*",
+            authorization: None,
             status,
             content_type,
         }
@@ -44,9 +47,21 @@ impl Expected {
         Self { body, ..self }
     }
 
+    /// The same request with a token (RFC 6750, section 2.1).
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        let authorization = Some(format!("Bearer {token}"));
+        Self { authorization, ..self }
+    }
+
     fn headers(&self) -> Vec<(&str, &str)> {
         let media_type = self.body.map(|(media_type, _)| ("content-type", media_type));
-        [("accept", self.accept)].into_iter().chain(media_type).collect()
+        let authorization = self.authorization.as_deref().map(|value| ("authorization", value));
+        [("accept", self.accept)]
+            .into_iter()
+            .chain(media_type)
+            .chain(authorization)
+            .collect()
     }
 
     fn content(&self) -> &'static [u8] {

@@ -1,6 +1,8 @@
-//! The database and the bucket of `local`: those that the environment names, or private ones.
+//! The database and the bucket of `local`: those that the environment names, or private ones. And its issuer of tokens, beside
+//! those that the environment names.
 
 use super::folder::LocalFolder;
+use crate::issuer::{Issuer, SETTING};
 use postgres::{Options, PrivatePostgres};
 use shared::{
     config::{Env, Unusable},
@@ -36,17 +38,20 @@ impl Dependencies {
     }
 
     /// Makes the bucket's folder, starts Postgres unless one is named, and applies the migrations. Returns the environment
-    /// that names both.
+    /// that names all of it, and the issuer.
     ///
     /// # Errors
     /// One sentence for the person at the terminal.
-    pub async fn start(&mut self) -> Result<&Env, String> {
+    pub async fn start(&mut self) -> Result<(&Env, Issuer), String> {
+        let issuer = Issuer::open(&self.folder)?;
+        let issuers = issuer.beside(&self.env)?;
+        self.env = self.env.overlay(move |key| (key == SETTING).then(|| issuers.clone()));
         self.make_bucket()?;
         self.start_database().await?;
         let migrator = Database::from_env(&self.env).migrator(self.migrate, env!("CARGO_PKG_VERSION"));
         let migrated = migrator.up(None).await;
         migrated.map_err(|error| explained(&error, self.postgres.is_some()))?;
-        Ok(&self.env)
+        Ok((&self.env, issuer))
     }
 
     fn make_bucket(&mut self) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! `.local`: the folder of the private database and the private bucket of a checkout.
+//! `.local`: the folder of the private database, the private bucket and the issuer's key of a checkout.
 
 use rustix::fs::OFlags;
 use shared::config::Env;
@@ -36,9 +36,23 @@ impl LocalFolder {
         self.0.join("storage")
     }
 
+    /// The file of the issuer's key, in this folder.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or belongs to another user, who could replace the key.
+    pub fn key(&self) -> Result<PathBuf, String> {
+        self.make()?;
+        self.is_ours(&self.0)?;
+        Ok(self.0.join("issuer.pk8"))
+    }
+
+    fn make(&self) -> Result<(), String> {
+        fs::create_dir_all(&self.0).map_err(|error| format!("cannot make {}: {error}", self.0.display()))
+    }
+
     /// Uses the folder until the lock is dropped: `reset` refuses meanwhile.
     pub fn share(&self) -> Result<File, String> {
-        fs::create_dir_all(&self.0).map_err(|error| format!("cannot make {}: {error}", self.0.display()))?;
+        self.make()?;
         self.lock(File::try_lock_shared, "`cargo run -- reset` is running: try again")
     }
 

@@ -8,7 +8,7 @@ pub mod record;
 mod route;
 
 use super::{checkout::Checkout, edit::Edit, generated, places};
-use crate::{pages, route_table};
+use crate::{issuer, pages, route_table};
 use arguments::{Arguments, Kind};
 use function::Function;
 pub use name::{Name, camel_case};
@@ -54,7 +54,8 @@ fn rust(checkout: &Checkout, folder: &str) -> Result<Vec<PathBuf>, String> {
 fn check_is_free(name: &Name, new: &Route) -> Result<(), String> {
     let pages = pages::service();
     let local = pages.routes().map(|page| (page.path, "`local` has a page"));
-    let mut taken = local.chain([("/health", "every function answers")]);
+    let keys = issuer::PATHS.iter().map(|path| (*path, "`local` answers"));
+    let mut taken = local.chain(keys).chain([("/health", "every function answers")]);
     if let Some((path, whose)) = taken.find(|(path, _)| route_table::overlap(path, &new.path)) {
         return Err(format!("{} is not free: {whose} on {path}", new.path));
     }

@@ -5,7 +5,7 @@ use super::{dependencies::Dependencies, refuse};
 use crate::{
     bundle,
     functions::{self, FUNCTIONS, Function},
-    pages,
+    issuer, pages,
 };
 use shared::{
     config::Env,
@@ -42,11 +42,17 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
             started = dependencies.start() => started,
             () = stop.cancelled() => return refuse("stopped by a signal before it was up"),
         };
+        let address = listener.local_addr().unwrap_or(address);
         let service = match started {
-            Ok(env) => functions::service(env).merge(pages::service()),
+            Ok((env, issuer)) => functions::service(env)
+                .merge(pages::service())
+                .merge(issuer::service(&issuer, address)),
             Err(sentence) => return refuse(&sentence),
         };
-        announce(listener.local_addr().unwrap_or(address), &dependencies);
+        if let Some(sentence) = service.undeclared() {
+            return refuse(&sentence);
+        }
+        announce(address, &dependencies);
         let responses = service.responses();
         runtime::serve_until(stop, listener, App::new(service, &cors), responses).await;
         ExitCode::SUCCESS
@@ -60,5 +66,6 @@ fn announce(address: SocketAddr, dependencies: &Dependencies) {
     }
     println!("  database: {}", dependencies.database_is());
     println!("  storage:  {}", dependencies.storage_is());
+    println!("  tokens:   cargo run -- token");
     println!("Ctrl-C stops it all.");
 }

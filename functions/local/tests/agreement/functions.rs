@@ -42,6 +42,12 @@ async fn the_route_table_and_the_functions_have_the_same_routes() {
     assert_eq!(disagreements(&table(), &declared()), [""; 0]);
 }
 
+#[tokio::test]
+async fn every_route_says_who_may_call_it() {
+    assert_eq!(local::functions::service(&Env::new(|_| None)).undeclared(), None);
+    assert_eq!(local::pages::service().undeclared(), None);
+}
+
 #[test]
 fn every_function_with_a_route_is_in_the_route_table() {
     let routed: BTreeSet<String> = table().into_iter().map(|line| line.function).collect();

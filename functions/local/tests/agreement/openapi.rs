@@ -10,8 +10,10 @@ use local::{functions::FUNCTIONS, route_table::declared};
 use serde_json::Value;
 use shared::{
     config::Env,
+    deadline::Deadline,
     idempotency,
     problem::{FieldError, Problem, RUNTIME},
+    runtime::{App, Cors},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -167,15 +169,12 @@ fn target(path: &str, item: &Value) -> String {
 
 #[tokio::test]
 async fn every_operation_is_answered_with_a_documented_status_and_media_type_and_no_other_method_is() {
-    let router = local::functions::service(&Env::new(|_| None)).router();
+    let app = App::new(local::functions::service(&Env::new(|_| None)), &Cors::default());
     for (path, item) in document()["paths"].as_object().unwrap() {
         for method in METHODS {
             let request = Request::builder().method(&method).uri(target(path, item));
-            let answer = router
-                .clone()
-                .oneshot(request.body(Body::empty()).unwrap())
-                .await
-                .unwrap();
+            let request = request.body(Body::empty()).unwrap();
+            let answer = app.clone().answer(request, None, Deadline::default()).await;
             let operation = &item[method.as_str().to_lowercase()];
             if operation.is_null() {
                 assert_eq!(answer.status(), 405, "{method} {path} is not documented");

@@ -88,7 +88,7 @@ async fn no_route_answers_an_error_that_is_neither_a_declared_problem_nor_a_repo
 }
 
 fn careless() -> Service {
-    Service::new([
+    let routes = [
         Route::get("/bare", async || StatusCode::CONFLICT),
         Route::get("/html", async || {
             (StatusCode::BAD_GATEWAY, Html("<h1>Bad Gateway</h1>"))
@@ -96,7 +96,8 @@ fn careless() -> Service {
         Route::get("/json", async || {
             (StatusCode::BAD_REQUEST, [("content-type", "application/json")], "{}")
         }),
-    ])
+    ];
+    Service::new(routes.map(Route::public))
 }
 
 #[tokio::test]

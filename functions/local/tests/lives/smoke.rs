@@ -4,18 +4,21 @@ use crate::checkout::checkout;
 use axum::{
     Router,
     body::Body,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     routing::get,
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
     body::{self, Json},
+    callers::Callers,
+    config::Env,
     parameters::Path,
     runtime::{self, App, Cors, Responses, Route, Service},
 };
 use std::{
     fs,
+    io::Write,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Command, Output},
@@ -23,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use testing::loopback;
+use testing::{loopback, tokens};
 use tokio_util::sync::CancellationToken;
 
 /// The script beside another route table and another API document.
@@ -51,8 +54,12 @@ impl Bundle {
 }
 
 async fn run(script: PathBuf, urls: Vec<String>) -> Output {
+    run_with(script, urls, &[]).await
+}
+
+async fn run_with(script: PathBuf, urls: Vec<String>, settings: &[(&str, &str)]) -> Output {
     let mut smoke = Command::new(script);
-    smoke.args(urls);
+    smoke.args(urls).envs(settings.iter().copied());
     tokio::task::spawn_blocking(move || smoke.output().unwrap())
         .await
         .unwrap()
@@ -69,7 +76,11 @@ fn text(output: &Output) -> String {
 /// Serves routes as a function does, until the test ends.
 async fn serve(routes: Vec<Route>) -> String {
     let (listener, url) = loopback().await;
-    let app = App::new(Service::new(routes), &Cors::default());
+    let declared = routes.into_iter().map(|route| match route.declared().policy {
+        Some(_) => route,
+        None => route.public(),
+    });
+    let app = App::new(Service::new(declared), &Cors::default());
     tokio::spawn(runtime::serve_until(
         CancellationToken::new(),
         listener,
@@ -81,12 +92,21 @@ async fn serve(routes: Vec<Route>) -> String {
 
 /// What the smoke test says of `reader` and `writer`, which share a path.
 async fn smoked(document: &Value, reader: Vec<Route>, writer: Vec<Route>) -> (bool, String) {
+    smoked_with(document, reader, writer, &[]).await
+}
+
+async fn smoked_with(
+    document: &Value,
+    reader: Vec<Route>,
+    writer: Vec<Route>,
+    settings: &[(&str, &str)],
+) -> (bool, String) {
     let bundle = Bundle::new(&table(), document);
     let urls = vec![
         format!("reader={}", serve(reader).await),
         format!("writer={}/", serve(writer).await),
     ];
-    let output = run(bundle.file(".github/deploy/smoke"), urls).await;
+    let output = run_with(bundle.file(".github/deploy/smoke"), urls, settings).await;
     (output.status.success(), text(&output))
 }
 
@@ -116,7 +136,7 @@ fn document() -> Value {
         }},
         "/pictures": {
             "put": {"requestBody": {"content": {"image/png": {}}}, "responses": {"204": {}}},
-            "get": {"security": [{"token": []}], "responses": {"200": {}}},
+            "get": {"security": [{"token": []}], "responses": {"201": {}}},
             "delete": {"x-smoke": "skip", "responses": {"204": {}}},
         },
     }, "components": {"requestBodies": {"note": {"content": {"application/json": {}}}}}})
@@ -135,6 +155,11 @@ fn reader() -> Vec<Route> {
     vec![Route::get("/notes/{id}", note), Route::get("/files/{*path}", file)]
 }
 
+/// Of the kit's tokens.
+fn callers() -> Callers {
+    Callers::from_env(&Env::new(|key| (key == "TOKEN_ISSUERS").then(tokens::issuers)))
+}
+
 /// The writer, which counts its effects.
 fn writer(effects: &'static AtomicUsize) -> Vec<Route> {
     let effect = move || {
@@ -144,7 +169,7 @@ fn writer(effects: &'static AtomicUsize) -> Vec<Route> {
     vec![
         Route::post("/notes/{id}", async move |_: Json<Value>| effect()).takes(body::json(100)),
         Route::put("/pictures", async move |_: Body| effect()).takes(body::stream(100).of_type("image/png")),
-        Route::get("/pictures", async move || effect()),
+        Route::get("/pictures", async move || effect()).callers(&callers()),
         Route::delete("/pictures", async move || effect()),
     ]
 }
@@ -156,10 +181,6 @@ async fn every_route_is_asked_by_the_document_and_nothing_is_written() {
     let (is_healthy, said) = smoked(&document(), reader(), writer(&EFFECTS)).await;
     assert!(is_healthy, "{said}");
     assert_eq!(EFFECTS.load(Ordering::Relaxed), 0, "{said}");
-    assert!(
-        said.contains("GET /pictures: not called, it has a security scheme"),
-        "{said}"
-    );
     assert!(
         said.contains("DELETE /pictures: not called, x-smoke says skip"),
         "{said}"
@@ -229,6 +250,56 @@ async fn what_differs_from_the_document_is_named() {
         !is_healthy && said.contains("GET /nowhere/smoke: 200  instead of 404"),
         "{said}"
     );
+}
+
+#[tokio::test]
+#[ignore = "needs curl and jq; .ci/run installs them"]
+async fn a_route_that_is_not_public_must_refuse_who_has_no_token_and_is_asked_with_one() {
+    static EFFECTS: AtomicUsize = AtomicUsize::new(0);
+    fn open(handler: impl Fn() -> StatusCode + Clone + Send + Sync + 'static) -> Vec<Route> {
+        let others = writer(&EFFECTS).into_iter().filter(|route| {
+            let declared = route.declared();
+            (&declared.method, declared.path) != (&Method::GET, "/pictures")
+        });
+        others
+            .chain([Route::get("/pictures", async move || handler())])
+            .collect()
+    }
+    for (leaking, named) in [
+        (
+            StatusCode::CREATED,
+            "GET /pictures without a token: 201  instead of 401 application/problem+json",
+        ),
+        (
+            StatusCode::UNAUTHORIZED,
+            "GET /pictures without a token: WWW-Authenticate has '', not Bearer",
+        ),
+    ] {
+        let (is_healthy, said) = smoked(&document(), reader(), open(move || leaking)).await;
+        assert!(!is_healthy && said.contains(named), "{said}");
+    }
+    let mut signature = tempfile::NamedTempFile::new().unwrap();
+    signature
+        .write_all(b"aws-sigv4 = \"aws:amz:eu-west-1:lambda\"\nuser = \"a:b\"\n")
+        .unwrap();
+    let signed = [("CURL_CONFIG", signature.path().to_str().unwrap())];
+    for (status, is_healthy) in [
+        (StatusCode::CREATED, true),
+        (StatusCode::FORBIDDEN, true),
+        (StatusCode::OK, false),
+    ] {
+        let (passes, said) = smoked_with(&document(), reader(), open(move || status), &signed).await;
+        assert_eq!(passes, is_healthy, "who signs is a caller: {said}");
+    }
+    let (valid, expired) = (tokens::token(json!({})), tokens::token(json!({"exp": 1})));
+    for (token, is_taken) in [(&*valid, true), (&expired, false)] {
+        let settings = [("SMOKE_TOKEN", token)];
+        let (is_healthy, said) = smoked_with(&document(), reader(), writer(&EFFECTS), &settings).await;
+        assert_eq!(is_healthy, is_taken, "{said}");
+        assert_eq!(said.contains("GET /pictures: 401"), !is_taken, "{said}");
+        assert!(!said.contains(token), "{said}");
+    }
+    assert_eq!(EFFECTS.load(Ordering::Relaxed), 1, "of the valid token");
 }
 
 #[tokio::test]

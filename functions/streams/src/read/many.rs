@@ -9,7 +9,7 @@ use super::{
     first_page,
     reader::{Reader, Step},
 };
-use crate::{Log, media_type::Kind, offset::Token, path::StreamPath};
+use crate::{Log, access::check_read, media_type::Kind, offset::Token, path::StreamPath};
 use axum::{
     extract::{RawQuery, State},
     http::StatusCode,
@@ -18,6 +18,7 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::{json, value::Value};
 use shared::{
+    callers::Caller,
     deadline::Deadline,
     parameters,
     problem::Problem,
@@ -61,11 +62,15 @@ struct Known {
 pub async fn read(
     State(log): State<Log>,
     RawQuery(query): RawQuery,
+    caller: Caller,
     last: Option<LastEventId>,
     deadline: Deadline,
 ) -> Result<Response, Problem> {
     let is_back = last.is_some();
     let reads = parse(query.as_deref().unwrap_or_default(), last)?;
+    reads
+        .iter()
+        .try_for_each(|read| check_read(&caller, read.path.as_str()))?;
     let limit = log.settings.page.min(LARGEST_EVENT);
     let (mut known, mut readers, mut is_over) = (Vec::new(), Vec::new(), is_back);
     for (index, Read { path, from }) in reads.into_iter().enumerate() {

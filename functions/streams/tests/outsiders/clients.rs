@@ -1,6 +1,6 @@
 //! Clients that others wrote, each over 30 cuts of its connection, wherever they come: it has every message, once, in order.
 
-use crate::{cutter::Cutter, migrated, packages};
+use crate::{cutter::Cutter, front, migrated, packages};
 use hyper::Method;
 use std::{
     path::Path,
@@ -34,27 +34,28 @@ async fn write(url: &str) {
     assert_eq!(closed.status, 204, "{}", closed.text());
 }
 
-/// The server, and the path of a new stream.
-async fn stream(name: &str) -> (Process, String) {
+/// A server, the URL of what adds a token to its requests, and the path of a new stream.
+async fn stream(name: &str) -> (Process, String, String) {
     let server = migrated().await.with("SSE_HEARTBEAT_INTERVAL", "1s").serve();
+    let url = front::balance(vec![server.url.clone()]).await;
     let path = format!("/v1/stream/clients/{name}");
     let created = Client::http1()
-        .exchange(Method::PUT, &format!("{}{path}", server.url), &[JSON], "".into())
+        .exchange(Method::PUT, &format!("{url}{path}"), &[JSON], "".into())
         .await;
     assert_eq!(created.status, 201, "{}", created.text());
-    (server, path)
+    (server, url, path)
 }
 
 /// What a client prints that reads through cuts, against what was written meanwhile.
 async fn assert_exact(name: &str, folder: &Path, program: &'static [&'static str], live: &str) {
-    let (server, path) = stream(name).await;
-    let port = server.url.rsplit(':').next().unwrap().parse().unwrap();
+    let (_server, url, path) = stream(name).await;
+    let port = url.rsplit(':').next().unwrap().parse().unwrap();
     let cutter = Cutter::start(port, CUTS).await;
     let mut command = Command::new(program[0]);
     command.args(&program[1..]).current_dir(folder).stderr(Stdio::inherit());
     command.env("URL", format!("{}{path}", cutter.url)).env("LIVE", live);
     let client = tokio::task::spawn_blocking(move || command.output().unwrap());
-    write(&format!("{}{path}", server.url)).await;
+    write(&format!("{url}{path}")).await;
     let output = tokio::time::timeout(Duration::from_secs(180), client).await;
     let output = output.expect("the client comes to the end").unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();

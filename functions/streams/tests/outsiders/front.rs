@@ -1,4 +1,4 @@
-//! What stands between clients and instances: a balancer, and the front of Lambda.
+//! What stands between clients and instances: a balancer, and the front of Lambda. Both add a token, because the suite sends none.
 
 use axum::{
     Router,
@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use futures_util::stream;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use std::{
     },
     time::Duration,
 };
-use testing::{Client, EventShape, FakeRuntimeApi, Posted, loopback};
+use testing::{Client, EventShape, FakeRuntimeApi, Posted, loopback, tokens};
 
 /// A balancer that gives each request to the next of these servers.
 pub async fn balance(servers: Vec<String>) -> String {
@@ -24,6 +24,7 @@ pub async fn balance(servers: Vec<String>) -> String {
         client: Client::http1(),
         servers,
         next: AtomicUsize::new(0),
+        token: token(),
     });
     serve(Router::new().fallback(forward).with_state(balancer)).await
 }
@@ -38,23 +39,31 @@ struct Balancer {
     client: Client,
     servers: Vec<String>,
     next: AtomicUsize,
+    token: String,
 }
 
 async fn forward(State(balancer): State<Arc<Balancer>>, request: Request) -> Response {
     let turn = balancer.next.fetch_add(1, Ordering::Relaxed) % balancer.servers.len();
     let (parts, body) = request.into_parts();
     let url = format!("{}{}", balancer.servers[turn], parts.uri);
-    let headers = end_to_end(&parts.headers);
+    let headers = with_token(&parts.headers, &balancer.token);
     let answer = balancer.client.open_with_body(parts.method, &url, &headers, body);
     answer.await.map(Body::new)
 }
 
-/// The headers that a front passes on.
-fn end_to_end(headers: &HeaderMap) -> Vec<(&str, &str)> {
+/// What a client sends that may read and write every stream.
+pub fn token() -> String {
+    let token = tokens::token(json!({"scope": "streams:read streams:write"}));
+    format!("Bearer {token}")
+}
+
+/// The headers that a front passes on, and the token.
+fn with_token<'a>(headers: &'a HeaderMap, token: &'a str) -> Vec<(&'a str, &'a str)> {
     const HOP: [&str; 4] = ["connection", "content-length", "keep-alive", "transfer-encoding"];
     let pairs = headers.iter().filter(|(name, _)| !HOP.contains(&name.as_str()));
     pairs
         .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .chain([("authorization", token)])
         .collect()
 }
 
@@ -72,7 +81,8 @@ async fn invoke(State(api): State<Arc<FakeRuntimeApi>>, request: Request) -> Res
         return status(StatusCode::PAYLOAD_TOO_LARGE);
     };
     let target = parts.uri.to_string();
-    let headers = end_to_end(&parts.headers);
+    let token = token();
+    let headers = with_token(&parts.headers, &token);
     let event = EventShape::FunctionUrl.event_with_body(parts.method.as_str(), &target, &headers, &body);
     let mut posted = api.invoke(&event, Duration::from_secs(60)).await;
     let (prelude, first) = prelude(&mut posted).await;

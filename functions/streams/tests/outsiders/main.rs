@@ -9,12 +9,13 @@ mod packages;
 mod suite;
 
 use suite::{ALL, assert_conforms};
-use testing::{Binary, FakeRuntimeApi, PgBouncer, Postgres, Process};
+use testing::{Binary, FakeRuntimeApi, PgBouncer, Postgres, Process, tokens};
 
 /// The server, with what the suite needs: it sends a preflight from this origin, and waits for long polls to end.
 fn binary(database: String) -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_streams"))
         .with("DATABASE_URL", database)
+        .with("TOKEN_ISSUERS", tokens::issuers())
         .with("CORS_ORIGINS", "https://example.com")
         .with("STREAM_LONG_POLL", "1s")
 }
@@ -32,8 +33,8 @@ fn serve(instance: &Binary, count: usize) -> (Vec<Process>, Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "npm"]
 async fn one_instance_conforms() {
-    let server = migrated().await.serve();
-    assert_conforms("one", &server.url, ALL).await;
+    let (_servers, urls) = serve(&migrated().await, 1);
+    assert_conforms("one", &front::balance(urls).await, ALL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,8 +70,8 @@ async fn instances_whose_doorbell_is_dead_conform() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "npm"]
 async fn pages_of_4_kib_conform() {
-    let server = migrated().await.with("STREAM_PAGE", "4096").serve();
-    assert_conforms("pages", &server.url, ALL).await;
+    let (_servers, urls) = serve(&migrated().await.with("STREAM_PAGE", "4096"), 1);
+    assert_conforms("pages", &front::balance(urls).await, ALL).await;
 }
 
 /// Many requests at once to each environment, which does not learn that a client has gone.

@@ -7,7 +7,7 @@ use proptest::{
     test_runner::TestRunner,
 };
 use serde_json::json;
-use testing::hostile;
+use testing::{hostile, scalar, tokens};
 
 #[tokio::test]
 async fn a_key_belongs_to_one_request() {
@@ -35,6 +35,35 @@ async fn a_key_belongs_to_one_request() {
     assert!(again.status == 201 && is_replayed(&again));
     assert_eq!(shop.payments().await, 1);
     assert_eq!(pay(&server.url, "another", &json!({"amount": 1})).await.json()["id"], 2);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_caller() {
+    let shop = Shop::new().await;
+    let server = shop.binary().with("TOKEN_ISSUERS", tokens::issuers()).serve();
+    let url = format!("{}/called/7", server.url);
+    let pay = async |caller: &str| {
+        let token = format!("Bearer {}", tokens::token(json!({"sub": caller})));
+        let headers = [("idempotency-key", "k"), ("authorization", &token)];
+        let answer = send(Method::POST, &url, &headers, r#"{"amount": 1}"#.to_owned()).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        (answer.json()["id"].as_i64().unwrap(), is_replayed(&answer))
+    };
+    for (caller, expected) in [
+        ("alice", (1, false)),
+        ("bob", (2, false)),
+        ("alice", (1, true)),
+        ("alice\0", (3, false)),
+        ("bob", (2, true)),
+    ] {
+        assert_eq!(pay(caller).await, expected, "{caller:?}");
+    }
+    let named = "SELECT count(*) FROM idempotency_keys WHERE caller ~ 'alice|bob' OR caller = ''";
+    assert_eq!(
+        (shop.stored().await, scalar(&shop.url, named).await),
+        (3, 0),
+        "no row has a subject"
+    );
 }
 
 #[tokio::test]
@@ -105,14 +134,14 @@ async fn a_head_of_any_size_is_refused_and_the_next_request_is_served() {
 #[tokio::test]
 async fn a_handler_that_cannot_keep_the_promise_answers_500_and_does_nothing() {
     let shop = Shop::new().await;
-    let server = shop.binary().serve();
+    let mut server = shop.binary().serve();
     for (path, cause) in [
         ("/unread", "the body is read before the transaction begins"),
         ("/undeclared", "does not declare `once`"),
     ] {
         let answer = post(&format!("{}{path}", server.url), "k", &json!({"amount": 1})).await;
         assert_eq!(slug(&answer), "internal");
-        assert!(server.log().contains(cause), "{}", server.log());
+        server.next_line(cause).await;
     }
     assert_eq!((shop.payments().await, shop.stored().await), (0, 0));
 }

@@ -57,6 +57,10 @@ struct RequestContext {
     http: Option<Http>,
     elb: Option<IgnoredAny>,
     connection_id: Option<IgnoredAny>,
+    #[cfg(feature = "callers")]
+    authorizer: Option<serde_json::Value>,
+    #[cfg(feature = "callers")]
+    identity: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +110,10 @@ impl Event {
         *request.headers_mut() = self.request_headers()?;
         *request.method_mut() = Method::from_bytes(self.method().as_bytes()).ok()?;
         *request.uri_mut() = self.uri()?;
+        #[cfg(feature = "callers")]
+        if let Some(caller) = self.platform_caller() {
+            request.extensions_mut().insert(caller);
+        }
         *request.body_mut() = self.body()?;
         Some(())
     }
@@ -207,5 +215,7 @@ fn encoded_path(path: &str) -> String {
     encoded
 }
 
+#[cfg(feature = "callers")]
+mod platform;
 #[cfg(test)]
 mod tests;

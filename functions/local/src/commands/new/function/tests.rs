@@ -149,7 +149,7 @@ fn each_parameter_is_a_field_and_stands_in_the_document() {
         "{code}"
     );
     assert!(
-        code.contains("    item: String,\n}\n") && code.contains("Route::put(PATH, answer)"),
+        code.contains("    item: String,\n}\n") && code.contains("Route::put(PATH, answer).public()"),
         "{code}"
     );
 }

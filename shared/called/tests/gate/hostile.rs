@@ -1,0 +1,163 @@
+//! Credentials that no client should send: each is refused, and nothing else happens.
+
+use crate::{called, get, refusal, refused};
+use axum::body::Body;
+use hyper::{Method, Request};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use testing::{Client, EventShape, FakeRuntimeApi, hostile, hostile_request, problem_type, tokens};
+use tokio::task::JoinSet;
+
+#[tokio::test]
+async fn two_credentials_are_none_in_every_life() {
+    let (server, api) = (called().serve(), FakeRuntimeApi::start().await);
+    let _lambda = called().on_lambda(&api);
+    let token = crate::bearer(&tokens::token(json!({})));
+    for second in [&*token, "Basic YTpi", ""] {
+        let headers = [("authorization", &*token), ("authorization", second)];
+        for client in [Client::http1(), Client::h2c()] {
+            let answer = client
+                .send(Method::GET, &format!("{}/whoami", server.url), &headers)
+                .await;
+            assert_eq!(refused(&answer), refusal(401, "token-malformed"), "{second:?}");
+        }
+        let mut event = EventShape::RestApi.event("GET", "/whoami", &[]);
+        event["multiValueHeaders"]["authorization"] = json!([token, second]);
+        assert_eq!(
+            refused(&api.exchange(&event).await),
+            refusal(401, "token-malformed"),
+            "{second:?}"
+        );
+    }
+    // Function URLs and HTTP APIs join headers.
+    let joined = format!("{token},{token}");
+    let event = EventShape::FunctionUrl.event("GET", "/whoami", &[("authorization", &joined)]);
+    assert_eq!(refused(&api.exchange(&event).await), refusal(401, "token-malformed"));
+}
+
+#[tokio::test]
+async fn a_huge_token_is_refused_at_no_cost() {
+    let (server, api) = (called().serve(), FakeRuntimeApi::start().await);
+    let _lambda = called().on_lambda(&api);
+    let huge = format!("Bearer {}", "x".repeat(64 << 10));
+    let start = Instant::now();
+    // A server reads no head of this size.
+    let answer = get(&format!("{}/whoami", server.url), &[("authorization", &huge)]).await;
+    assert_eq!(answer.status, 431);
+    let answer = api
+        .exchange(&EventShape::HttpApi.event("GET", "/whoami", &[("authorization", &huge)]))
+        .await;
+    assert_eq!(refused(&answer), refusal(401, "token-malformed"));
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert_eq!(get(&format!("{}/public", server.url), &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_in_a_query_or_a_body_is_nobodys() {
+    let server = called().serve();
+    let token = crate::scoped("orders:write profile");
+    let url = format!("{}/whoami?access_token={token}&token={token}", server.url);
+    assert_eq!(refused(&get(&url, &[]).await), refusal(401, "token-missing"));
+    let body = Body::from(format!("access_token={token}"));
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let client = Client::http1();
+    let answer = client
+        .exchange(Method::POST, &format!("{}/orders", server.url), &form, body)
+        .await;
+    assert_eq!(refused(&answer), refusal(401, "token-missing"));
+}
+
+/// Text that is a token, nearly one, or anything.
+fn credential() -> impl Strategy<Value = Vec<u8>> {
+    let valid = tokens::token(json!({"exp": 1}));
+    let parts: Vec<String> = valid.split('.').map(str::to_owned).collect();
+    let part = prop_oneof![
+        proptest::sample::select(parts),
+        hostile(),
+        "[A-Za-z0-9_=+/-]{0,40}",
+        Just("e30".to_owned()),
+        Just("eyJhbGciOiJub25lIn0".to_owned()),
+    ];
+    let token = proptest::collection::vec(part, 0..6).prop_map(|parts| parts.join("."));
+    let scheme = prop_oneof![
+        Just("Bearer "),
+        Just("bearer  "),
+        Just("Bearer"),
+        Just("Basic "),
+        Just("")
+    ];
+    let text = (scheme, token).prop_map(|(scheme, token)| format!("{scheme}{token}").into_bytes());
+    prop_oneof![4 => text, 1 => proptest::collection::vec(any::<u8>(), 0..200)]
+}
+
+#[tokio::test]
+async fn a_route_that_is_not_public_answers_no_bad_token_with_anything_but_401_403_and_503() {
+    let server = called().with("TOKEN_COOKIE", "__Host-token").serve();
+    let (client, mut runner, mut asked) = (Client::http1(), TestRunner::default(), 0);
+    for (method, path) in [
+        ("GET", "/whoami"),
+        ("GET", "/numbers"),
+        ("POST", "/orders"),
+        ("PUT", "/files/{path}"),
+        ("GET", "/files/{path}"),
+    ] {
+        for _ in 0..200 {
+            let sent = hostile_request(path).new_tree(&mut runner).unwrap().current();
+            let token = credential().new_tree(&mut runner).unwrap().current();
+            let mut request = Request::builder()
+                .method(method)
+                .uri(format!("{}{}", server.url, sent.target));
+            for (name, value) in &sent.headers {
+                request = request.header(name, value);
+            }
+            let name = if asked % 3 == 0 { "cookie" } else { "authorization" };
+            let value = if name == "cookie" {
+                [b"__Host-token=", &token[..]].concat()
+            } else {
+                token
+            };
+            let Ok(request) = request.header(name, value).body(Body::from(sent.body.clone())) else {
+                continue;
+            };
+            let answer = client.request(request).await;
+            // A path that is empty, or has a slash more or less, is another.
+            if answer.status == 404 {
+                continue;
+            }
+            asked += 1;
+            assert!(
+                [401, 403, 503].contains(&answer.status.as_u16()),
+                "{}: {sent:?}",
+                answer.text()
+            );
+            problem_type(&answer).unwrap();
+        }
+    }
+    assert!(asked > 500, "only {asked} have reached a route");
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn an_issuer_that_does_not_answer_holds_up_its_callers_for_a_bounded_time_and_nobody_else() {
+    let (listener, url) = testing::loopback().await;
+    let issuers = json!([{"issuer": tokens::ISSUER, "audience": tokens::AUDIENCE, "algorithms": ["EdDSA"], "jwks_url": format!("{url}/keys")}]);
+    let server = called().with("TOKEN_ISSUERS", issuers.to_string()).serve();
+    let token = crate::bearer(&tokens::token(json!({})));
+    let mut waiting = JoinSet::new();
+    for _ in 0..100 {
+        let (url, token) = (format!("{}/whoami", server.url), token.clone());
+        waiting.spawn(async move { get(&url, &[("authorization", &token)]).await });
+    }
+    let start = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(get(&format!("{}/public", server.url), &[]).await.status, 200);
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    for answer in waiting.join_all().await {
+        assert_eq!(refused(&answer), refusal(503, "unavailable"));
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    drop(listener);
+}
