@@ -13,6 +13,7 @@ mod queue;
 mod read;
 mod refusal;
 mod settings;
+mod sweep;
 mod watched;
 
 use crate::{config::Env, database::Database};
@@ -26,6 +27,7 @@ pub use read::Follow;
 pub use refusal::{Error, Refusal};
 use settings::Limits;
 use std::sync::Arc;
+pub use sweep::{Retention, delete_ended};
 
 /// The streams of a database. Clones share what they wait for.
 #[derive(Clone)]

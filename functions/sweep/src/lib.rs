@@ -3,13 +3,14 @@
 
 mod report;
 
-use report::{End, Report};
+use report::{Deleted, End, Report};
 use shared::{
     config::Env,
     database::{Database, Reason, Transaction},
     deadline::Deadline,
     idempotency,
     runtime::{Job, Outcome},
+    streams::{self, Retention},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,11 +24,17 @@ const MARGIN: Duration = Duration::from_millis(500);
 pub fn job(env: &Env) -> Job {
     let database = Database::from_env(env);
     let max_age = idempotency::max_age(env);
+    let retention = Retention::from_env(env);
     Box::new(move |arguments, format, deadline| {
-        let database = database.clone();
+        let sweep = Sweep {
+            database: database.clone(),
+            max_age,
+            retention: retention.clone(),
+            deadline: deadline.before(MARGIN),
+        };
         Box::pin(async move {
             let report = match arguments.as_slice() {
-                [] => sweep(&database, max_age, &deadline.before(MARGIN)).await,
+                [] => sweep.run().await,
                 _ => Report::usage(),
             };
             Outcome {
@@ -38,39 +45,69 @@ pub fn job(env: &Env) -> Job {
     })
 }
 
-async fn sweep(database: &Database, max_age: Duration, deadline: &Deadline) -> Report {
-    let start = Instant::now();
-    let mut idempotency_keys = 0;
-    let end = in_batches(database, deadline, &mut idempotency_keys, async |transaction| {
-        idempotency::delete_expired(transaction, max_age, BATCH).await
-    });
-    Report {
-        end: end.await,
-        idempotency_keys,
-        duration: start.elapsed(),
-    }
+struct Sweep {
+    database: Database,
+    max_age: Duration,
+    retention: Vec<Retention>,
+    deadline: Deadline,
 }
 
-/// Runs `delete` in one transaction after the other until it finds less than a batch. Counts what it has deleted.
-async fn in_batches(
-    database: &Database,
-    deadline: &Deadline,
-    deleted: &mut u64,
-    mut delete: impl AsyncFnMut(&mut Transaction) -> sqlx::Result<u64>,
-) -> End {
-    loop {
-        let batch = tokio::select! {
-            biased;
-            () = deadline.ended() => return End::Stopped,
-            batch = database.transaction(deadline, &mut delete) => batch,
-        };
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(error) => return End::Failed(Reason::from(&error)),
-        };
-        *deleted += batch;
-        if batch < u64::from(BATCH) {
-            return End::Swept;
+/// How many rows a transaction has deleted, and whether there may be more.
+type Batch = (u64, bool);
+
+impl Sweep {
+    async fn run(self) -> Report {
+        let start = Instant::now();
+        let mut deleted = Deleted::default();
+        let end = self.all(&mut deleted).await.err().unwrap_or(End::Swept);
+        Report {
+            end,
+            deleted,
+            duration: start.elapsed(),
+        }
+    }
+
+    async fn all(&self, deleted: &mut Deleted) -> Result<(), End> {
+        let is_full = |rows| (rows, rows >= u64::from(BATCH));
+        self.in_batches(&mut deleted.idempotency_keys, async |transaction| {
+            idempotency::delete_expired(transaction, self.max_age, BATCH)
+                .await
+                .map(is_full)
+        })
+        .await?;
+        self.in_batches(&mut deleted.stream_rows, async |transaction| {
+            streams::delete_ended(transaction, BATCH).await.map(is_full)
+        })
+        .await?;
+        for retention in &self.retention {
+            let mut after = 0;
+            self.in_batches(&mut deleted.stream_rows, async |transaction| {
+                let (rows, next) = retention.delete_old(transaction, after, BATCH).await?;
+                after = next.unwrap_or(after);
+                Ok((rows, next.is_some()))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Runs `delete` in one transaction after the other until nothing is left. Counts what it has deleted.
+    async fn in_batches(
+        &self,
+        deleted: &mut u64,
+        mut delete: impl AsyncFnMut(&mut Transaction) -> sqlx::Result<Batch>,
+    ) -> Result<(), End> {
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = self.deadline.ended() => return Err(End::Stopped),
+                batch = self.database.transaction(&self.deadline, &mut delete) => batch,
+            };
+            let (rows, has_more) = batch.map_err(|error| End::Failed(Reason::from(&error)))?;
+            *deleted += rows;
+            if !has_more {
+                return Ok(());
+            }
         }
     }
 }

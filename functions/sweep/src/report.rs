@@ -7,7 +7,8 @@ use std::time::Duration;
 const USAGE: &str = "\
 sweep takes no arguments
 
-Deletes the answers to requests with an Idempotency-Key that are older than IDEMPOTENCY_MAX_AGE.
+Deletes the answers to requests with an Idempotency-Key that are older than IDEMPOTENCY_MAX_AGE, the streams that were
+deleted or have expired, and the records that STREAM_RETENTION does not keep.
 DATABASE_URL names the database. The report is text, or one line of JSON in a Cloud Run job and on Lambda.";
 
 /// How a run has ended. Only `Swept` is a success.
@@ -23,11 +24,18 @@ pub enum End {
     Usage,
 }
 
+/// How many rows of each kind were deleted.
+#[derive(Debug, Default)]
+pub struct Deleted {
+    pub idempotency_keys: u64,
+    pub stream_rows: u64,
+}
+
 /// What a run has deleted, whatever its end.
 #[derive(Debug)]
 pub struct Report {
     pub end: End,
-    pub idempotency_keys: u64,
+    pub deleted: Deleted,
     pub duration: Duration,
 }
 
@@ -35,7 +43,7 @@ impl Report {
     pub fn usage() -> Self {
         Self {
             end: End::Usage,
-            idempotency_keys: 0,
+            deleted: Deleted::default(),
             duration: Duration::ZERO,
         }
     }
@@ -50,9 +58,13 @@ impl Report {
     /// An object with a `status`: `swept`, `stopped`, or `failed` with a `reason` of `/health/db` or `usage`; and how many rows
     /// are `deleted` of each kind.
     fn json(&self) -> String {
+        let Deleted {
+            idempotency_keys,
+            stream_rows,
+        } = self.deleted;
         let mut report = json!({
             "status": self.status(),
-            "deleted": {"idempotency_keys": self.idempotency_keys},
+            "deleted": {"idempotency_keys": idempotency_keys, "stream_rows": stream_rows},
             "duration_ms": self.duration.as_millis(),
         });
         match self.end {
@@ -64,8 +76,9 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let (keys, ms) = (self.idempotency_keys, self.duration.as_millis());
-        let deleted = format!("{keys} idempotency keys deleted in {ms} ms");
+        let (keys, rows) = (self.deleted.idempotency_keys, self.deleted.stream_rows);
+        let ms = self.duration.as_millis();
+        let deleted = format!("{keys} idempotency keys and {rows} rows of streams deleted in {ms} ms");
         match self.end {
             End::Swept => deleted,
             End::Stopped => format!("stopped: {deleted}"),

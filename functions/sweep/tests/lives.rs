@@ -48,7 +48,7 @@ fn run(binary: &Binary, arguments: &[&str]) -> (Option<i32>, Value) {
 }
 
 fn report(status: &str, deleted: u32) -> Value {
-    json!({"status": status, "deleted": {"idempotency_keys": deleted}, "duration_ms": null})
+    json!({"status": status, "deleted": {"idempotency_keys": deleted, "stream_rows": 0}, "duration_ms": null})
 }
 
 #[tokio::test]
@@ -65,6 +65,45 @@ async fn what_has_expired_is_deleted_in_batches_and_the_rest_stays() {
     assert_eq!(run(&database.binary(), &[]), (Some(0), report("swept", 0)));
     let shorter = database.binary().with("IDEMPOTENCY_MAX_AGE", "23h");
     assert_eq!(run(&shorter, &[]), (Some(0), report("swept", 7)));
+}
+
+/// Twice at once, and with a fork that needs its source.
+#[tokio::test]
+async fn streams_that_have_ended_go_with_all_their_rows_and_old_records_before_their_streams() {
+    let database = Swept::new(0, 0).await;
+    let streams = "SELECT streams.create(path, 'text/plain') FROM unnest(ARRAY['ended', 'source', 'logs/a', 'logs/b', 'other']) path;
+        SELECT streams.append(path, repeat('x', 100)) FROM unnest(ARRAY['ended', 'source', 'logs/a', 'logs/b', 'other']) path,
+            generate_series(1, 2500);
+        SELECT streams.put('fork', NULL, NULL, NULL, false, NULL, NULL, 'source');
+        SELECT streams.close('logs/b');
+        SELECT streams.delete('ended'), streams.delete('source')";
+    execute(&database.url, streams).await;
+    let retaining = database.binary().with("STREAM_RETENTION", "logs/=10KiB, none/=1s");
+    let mut rows = 0;
+    for run in [retaining.start_run(&[]), retaining.start_run(&[])] {
+        let output = run.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        rows += report["deleted"]["stream_rows"].as_u64().unwrap();
+    }
+    // What one had locked, the other has left out.
+    let (code, last) = run(&retaining, &[]);
+    assert_eq!(code, Some(0));
+    rows += last["deleted"]["stream_rows"].as_u64().unwrap();
+    // 102 records are the last 10 KiB.
+    assert_eq!(rows, 2500 + 1 + 2 * (2500 - 102));
+    let left = "SELECT count(*) FROM streams.records r JOIN streams.streams s ON s.id = r.stream WHERE s.path ";
+    for (paths, records) in [("= 'source'", 2500), ("= 'other'", 2500), ("^@ 'logs/'", 204)] {
+        assert_eq!(
+            scalar(&database.url, &format!("{left}{paths}")).await,
+            records,
+            "{paths}"
+        );
+    }
+    assert_eq!(
+        scalar(&database.url, "SELECT count(*) FROM streams.streams WHERE closed").await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -164,7 +203,10 @@ async fn a_person_reads_text_and_what_cannot_work_is_said() {
     let sweep = Binary::new(env!("CARGO_BIN_EXE_sweep"));
     let output = sweep.clone().with("DATABASE_URL", &*database.url).run(&[]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("3 idempotency keys deleted in "), "{text}");
+    assert!(
+        text.starts_with("3 idempotency keys and 0 rows of streams deleted in "),
+        "{text}"
+    );
     let job = sweep.with("CLOUD_RUN_JOB", "sweep");
     let (code, report) = run(&job, &[]);
     assert_eq!(

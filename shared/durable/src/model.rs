@@ -1,5 +1,318 @@
-//! A model of the log, in memory.
+//! The log as it should be: in memory, with a copy of all records in each fork.
 
-/// The model.
+use shared::streams::{Append, Appended, Create, Created, Expiry, From, Head, Page, Position, Record, Refusal, Stored};
+use std::collections::BTreeMap;
+
+type Done<T> = Result<T, Refusal>;
+
+/// All streams that there ever were. The incarnation of the first one is 1.
 #[derive(Debug, Default)]
-pub struct Model;
+pub struct Model {
+    streams: Vec<Stream>,
+}
+
+#[derive(Clone, Debug)]
+struct Stream {
+    path: String,
+    content_type: String,
+    expiry: Expiry,
+    inherits_expiry: bool,
+    closed: bool,
+    gone: bool,
+    /// Inherited ones first.
+    records: Vec<Record>,
+    producers: BTreeMap<String, (i64, i64)>,
+    seq: Option<String>,
+    fork: Option<ForkOf>,
+}
+
+#[derive(Clone, Debug)]
+struct ForkOf {
+    source: usize,
+    at: i64,
+    sub_offset: u64,
+}
+
+impl Model {
+    fn has_forks(&self, index: usize) -> bool {
+        let forks = self.streams.iter().enumerate();
+        let mut forks = forks.filter(|(_, stream)| stream.fork.as_ref().is_some_and(|fork| fork.source == index));
+        forks.any(|(index, stream)| !stream.gone || self.has_forks(index))
+    }
+
+    /// The stream at a path.
+    fn find(&self, path: &str) -> Done<usize> {
+        let index = self.streams.iter().rposition(|stream| stream.path == path);
+        let index = index.ok_or(Refusal::NotFound)?;
+        match (self.streams[index].gone, self.has_forks(index)) {
+            (false, _) => Ok(index),
+            (true, true) => Err(Refusal::Deleted),
+            (true, false) => Err(Refusal::NotFound),
+        }
+    }
+
+    /// Creates a stream, unless the same one is there.
+    pub fn create(&mut self, create: &Create) -> Done<(Created, Head)> {
+        match self.find(&create.path) {
+            Ok(index) if self.matches(index, create) => return Ok((Created::Existing, self.head_of(index))),
+            Ok(_) => return Err(Refusal::Differs),
+            Err(Refusal::Deleted) => return Err(Refusal::Deleted),
+            Err(_) => {}
+        }
+        let mut stream = match &create.fork {
+            Some(_) => self.fork(create)?,
+            None => Stream {
+                path: create.path.clone(),
+                content_type: create
+                    .content_type
+                    .clone()
+                    .unwrap_or("application/octet-stream".to_owned()),
+                expiry: create.expiry.unwrap_or(Expiry::Never),
+                inherits_expiry: false,
+                closed: false,
+                gone: false,
+                records: Vec::new(),
+                producers: BTreeMap::new(),
+                seq: None,
+                fork: None,
+            },
+        };
+        stream.closed = create.closed;
+        let prefix = create.fork.as_ref().and_then(|fork| fork.prefix.as_ref());
+        let incarnation = self.incarnation(self.streams.len());
+        for data in prefix.into_iter().chain(&create.data) {
+            stream.push(incarnation, data.clone());
+        }
+        self.streams.push(stream);
+        Ok((Created::New, self.head_of(self.streams.len() - 1)))
+    }
+
+    fn matches(&self, index: usize, create: &Create) -> bool {
+        let stream = &self.streams[index];
+        let default = create.fork.is_none().then_some("application/octet-stream");
+        let content_type = create.content_type.as_deref().or(default);
+        let inherits = create.fork.is_some() && create.expiry.is_none();
+        let fork = match (&create.fork, &stream.fork) {
+            (None, None) => true,
+            (Some(wanted), Some(fork)) => {
+                let point = match wanted.at {
+                    None | Some(From::Tail) => true,
+                    Some(From::Start) => fork.at == 0,
+                    Some(From::At(at)) => {
+                        at.end == fork.at && at.incarnation == stream.holder(self.incarnation(index), at.end)
+                    }
+                };
+                point && wanted.sub_offset == fork.sub_offset && self.streams[fork.source].path == wanted.source
+            }
+            _ => false,
+        };
+        content_type.is_none_or(|wanted| wanted == stream.content_type)
+            && inherits == stream.inherits_expiry
+            && (inherits || create.expiry.unwrap_or(Expiry::Never) == stream.expiry)
+            && create.closed == stream.closed
+            && fork
+    }
+
+    fn fork(&self, create: &Create) -> Done<Stream> {
+        let fork = create.fork.as_ref().expect("it is a fork");
+        let index = self.find(&fork.source).map_err(|refusal| match refusal {
+            Refusal::Deleted => Refusal::SourceDeleted,
+            _ => Refusal::SourceNotFound,
+        })?;
+        let source = &self.streams[index];
+        if create
+            .content_type
+            .as_ref()
+            .is_some_and(|wanted| *wanted != source.content_type)
+        {
+            return Err(Refusal::ContentType);
+        }
+        let at = match fork.at {
+            None | Some(From::Tail) => source.end(),
+            Some(From::Start) => 0,
+            Some(From::At(at)) => self.place(index, at)?,
+        };
+        if fork.sub_offset > 0 && fork.prefix.is_none() {
+            return Err(Refusal::Beyond);
+        }
+        Ok(Stream {
+            path: create.path.clone(),
+            expiry: create.expiry.unwrap_or(source.expiry),
+            inherits_expiry: create.expiry.is_none(),
+            records: source
+                .records
+                .iter()
+                .filter(|record| record.position.end <= at)
+                .cloned()
+                .collect(),
+            producers: BTreeMap::new(),
+            seq: None,
+            fork: Some(ForkOf {
+                source: index,
+                at,
+                sub_offset: fork.sub_offset,
+            }),
+            ..source.clone()
+        })
+    }
+
+    /// Appends to a stream.
+    pub fn append(&mut self, append: &Append) -> Done<Appended> {
+        let index = self.find(&append.path)?;
+        let incarnation = self.incarnation(index);
+        let stream = &mut self.streams[index];
+        let producer = append.producer.as_ref();
+        let known = producer.and_then(|producer| stream.producers.get(&producer.id).copied());
+        let repeats = producer
+            .zip(known)
+            .is_some_and(|(by, (epoch, seq))| by.epoch == epoch && by.seq <= seq);
+        let mut stored = Stored::New;
+        let is_closed_again = stream.closed && append.data.is_none() && producer.is_none();
+        if repeats {
+            stored = Stored::Repeated;
+        } else if !is_closed_again {
+            stream.check(incarnation, append, known)?;
+            if let Some(data) = &append.data {
+                stream.push(incarnation, data.clone());
+            }
+            if let Some(by) = producer {
+                stream.producers.insert(by.id.clone(), (by.epoch, by.seq));
+            }
+            stream.seq = append.seq.clone().or(stream.seq.take());
+            stream.closed |= append.close;
+        } else {
+            stream.seq = append.seq.clone().or(stream.seq.take());
+        }
+        Ok(Appended {
+            stored,
+            incarnation,
+            tail: stream.tail(incarnation),
+            closed: stream.closed,
+            producer: producer.and_then(|by| stream.producers.get(&by.id).copied()),
+        })
+    }
+
+    /// The facts of a stream.
+    pub fn head(&self, path: &str) -> Done<Head> {
+        Ok(self.head_of(self.find(path)?))
+    }
+
+    /// The records after a position.
+    pub fn page(&self, path: &str, from: From, limit: usize) -> Done<Page> {
+        let index = self.find(path)?;
+        let head = self.head_of(index);
+        let begin = match from {
+            From::Start => 0,
+            From::Tail => head.tail.end,
+            From::At(at) => self.place(index, at)?,
+        };
+        let after = self.streams[index]
+            .records
+            .iter()
+            .filter(|record| record.position.end > begin);
+        let limit = begin.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX));
+        let fit = after
+            .enumerate()
+            .take_while(|(nth, record)| *nth == 0 || record.position.end <= limit);
+        let records: Vec<Record> = fit.map(|(_, record)| record.clone()).collect();
+        let next = records.last().map_or(head.tail, |record| record.position);
+        Ok(Page { head, records, next })
+    }
+
+    /// Deletes a stream.
+    pub fn delete(&mut self, path: &str) -> Done<()> {
+        let index = self.find(path)?;
+        self.streams[index].gone = true;
+        Ok(())
+    }
+
+    fn incarnation(&self, index: usize) -> i64 {
+        i64::try_from(index).expect("there are few") + 1
+    }
+
+    fn head_of(&self, index: usize) -> Head {
+        let (stream, incarnation) = (&self.streams[index], self.incarnation(index));
+        Head {
+            incarnation,
+            tail: stream.tail(incarnation),
+            content_type: stream.content_type.clone(),
+            closed: stream.closed,
+            expiry: stream.expiry,
+        }
+    }
+
+    /// The end of a position that a reader of this stream may have.
+    fn place(&self, index: usize, at: Position) -> Done<i64> {
+        let (stream, incarnation) = (&self.streams[index], self.incarnation(index));
+        let inherited = stream
+            .records
+            .iter()
+            .filter(|record| record.position.incarnation == at.incarnation);
+        let upto = match inherited.last() {
+            _ if at.incarnation == incarnation => stream.end(),
+            Some(record) => record.position.end,
+            None if at.incarnation > incarnation => return Err(Refusal::Beyond),
+            None => return Err(Refusal::Gone),
+        };
+        let is_end = at.end == 0 || stream.records.iter().any(|record| record.position.end == at.end);
+        if at.end <= upto && is_end {
+            Ok(at.end)
+        } else {
+            Err(Refusal::Beyond)
+        }
+    }
+}
+
+impl Stream {
+    fn end(&self) -> i64 {
+        self.records.last().map_or(0, |record| record.position.end)
+    }
+
+    /// The stream that holds the record which ends at a position.
+    fn holder(&self, incarnation: i64, end: i64) -> i64 {
+        let record = self.records.iter().find(|record| record.position.end >= end);
+        record.map_or(incarnation, |record| record.position.incarnation)
+    }
+
+    fn tail(&self, incarnation: i64) -> Position {
+        let end = self.end();
+        Position {
+            incarnation: self.holder(incarnation, end),
+            end,
+        }
+    }
+
+    fn push(&mut self, incarnation: i64, data: bytes::Bytes) {
+        let end = self.end() + i64::try_from(data.len()).expect("it is short");
+        let position = Position { incarnation, end };
+        self.records.push(Record { position, data });
+    }
+
+    fn check(&self, incarnation: i64, append: &Append, known: Option<(i64, i64)>) -> Done<()> {
+        if self.closed {
+            return Err(Refusal::Closed {
+                tail: self.tail(incarnation),
+            });
+        }
+        let differs = append
+            .content_type
+            .as_ref()
+            .is_some_and(|wanted| *wanted != self.content_type);
+        if append.data.is_some() && differs {
+            return Err(Refusal::ContentType);
+        }
+        match (append.producer.as_ref(), known) {
+            (Some(by), Some((epoch, _))) if by.epoch < epoch => return Err(Refusal::StaleEpoch { epoch }),
+            (Some(by), Some((epoch, _))) if by.epoch > epoch && by.seq > 0 => return Err(Refusal::EpochStart),
+            (Some(by), Some((epoch, seq))) if by.epoch == epoch && by.seq > seq + 1 => {
+                return Err(Refusal::Gap { expected: seq + 1 });
+            }
+            (Some(by), None) if by.seq > 0 => return Err(Refusal::Gap { expected: 0 }),
+            _ => {}
+        }
+        match (&append.seq, &self.seq) {
+            (Some(new), Some(last)) if new <= last => Err(Refusal::StreamSeq),
+            _ => Ok(()),
+        }
+    }
+}

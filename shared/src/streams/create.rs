@@ -29,7 +29,7 @@ pub struct Create {
     pub path: String,
     /// `application/octet-stream`, or that of the source of a fork, if it is `None`.
     pub content_type: Option<String>,
-    /// Never, or that of the source of a fork, if it is `None`.
+    /// `None` and `Never` are the expiry of the source in a fork.
     pub expiry: Option<Expiry>,
     /// Whether it is closed at once.
     pub closed: bool,

@@ -3,4 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod appends;
+mod faults;
 mod live;
+mod model;
+mod order;

@@ -1,0 +1,194 @@
+//! What was read is what is stored: the order of positions is the order of commits. The wrong designs stand beside it.
+
+use durable::{Log, append, create, within};
+use shared::streams::{Error, Follow, From, Refusal};
+use sqlx::{Connection, PgConnection, Row};
+use std::time::Duration;
+use testing::{Postgres, execute, scalar};
+use tokio::{task::JoinSet, time::sleep};
+
+const WRITERS: u64 = 6;
+const APPENDS: u64 = 40;
+
+/// A pause within a transaction, and whether it is rolled back, as if by chance.
+fn chance(writer: u64, number: u64) -> (Duration, bool) {
+    let mixed = (writer * 7919 + number * 104_729) % 1000;
+    (Duration::from_millis(mixed % 12), mixed % 5 == 0)
+}
+
+/// Writers of several processes with pauses and rollbacks, and a reader that follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_misses_nothing_while_transactions_commit_in_any_order() {
+    let url = Postgres::shared().migrated_database().await;
+    let logs: Vec<Log> = (0..3).map(|_| Log::at(&url, &[])).collect();
+    logs[0].streams.create(&within(10), create("a")).await.unwrap();
+    let mut writers = JoinSet::new();
+    for writer in 0..WRITERS {
+        writers.spawn(write(logs[usize::try_from(writer % 3).unwrap()].clone(), writer));
+    }
+    let reader = logs[0].clone();
+    let reading = tokio::spawn(async move {
+        let mut page = reader.page("a", From::Start, 1 << 20).await;
+        let mut read = Vec::new();
+        loop {
+            read.extend(page.records.iter().map(|record| record.data.to_vec()));
+            if page.head.closed && page.is_up_to_date() {
+                return read;
+            }
+            match reader.streams.follow(&within(20), "a", &page.cursor(), 1 << 20).await {
+                Ok(Follow::Page(next)) => page = (*next).clone(),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    writers.join_all().await;
+    execute(&url, "SELECT streams.close('a')").await;
+    let read = reading.await.unwrap();
+    let stored = scalar(&url, "SELECT count(*) FROM streams.records").await;
+    assert_eq!(read.len(), usize::try_from(stored).unwrap());
+    assert_eq!(read.concat(), logs[1].read_all("a", 100).await);
+    assert!(
+        stored < i64::try_from(WRITERS * APPENDS).unwrap() && stored > 100,
+        "{stored}"
+    );
+}
+
+async fn write(log: Log, writer: u64) {
+    for number in 0..APPENDS {
+        let (pause, fails) = chance(writer, number);
+        let streams = log.streams.clone();
+        let within = within(20);
+        let done = log.database.transaction(&within, async move |transaction| {
+            streams
+                .append_in(transaction, append("a", format!("{writer}.{number} ")), true)
+                .await?;
+            sleep(pause).await;
+            if fails {
+                Err(Error::Refused(Refusal::Differs))
+            } else {
+                Ok(())
+            }
+        });
+        assert_eq!(done.await.is_err(), fails);
+    }
+}
+
+/// The controls of the test above: positions from a sequence, and from the clock.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sequence_or_a_clock_in_place_of_the_counter_loses_records() {
+    let url = Postgres::shared().migrated_database().await;
+    let wrong = "CREATE TABLE sequence (position bigint GENERATED ALWAYS AS IDENTITY, data text);
+        CREATE TABLE clock (position bigint DEFAULT extract(epoch FROM clock_timestamp()) * 1000000, data text)";
+    execute(&url, wrong).await;
+    for table in ["sequence", "clock"] {
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            writers.spawn(write_wrong(url.clone(), table, writer));
+        }
+        let reading = tokio::spawn(poll_wrong(url.clone(), table));
+        writers.join_all().await;
+        let read = reading.await.unwrap();
+        let stored = scalar(&url, &format!("SELECT count(*) FROM {table}")).await;
+        assert!(read < stored, "{table}: {read} of {stored}");
+    }
+}
+
+async fn write_wrong(url: String, table: &'static str, writer: u64) {
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for number in 0..APPENDS {
+        let (pause, fails) = chance(writer, number);
+        let mut transaction = connection.begin().await.unwrap();
+        let insert = format!("INSERT INTO {table} (data) VALUES ('{writer}.{number}')");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(insert))
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        sleep(pause).await;
+        if fails {
+            transaction.rollback().await.unwrap();
+        } else {
+            transaction.commit().await.unwrap();
+        }
+    }
+}
+
+/// Reads after the last position, until nothing has come for a second.
+async fn poll_wrong(url: String, table: &'static str) -> i64 {
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let (mut cursor, mut read, mut silent) = (0_i64, 0, 0);
+    while silent < 500 {
+        let select = format!("SELECT position FROM {table} WHERE position > {cursor} ORDER BY position");
+        let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(select))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        silent = if rows.is_empty() { silent + 1 } else { 0 };
+        read += i64::try_from(rows.len()).unwrap();
+        cursor = rows.last().map_or(cursor, |row| row.get(0));
+        sleep(Duration::from_millis(2)).await;
+    }
+    read
+}
+
+/// Readers that see the end have seen all data. The control closes before it appends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_data_and_the_close_are_seen_together() {
+    let url = Postgres::shared().migrated_database().await;
+    let log = Log::at(&url, &[]);
+    for (path, close) in [
+        ("right", &["SELECT streams.append('right', 'last', close => true)"][..]),
+        (
+            "wrong",
+            &[
+                "UPDATE streams.streams SET closed = true WHERE path = 'wrong'",
+                "SELECT pg_sleep(1.5)",
+                "INSERT INTO streams.records (stream, position, data) SELECT id, 4, 'last' FROM streams.streams WHERE path = 'wrong';
+                 UPDATE streams.streams SET tail = 4 WHERE path = 'wrong'",
+            ][..],
+        ),
+    ] {
+        log.streams.create(&within(10), create(path)).await.unwrap();
+        let cursor = log.page(path, From::Start, 100).await.cursor();
+        let mut readers = JoinSet::new();
+        for _ in 0..50 {
+            let log = log.clone();
+            readers.spawn(async move { log.streams.follow(&within(20), path, &cursor, 100).await });
+        }
+        for sql in close {
+            execute(&url, sql).await;
+        }
+        let have_data = readers.join_all().await.into_iter().filter(|followed| match followed {
+            Ok(Follow::Page(page)) => page.head.closed && page.records.len() == 1,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(have_data.count(), if path == "right" { 50 } else { 0 }, "{path}");
+    }
+}
+
+/// Without the incarnation in its position, a reader would go on in another stream's data.
+#[tokio::test]
+async fn a_reader_of_a_stream_that_was_created_again_is_told_so() {
+    let url = Postgres::shared().migrated_database().await;
+    let log = Log::at(&url, &[]);
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    log.streams.append(&within(10), append("a", "old ")).await.unwrap();
+    let paused = log.page("a", From::Start, 100).await;
+    let streams = [
+        "SELECT streams.delete('a')",
+        "UPDATE streams.streams SET expires_at = now() WHERE path = 'a'",
+    ];
+    for end in streams {
+        execute(&url, end).await;
+        log.streams.create(&within(10), create("a")).await.unwrap();
+        for _ in 0..2 {
+            log.streams.append(&within(10), append("a", "new ")).await.unwrap();
+        }
+        let read = log.streams.page(&within(10), "a", From::At(paused.next), 100).await;
+        assert!(matches!(read, Err(Error::Refused(Refusal::Gone))), "{read:?}");
+        let followed = log.streams.follow(&within(10), "a", &paused.cursor(), 100).await;
+        assert!(matches!(followed, Err(Error::Refused(Refusal::Gone))), "{followed:?}");
+        let mut control = paused.next;
+        control.incarnation = log.page("a", From::Start, 100).await.next.incarnation;
+        assert_eq!(log.page("a", From::At(control), 100).await.records.len(), 1);
+    }
+}
