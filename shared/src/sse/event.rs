@@ -69,6 +69,15 @@ impl Event {
         self
     }
 
+    /// This event and another one, which leave in one piece.
+    #[must_use]
+    pub fn followed_by(self, next: Self) -> Self {
+        Self {
+            lines: self.encode() + &next.lines,
+            has_field: next.has_field,
+        }
+    }
+
     /// The event on the wire, with its final blank line.
     pub fn encode(mut self) -> String {
         // After comments alone, some clients take a blank line for an empty event.
@@ -172,6 +181,14 @@ mod tests {
     fn dense_data_is_the_same_to_a_client() {
         let event = Event::default().id("1").dense_data("a\r\n b\r\n\ndata: c");
         assert_eq!(event.encode(), "id: 1\ndata:a\ndata:  b\ndata:\ndata:data: c\n\n");
+    }
+
+    #[test]
+    fn two_events_in_one_piece_are_two_events() {
+        let event = Event::default()
+            .data("1")
+            .followed_by(Event::default().id("2").data("2"));
+        assert_eq!(event.encode(), "data: 1\n\nid: 2\ndata: 2\n\n");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use axum::{
     http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use shared::{
     deadline::Deadline,
     parameters,
@@ -28,6 +28,7 @@ use shared::{
     sse::{self, Event, LastEventId},
     streams::From,
 };
+use std::future::ready;
 
 /// A browser that comes back says where it was, and asks for the same URL: so the id counts, not the offset in the URL.
 pub async fn answer(
@@ -51,7 +52,7 @@ pub async fn answer(
     let settings = log.settings.sse;
     let mut cursors = Cursors::after(parameters.cursor.as_deref());
     let steps = Reader::steps(log, path, deadline.clone(), &page, part);
-    let events = steps.flat_map(move |step| stream::iter(events(step, &mut cursors)));
+    let events = steps.filter_map(move |step| ready(event(step, &mut cursors)));
     let mut response = sse::stream(settings, deadline, events);
     if Kind::of(&page.head.content_type) == Kind::Bytes {
         let headers = response.headers_mut();
@@ -66,13 +67,17 @@ pub fn place(id: &str) -> Result<From, Problem> {
     offset.map(|Offset(from)| from).map_err(invalid)
 }
 
-fn events(step: Step, cursors: &mut Cursors) -> impl Iterator<Item = Event> + use<> {
+/// Both events of a step in one piece, so that few cuts come between them: not all clients know ids.
+fn event(step: Step, cursors: &mut Cursors) -> Option<Event> {
     let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
     let id = Token(position).to_string();
-    let control = control::event(&step, None, &id, cursors);
-    let data = match step {
-        Step::Page { data, .. } => data.map(|data| Event::default().id(&id).event("data").dense_data(&data)),
-        Step::Leave { .. } => None,
-    };
-    data.into_iter().chain(control)
+    let control = control::event(&step, None, &id, cursors)?;
+    Some(match step {
+        Step::Page { data: Some(data), .. } => data_event(&id, &data).followed_by(control),
+        _ => control,
+    })
+}
+
+pub fn data_event(id: &str, data: &str) -> Event {
+    Event::default().id(id).event("data").dense_data(data)
 }

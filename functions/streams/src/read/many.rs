@@ -5,7 +5,7 @@
 use super::{
     LARGEST_EVENT,
     control::{self, Cursors},
-    events::place,
+    events::{data_event, place},
     first_page,
     reader::{Reader, Step},
 };
@@ -25,6 +25,7 @@ use shared::{
     sse::{self, Event, LastEventId},
     streams::{From, Page, Position},
 };
+use std::future::ready;
 
 /// How many streams an answer has, at most: each has a page in memory.
 const MOST: usize = 16;
@@ -86,7 +87,7 @@ pub async fn read(
     }
     let mut cursors = Cursors::after(None);
     let events = until_one_leaves(stream::select_all(readers))
-        .flat_map(move |(index, step)| stream::iter(events(&mut known, index, step, &mut cursors)));
+        .filter_map(move |(index, step)| ready(event(&mut known, index, step, &mut cursors)));
     Ok(sse::stream(log.settings.sse, deadline, events))
 }
 
@@ -158,18 +159,16 @@ impl Known {
     }
 }
 
-fn events(known: &mut [Known], index: usize, step: Step, cursors: &mut Cursors) -> impl Iterator<Item = Event> + use<> {
+fn event(known: &mut [Known], index: usize, step: Step, cursors: &mut Cursors) -> Option<Event> {
     let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
     known[index].position = position;
     let id: Vec<String> = known.iter().map(|known| Token(known.position).to_string()).collect();
     let (id, known) = (id.join(","), &known[index]);
-    let control = control::event(&step, Some(&known.path), &id, cursors);
-    let data = match step {
-        Step::Page { data, .. } => data,
-        Step::Leave { .. } => None,
-    };
-    let data = data.map(|data| Event::default().id(&id).event("data").dense_data(&known.data(data)));
-    data.into_iter().chain(control)
+    let control = control::event(&step, Some(&known.path), &id, cursors)?;
+    Some(match step {
+        Step::Page { data: Some(data), .. } => data_event(&id, &known.data(data)).followed_by(control),
+        _ => control,
+    })
 }
 
 #[cfg(test)]

@@ -42,12 +42,21 @@ struct Balancer {
     token: String,
 }
 
+/// The largest body that a front takes.
+const LARGEST_BODY: usize = 6 << 20;
+
+/// Sends the body once it is there, as most fronts do.
 async fn forward(State(balancer): State<Arc<Balancer>>, request: Request) -> Response {
     let turn = balancer.next.fetch_add(1, Ordering::Relaxed) % balancer.servers.len();
     let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
+        return status(StatusCode::PAYLOAD_TOO_LARGE);
+    };
     let url = format!("{}{}", balancer.servers[turn], parts.uri);
     let headers = with_token(&parts.headers, &balancer.token);
-    let answer = balancer.client.open_with_body(parts.method, &url, &headers, body);
+    let answer = balancer
+        .client
+        .open_with_body(parts.method, &url, &headers, body.into());
     answer.await.map(Body::new)
 }
 
@@ -72,12 +81,9 @@ pub async fn lambda(api: FakeRuntimeApi) -> String {
     serve(Router::new().fallback(invoke).with_state(Arc::new(api))).await
 }
 
-/// What Lambda hands over, at most.
-const LARGEST_EVENT: usize = 6 << 20;
-
 async fn invoke(State(api): State<Arc<FakeRuntimeApi>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST_EVENT).await else {
+    let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return status(StatusCode::PAYLOAD_TOO_LARGE);
     };
     let target = parts.uri.to_string();

@@ -17,7 +17,7 @@ fn binary(database: String) -> Binary {
         .with("DATABASE_URL", database)
         .with("TOKEN_ISSUERS", tokens::issuers())
         .with("CORS_ORIGINS", "https://example.com")
-        .with("STREAM_LONG_POLL", "1s")
+        .with("STREAM_LONG_POLL", "3s")
 }
 
 async fn migrated() -> Binary {
