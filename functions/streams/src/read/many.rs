@@ -30,6 +30,9 @@ use std::future::ready;
 /// How many streams an answer has, at most: each has a page in memory.
 const MOST: usize = 16;
 
+/// The position before the first byte of any stream.
+const START: Position = Position { incarnation: 0, end: 0 };
+
 /// A stream, and where to read it from.
 struct Read {
     path: StreamPath,
@@ -40,6 +43,7 @@ struct Read {
 struct Known {
     path: String,
     kind: Kind,
+    /// Up to where the client has it.
     position: Position,
 }
 
@@ -78,7 +82,7 @@ pub async fn read(
         let page = first_page(&log, &path, from, limit, &deadline).await;
         let (page, part) = page.map_err(|problem| problem.member("stream", path.as_str()))?;
         is_over &= page.records.is_empty() && page.head.closed;
-        known.push(Known::of(&path, &page));
+        known.push(Known::new(&path, from, &page));
         let steps = Reader::steps(log.clone(), path, deadline.clone(), &page, part);
         readers.push(steps.map(move |step| (index, step)).boxed());
     }
@@ -141,11 +145,16 @@ fn one(read: &str) -> Result<Read, String> {
 }
 
 impl Known {
-    fn of(path: &StreamPath, page: &Page) -> Self {
+    /// The client has nothing of the first page yet: it comes after that of another stream, perhaps.
+    fn new(path: &StreamPath, from: From, page: &Page) -> Self {
         Self {
             path: path.as_str().to_owned(),
             kind: Kind::of(&page.head.content_type),
-            position: page.next,
+            position: match from {
+                From::Start => START,
+                From::At(position) => position,
+                From::Tail => page.next,
+            },
         }
     }
 
