@@ -87,8 +87,8 @@ impl Env {
         self.parse(key, default, DURATION, parse_duration)
     }
 
-    /// Refuses a part of a variable, such as `THINGS[1].name`. Its name is leaked: with an invalid variable, the process ends.
-    #[cfg(feature = "callers")]
+    /// Refuses a part of a variable, such as `THINGS[1].name`, or something else that keeps the process from starting. Its name
+    /// is leaked: the process ends.
     pub(crate) fn refuse_part(&self, part: String, expected: impl Into<Cow<'static, str>>) {
         let (key, expected) = (part.leak(), expected.into());
         self.invalid.borrow_mut().push(Invalid { key, expected });

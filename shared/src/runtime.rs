@@ -60,9 +60,7 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
             Some(_) => build(env).limit_bodies(LAMBDA_LIMIT),
             None => build(env),
         };
-        let undeclared = service
-            .undeclared()
-            .map(|message| refuse_start(env, "Runtime.InvalidRoutes", message));
+        service.refuse_undeclared(env);
         let (mut routes, responses, check) = service.into_parts();
         let port = env.parse("PORT", 8080, "a port between 0 and 65535", |text| text.parse().ok());
         if lambda.is_some() && responses == Responses::Buffered {
@@ -76,8 +74,6 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
             if !known {
                 tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
                 ExitCode::from(EXIT_USAGE)
-            } else if let Some(refused) = undeclared {
-                refused.await
             } else if let Some(settings) = lambda {
                 lambda::serve(settings, app, responses).await
             } else if is_job {
@@ -136,19 +132,9 @@ async fn unless_invalid(env: &Env, life: impl Future<Output = ExitCode>) -> Exit
     }
     let invalid: Vec<String> = invalid.iter().map(ToString::to_string).collect();
     let message = format!("invalid settings: {}", invalid.join("; "));
-    refuse_start(env, "Runtime.InvalidSettings", message).await
-}
-
-/// Says in the log, and to Lambda, why this process does not start.
-fn refuse_start(env: &Env, error_type: &'static str, message: String) -> impl Future<Output = ExitCode> + use<> {
-    let api = lambda::api(env);
-    async move {
-        tracing::error!(target: PROCESS, "{message}");
-        if let Some(api) = api {
-            lambda::report_init_error(&api, error_type, message).await;
-        }
-        ExitCode::from(EXIT_CONFIG)
-    }
+    tracing::error!(target: PROCESS, "{message}");
+    lambda::report_init_error(env, &message).await;
+    ExitCode::from(EXIT_CONFIG)
 }
 
 /// Dropped when the process ends by itself, also by a panic.

@@ -66,13 +66,13 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "token",
         arguments: "[CLAIMS]",
-        about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email; or --settings",
+        about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email, --service; or --settings",
         run: |env, arguments| Some(done(token::run(env, arguments))),
     },
     Command {
         name: "new",
         arguments: "NAME",
-        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --db, --storage, --stream",
+        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --public, --db, --storage, --stream",
         run: |env, arguments| Some(change(env, arguments, new::run)),
     },
     Command {

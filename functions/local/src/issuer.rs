@@ -15,6 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// functions get the key itself, and need not ask this address.
 const ISSUER: &str = "http://127.0.0.1:9000";
 
+/// The client that users have. No subject has spaces, so that none is taken for this client.
+const CLIENT: &str = "cargo run -- token";
+
 /// The variable that names the issuers whose tokens a function takes.
 pub const SETTING: &str = "TOKEN_ISSUERS";
 
@@ -37,6 +40,8 @@ pub struct Claims {
     pub scope: Option<String>,
     /// The time until `exp`.
     pub ttl: Duration,
+    /// A program on its own behalf, and no user: its own client (RFC 9068, section 2.2).
+    pub is_service: bool,
 }
 
 impl Issuer {
@@ -101,7 +106,7 @@ fn payload(claims: &Claims, now: SystemTime) -> Value {
         "iss": ISSUER,
         "sub": claims.subject,
         "aud": shared::BUNDLE,
-        "client_id": "local",
+        "client_id": if claims.is_service { claims.subject.as_str() } else { CLIENT },
         "iat": now,
         "exp": now + claims.ttl.as_secs(),
         "jti": key::random_id(),

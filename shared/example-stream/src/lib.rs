@@ -10,7 +10,8 @@ use serde::{
     Serialize,
 };
 use shared::{
-    body::{Json, json}, // if body
+    body::{Json, json},         // if body
+    callers::{Caller, Callers}, // if callers
     config::Env,
     database::Database, // if db
     deadline::Deadline,
@@ -46,7 +47,10 @@ pub fn service(env: &Env) -> Service {
         storage: Storage::from_env(env),   // if storage
     };
     let heartbeat = state.stream.heartbeat;
-    let route = Route::post(PATH, answer).public();
+    let callers = Callers::from_env(env); // if callers
+    let route = Route::post(PATH, answer);
+    let route = route.public(); // if not callers
+    let route = route.callers(&callers); // if callers
     let route = route.takes(json(LIMIT)); // if body
     let route = route.with_state(state);
     Service::new([route]).streamed(heartbeat)
@@ -74,6 +78,7 @@ struct Dependencies {
     ),
 ))]
 async fn answer(
+    caller: Caller, // if callers
     State(state): State<Dependencies>,
     Path(parameters): Path<Parameters>, // if path
     deadline: Deadline,
@@ -85,6 +90,7 @@ async fn answer(
     objects::store(&state.storage, message.text.clone()).await?; // if storage and body
     let answer = Answer {
         from: "example-stream",
+        caller: caller.subject().to_owned(),          // if callers
         to: parameters,                               // if path
         text: message.text,                           // if body
         time,                                         // if db
@@ -146,6 +152,8 @@ impl Message {
 struct Answer {
     /// The function that answers.
     from: &'static str,
+    /// Who has asked, as the issuer of the token names them.
+    caller: String, // if callers
     /// What the path names.
     to: Parameters, // if path
     /// The text that was sent.

@@ -13,6 +13,7 @@ use shared::{
         Json,
         json, // if body
     },
+    callers::{Caller, Callers}, // if callers
     config::Env,
     database::Database, // if db
     deadline::Deadline, // if db
@@ -43,7 +44,10 @@ pub fn service(env: &Env) -> Service {
         storage: Storage::from_env(env),   // if storage
     };
 
-    let route = Route::post(PATH, answer).public();
+    let callers = Callers::from_env(env); // if callers
+    let route = Route::post(PATH, answer);
+    let route = route.public(); // if not callers
+    let route = route.callers(&callers); // if callers
     let route = route.takes(json(LIMIT)); // if body
     let route = route.with_state(state); // if state
     Service::new([route])
@@ -68,6 +72,7 @@ struct Dependencies {
     ),
 ))]
 async fn answer(
+    caller: Caller,                     // if callers
     State(state): State<Dependencies>,  // if state
     Path(parameters): Path<Parameters>, // if path
     deadline: Deadline,                 // if db
@@ -78,6 +83,7 @@ async fn answer(
     objects::store(&state.storage, message.text.clone()).await?; // if storage and body
     Ok(Json(Answer {
         from: "example",
+        caller: caller.subject().to_owned(),          // if callers
         to: parameters,                               // if path
         text: message.text,                           // if body
         time,                                         // if db
@@ -129,6 +135,8 @@ impl Message {
 struct Answer {
     /// The function that answers.
     from: &'static str,
+    /// Who has asked, as the issuer of the token names them.
+    caller: String, // if callers
     /// What the path names.
     to: Parameters, // if path
     /// The text that was sent.

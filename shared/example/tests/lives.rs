@@ -7,19 +7,23 @@ use testing::{
     Binary,
     Postgres, // if db
     matrix::{self, Expected},
+    tokens, // if callers
 };
 
 const PATH: &str = "/examples/1";
-const PROBLEM: &str = "application/problem+json"; // if body or state
+const PROBLEM: &str = "application/problem+json"; // if body or callers or state
 
 fn function() -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_example"))
+        // The key stands in the settings: no server is asked for it.
+        .with("TOKEN_ISSUERS", tokens::issuers()) // if callers
 }
 
 /// A request, and the status and the media type of its answer.
 fn asked(status: u16, media_type: &'static str) -> Expected {
     Expected::new(Method::POST, PATH, status, media_type)
         .sending("application/json", br#"{"text": "good morning, world"}"#) // if body
+        .bearer(&tokens::valid()) // if callers
 }
 
 #[tokio::test]
@@ -29,6 +33,16 @@ async fn every_life_gives_the_same_answers() {
     let bucket = tempfile::tempdir().unwrap(); // if storage
     let function = function.with("STORAGE_URL", format!("file://{}", bucket.path().display())); // if storage
     matrix::same_in_every_life(&function, &[asked(200, "application/json")]).await;
+}
+
+// if callers
+#[tokio::test]
+async fn without_a_token_it_is_refused_in_every_life() {
+    let anonymous = Expected {
+        authorization: None,
+        ..asked(401, PROBLEM)
+    };
+    matrix::same_in_every_life(&function(), &[anonymous]).await;
 }
 
 // if body

@@ -11,4 +11,4 @@ mod response;
 mod runtime_api;
 
 pub use answer::in_one_piece;
-pub use invoke::{Settings, api, report_init_error, run, serve};
+pub use invoke::{Settings, report_init_error, run, serve};

@@ -4,7 +4,10 @@ use super::{
     Outcome, Route,
     routes::{Declared, Routes},
 };
-use crate::health::{Check, process};
+use crate::{
+    config::Env,
+    health::{Check, process},
+};
 use axum::Router;
 use futures_util::future::BoxFuture;
 use std::time::Duration;
@@ -100,26 +103,27 @@ impl Service {
         self.routes.iter().map(Route::declared)
     }
 
-    /// Names every route that does not say who may call it: a process with such a route does not start.
-    pub fn undeclared(&self) -> Option<String> {
-        let undeclared = self.routes().filter(|route| route.policy.is_none());
-        let undeclared: Vec<String> = undeclared
-            .map(|route| format!("{} {}", route.method, route.path))
-            .collect();
-        let routes = (!undeclared.is_empty()).then(|| undeclared.join(", "))?;
-        Some(format!(
-            "no policy says who may call {routes}: Route::public, callers or scopes declares it"
-        ))
+    /// Refuses each route that does not say who may call it: a process with one does not start.
+    pub fn refuse_undeclared(&self, env: &Env) {
+        for route in self.undeclared() {
+            let policy = format!("the policy of {} {}", route.method, route.path);
+            env.refuse_part(policy, "Route::public, callers or scopes");
+        }
+    }
+
+    /// The routes that do not say who may call them.
+    pub fn undeclared(&self) -> impl Iterator<Item = &Declared> {
+        self.routes().filter(|route| route.policy.is_none())
     }
 
     /// # Panics
     /// A route does not say who may call it.
     #[must_use]
     pub(super) fn declared(self) -> Self {
-        match self.undeclared() {
-            Some(message) => panic!("{message}"),
-            None => self,
+        if let Some(route) = self.undeclared().next() {
+            panic!("{} {} does not say who may call it", route.method, route.path);
         }
+        self
     }
 
     /// Every route, `GET /health` included, without what surrounds a request: for tests and checks.

@@ -1,12 +1,13 @@
 //! `local doctor`: reads the deployment files and the environment, and prints what is unsafe and why.
 
 mod agreement;
+mod callers;
 mod declared;
 mod rules;
 
 use crate::deployment::{Choice, Deployed, Deployment};
 use declared::Declared;
-use rules::{RULES, Rule, STAR};
+use rules::{RULES, Rule};
 use shared::{config::Env, sse};
 use std::{path::Path, process::ExitCode, time::Duration};
 
@@ -53,9 +54,7 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
     let deployment = Deployment::read(root, env, None);
     let read = |choice: &Choice| Deployment::read(root, env, Some(choice));
     let mut findings = strangers(&deployment, root, limits);
-    if env.text("CORS_ORIGINS").is_some_and(|origins| origins.contains('*')) {
-        findings.push(format!("the environment: CORS_ORIGINS has a *\n    {STAR}"));
-    }
+    findings.extend(examine(&environment(env), limits));
     findings.extend(examine_choices(&deployment, read, limits));
     for finding in &findings {
         println!("unsafe: {finding}");
@@ -66,6 +65,22 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// The environment of this process, as if a function had it: the scripts that deploy hand it over.
+fn environment(env: &Env) -> Deployment {
+    let settings = callers::SETTINGS
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), Some(env.text(key)?))));
+    let environment = Deployed {
+        place: "the environment".to_owned(),
+        settings: settings.collect(),
+        ..Deployed::default()
+    };
+    Deployment {
+        functions: vec![environment],
+        ..Deployment::default()
     }
 }
 

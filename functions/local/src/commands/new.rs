@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
 const ARGUMENTS: &str =
-    "NAME --route 'POST /greetings/{id}' [--db] [--storage] [--stream] | NAME --job [--db] [--storage]";
+    "NAME --route 'POST /greetings/{id}' [--public] [--db] [--storage] [--stream] | NAME --job [--db] [--storage]";
 
 /// Adds a function: its folder, and a line in each place that lists functions.
 ///
@@ -68,13 +68,20 @@ fn check_is_free(name: &Name, new: &Route) -> Result<(), String> {
     route_table::shadows(&routes).into_iter().next().map_or(Ok(()), Err)
 }
 
+/// What sends a token of `local`.
+const TOKEN: &str = " -H \"Authorization: Bearer $(cargo run -q -- token)\"";
+
 /// The two lines to try it.
 fn try_it(name: &Name, arguments: &Arguments) -> String {
     let name = name.as_str();
     let test = format!("  cargo test -p {name}\n");
+    let token = if arguments.has_callers() { TOKEN } else { "" };
     match &arguments.kind {
         Kind::Job => format!("{test}  cargo run -p {name}"),
-        Kind::Answer(route) => format!("{test}  cargo run\n  {}", route.curl("curl")),
-        Kind::Stream(route) => format!("{test}  cargo run\n  {}", route.curl("curl --no-buffer")),
+        Kind::Answer(route) => format!("{test}  cargo run\n  {}", route.curl(&format!("curl{token}"))),
+        Kind::Stream(route) => format!(
+            "{test}  cargo run\n  {}",
+            route.curl(&format!("curl --no-buffer{token}"))
+        ),
     }
 }

@@ -24,7 +24,7 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let cors = runtime::Cors::from_env(env);
     let mut dependencies = Dependencies::from_env(env);
     // Collects every invalid setting of a function, so that the process ends before Postgres starts.
-    functions::service(env);
+    functions::service(env).refuse_undeclared(env);
     async move {
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "a signal belongs to no request")]
@@ -49,9 +49,6 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
                 .merge(issuer::service(&issuer, address)),
             Err(sentence) => return refuse(&sentence),
         };
-        if let Some(sentence) = service.undeclared() {
-            return refuse(&sentence);
-        }
         announce(address, &dependencies);
         let responses = service.responses();
         runtime::serve_until(stop, listener, App::new(service, &cors), responses).await;

@@ -6,7 +6,7 @@ use shared::config::{Env, parse_duration};
 use std::{process::ExitCode, time::Duration};
 
 /// What may follow the name of the command.
-pub const ARGUMENTS: &str = "[--sub NAME] [--scope 'A B'] [--ttl 1h] [--email ADDRESS] | --settings";
+pub const ARGUMENTS: &str = "[--sub NAME] [--scope 'A B'] [--ttl 1h] [--email ADDRESS] [--service] | --settings";
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -36,7 +36,7 @@ fn line(env: &Env, arguments: &[&str]) -> Result<String, String> {
 
 /// The claims that the arguments ask for.
 fn claims(arguments: &[&str]) -> Result<Claims, String> {
-    let (mut subject, mut scope, mut ttl, mut email) = (None, None, None, None);
+    let (mut subject, mut scope, mut ttl, mut email, mut is_service) = (None, None, None, None, false);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let value = match *argument {
@@ -44,6 +44,11 @@ fn claims(arguments: &[&str]) -> Result<Claims, String> {
             "--scope" => &mut scope,
             "--ttl" => &mut ttl,
             "--email" => &mut email,
+            "--service" if !is_service => {
+                is_service = true;
+                continue;
+            }
+            "--service" => return Err("--service is there twice".to_owned()),
             unknown => return Err(format!("{unknown} is unknown: token {ARGUMENTS}")),
         };
         let given = arguments.next().ok_or_else(|| format!("{argument} has no value"))?;
@@ -56,6 +61,7 @@ fn claims(arguments: &[&str]) -> Result<Claims, String> {
         email: email.map(parse_email).transpose()?,
         scope: scope.map(parse_scope).transpose()?,
         ttl: ttl.map_or(Ok(HOUR), parse_ttl)?,
+        is_service,
     })
 }
 
@@ -104,6 +110,7 @@ mod tests {
             (&["--sub", "a", "--sub", "b"], "--sub is there twice"),
             (&["--subject", "a"], "--subject is unknown"),
             (&["alice"], "alice is unknown"),
+            (&["--service", "--service"], "--service is there twice"),
             (&["--settings", "--sub"], "--settings is unknown"),
             (&["--sub", ""], "--sub must be"),
             (&["--sub", "al ice"], "--sub must be"),
@@ -132,9 +139,11 @@ mod tests {
             email: None,
             scope: None,
             ttl: HOUR,
+            is_service: false,
         };
         assert_eq!(claims(&[]).unwrap(), expected);
-        let alice = claims(&["--ttl", "90s", "--scope", " a:b/  c ", "--sub", "alice"]).unwrap();
+        let alice = claims(&["--ttl", "90s", "--scope", " a:b/  c ", "--service", "--sub", "alice"]).unwrap();
+        assert!(alice.is_service);
         assert_eq!(
             (alice.scope.as_deref(), alice.ttl),
             (Some("a:b/ c"), Duration::from_secs(90))

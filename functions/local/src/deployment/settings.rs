@@ -17,7 +17,14 @@ pub fn add(deployment: &mut Deployment, function: &mut Deployed, key: &str, valu
     let is_elsewhere = ["GetAtt", "ImportValue", "Ref"]
         .iter()
         .any(|name| value.get(name).is_some());
-    let decides = ["CORS_ORIGINS", "DATABASE_MAX_CONNECTIONS", "SSE_MAX_AGE"].contains(&key);
+    const DECIDES: [&str; 5] = [
+        "CORS_ORIGINS",
+        "DATABASE_MAX_CONNECTIONS",
+        "SSE_MAX_AGE",
+        "TOKEN_COOKIE",
+        "TOKEN_ISSUERS",
+    ];
+    let decides = DECIDES.contains(&key);
     let literal = text(value).filter(|text| !text.contains("{{resolve:"));
     if (written.is_none() && !is_elsewhere) || (decides && literal.is_none()) {
         deployment.not_understood(&function.place, &format!("the value of {key}"));
@@ -35,7 +42,19 @@ fn is_secret(key: &str, written: &str, platform: Platform) -> bool {
     }
     let is_reference = rest != written;
     let named = PARTS.iter().any(|part| key.to_ascii_uppercase().contains(part)) || key == "PRIVATE_KEY";
+    let named = match key {
+        // The name of a cookie, and public keys.
+        "TOKEN_COOKIE" => false,
+        "TOKEN_ISSUERS" => has_private_key(&rest),
+        _ => named,
+    };
     has_password(&rest) || (named && !is_reference && !rest.is_empty())
+}
+
+/// Whether a text has a JSON Web Key that signs: its private part is `d`, and that of a symmetric key `k` (RFC 7518, section 6).
+fn has_private_key(text: &str) -> bool {
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    [r#""d":"#, r#""k":"#].iter().any(|member| text.contains(member))
 }
 
 /// Whether a URL has a password before its host (RFC 3986, section 3.2.1) or among its parameters.

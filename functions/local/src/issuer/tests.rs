@@ -33,6 +33,7 @@ fn alice() -> Claims {
         email: Some("alice@example.com".to_owned()),
         scope: Some("streams:read:cases/".to_owned()),
         ttl: Duration::from_secs(60),
+        is_service: false,
     }
 }
 

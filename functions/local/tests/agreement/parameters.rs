@@ -32,13 +32,15 @@ fn changes() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
         ("Architecture", "x86_64", every.clone()),
         ("AuthType", "NONE", stack.clone()),
         ("Concurrency", "reserved", every.clone()),
-        ("CorsOrigins", "https://app.example", every),
+        ("CorsOrigins", "https://app.example", every.clone()),
         ("DatabaseUrlSecret", "another", database.clone()),
         ("DatabaseUrlVersion", "rotated", database),
         ("EvidenceBucket", "another", bucket),
         ("LogRetentionDays", "7", stack),
         ("SecurityGroupIds", "sg-2", in_vpc.clone()),
         ("SubnetIds", "subnet-2", in_vpc),
+        ("TokenCookie", "__Host-token", every.clone()),
+        ("TokenIssuers", r#"[{"issuer":"https://a.example"}]"#, every),
     ]
 }
 

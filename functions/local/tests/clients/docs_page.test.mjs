@@ -113,6 +113,43 @@ test('the viewer sends a body, parameters and a token, and shows the problem tha
   await close()
 })
 
+const withWhoami = document => {
+  document.paths['/whoami'] = {
+    get: {
+      operationId: 'whoami', summary: 'Who asks', security: [{ bearer: [] }, { cookie: [] }],
+      responses: { 200: { description: 'The caller', content: { 'application/json': { schema: { type: 'object' } } } } },
+    },
+  }
+  document.components.securitySchemes = {
+    bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+    cookie: { type: 'apiKey', in: 'cookie', name: '__Host-token' },
+  }
+  return document
+}
+
+test('a token of local that is pasted opens an operation, and without one the function refuses it', async () => {
+  // No function of this bundle has callers; the one of the tests stands in for it behind the address of local.
+  const called = await local.alone('called')
+  const { page, complaints, close } = await view({ change: withWhoami })
+  await page.route('**/whoami', async route => route.fulfill({ response: await route.fetch({ url: `${called.url}/whoami` }) }))
+  try {
+    const dialog = await form(page, 'Who asks', 'get /whoami')
+    await send(dialog)
+    await shows(dialog, /401[^]*"type": "\/problems\/token-/)
+    await dialog.getByRole('button', { name: /Authentication/ }).click()
+    await dialog.getByLabel('Bearer Token').fill(local.print('token', '--sub', 'alice'))
+    await send(dialog)
+    await shows(dialog, /200 OK[^]*"subject": "alice"/)
+    assert.match(complaints.join(), /^Failed to load resource: the server responded with a status of 401[^,]*$/)
+    const kept = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))
+    assert.ok(!kept.includes('eyJ'), 'the page keeps the token')
+    assert.ok(!(await (await fetch(`${local.url}/docs`)).text()).includes('eyJ'), 'the page brings a token')
+  } finally {
+    called.end()
+    await close()
+  }
+})
+
 test('the viewer shows a stream while it runs, and the page stays usable', async () => {
   const { page, complaints, close } = await view()
   const dialog = await form(page, 'A stream that beats', 'get /sse/heartbeat')

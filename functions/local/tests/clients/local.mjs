@@ -1,13 +1,13 @@
 // Starts the real binary in a folder of its own, and takes it all away again.
 
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const binary = new URL('../../../../target/debug/local', import.meta.url).pathname
+const binary = name => new URL(`../../../../target/debug/${name}`, import.meta.url).pathname
 
 /** A port that nobody listens on. */
 async function freePort() {
@@ -33,9 +33,7 @@ export class Local {
 
   /** Starts the process, on the same port and the same data as before. */
   async run() {
-    const { PATH, HOME } = process.env
-    const env = { PATH, HOME, PORT: this.port, CARGO_MANIFEST_DIR: join(this.folder, 'functions/local'), ...this.settings }
-    this.process = spawn(binary, { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    this.process = spawn(binary('local'), { env: this.env(), stdio: ['ignore', 'pipe', 'inherit'] })
     this.ended = new Promise(resolve => this.process.once('exit', resolve))
     let output = ''
     await new Promise((resolve, reject) => {
@@ -45,6 +43,29 @@ export class Local {
       })
       this.ended.then(() => reject(new Error(`local ended: ${output}`)))
     })
+  }
+
+  env() {
+    const { PATH, HOME } = process.env
+    return { PATH, HOME, PORT: this.port, CARGO_MANIFEST_DIR: join(this.folder, 'functions/local'), ...this.settings }
+  }
+
+  /** What a command of the same checkout prints. */
+  print(...command) {
+    return spawnSync(binary('local'), command, { env: this.env(), encoding: 'utf8' }).stdout.trim()
+  }
+
+  /** A function by itself, with the settings by which it takes tokens of this checkout: its URL, and what ends it. */
+  async alone(name) {
+    const port = await freePort()
+    const [key, ...value] = this.print('token', '--settings').split('=')
+    const alone = spawn(binary(name), { env: { PORT: port, [key]: value.join('=') }, stdio: 'ignore' })
+    const url = `http://127.0.0.1:${port}`
+    for (let tries = 0; !(await fetch(`${url}/health`).catch(() => false)); tries += 1) {
+      if (tries > 200) throw new Error(`${name} does not start`)
+      await sleep(50)
+    }
+    return { url, end: () => alone.kill() }
   }
 
   /** Ends the process; its data stays. */

@@ -257,5 +257,6 @@ fn parameters_reach_a_build_and_a_stack_as_they_were_written() {
         .unwrap();
     let read: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap_or_else(|_| panic!("{}", message(&read)));
     assert_eq!(read["CorsOrigins"], crate::cloud::CORS_ORIGINS);
+    assert_eq!(read["TokenIssuers"], crate::cloud::TOKEN_ISSUERS);
     assert_eq!(read["Architecture"], "x86_64");
 }

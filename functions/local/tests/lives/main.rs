@@ -14,3 +14,4 @@ mod reset;
 mod signals;
 mod smoke;
 mod start;
+mod tokens;

@@ -121,7 +121,7 @@ async fn no_shared_cache_keeps_an_answer_to_a_caller() {
     let cookie = cookie(&scoped(""));
     for (path, expected) in [
         ("/whoami", &["no-store"][..]),
-        ("/cached", &["max-age=60", "private"]),
+        ("/cached", &["max-age=60, private"]),
         ("/download", &["no-store"]),
         ("/public", &[]),
     ] {

@@ -4,7 +4,7 @@ use crate::{called, get, refusal, refused};
 use axum::body::Body;
 use hyper::{Method, Request};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use testing::{Client, EventShape, FakeRuntimeApi, hostile, hostile_request, problem_type, tokens};
 use tokio::task::JoinSet;
@@ -141,7 +141,10 @@ async fn a_route_that_is_not_public_answers_no_bad_token_with_anything_but_401_4
 #[tokio::test]
 async fn an_issuer_that_does_not_answer_holds_up_its_callers_for_a_bounded_time_and_nobody_else() {
     let (listener, url) = testing::loopback().await;
-    let issuers = json!([{"issuer": tokens::ISSUER, "audience": tokens::AUDIENCE, "algorithms": ["EdDSA"], "jwks_url": format!("{url}/keys")}]);
+    let mut issuers: Value = serde_json::from_str(&tokens::issuers()).unwrap();
+    let issuer = issuers[0].as_object_mut().unwrap();
+    issuer.remove("jwks").unwrap();
+    issuer.insert("jwks_url".to_owned(), format!("{url}/keys").into());
     let server = called().with("TOKEN_ISSUERS", issuers.to_string()).serve();
     let token = crate::bearer(&tokens::token(json!({})));
     let mut waiting = JoinSet::new();

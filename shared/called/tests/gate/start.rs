@@ -5,7 +5,8 @@ use serde_json::Value;
 use std::time::Duration;
 use testing::FakeRuntimeApi;
 
-const UNDECLARED: &str = "GET /forgotten, POST /forgotten/{id}";
+const UNDECLARED: &str = "the policy of GET /forgotten must be Route::public, callers or scopes; \
+                          the policy of POST /forgotten/{id} must be Route::public, callers or scopes";
 
 #[test]
 fn a_route_that_nobody_declared_ends_the_server_with_78_and_its_name() {
@@ -28,20 +29,20 @@ async fn on_lambda_the_platform_hears_of_it_too() {
     let code = tokio::task::spawn_blocking(move || lambda.exit_code(Duration::from_secs(20)));
     assert_eq!(code.await.unwrap(), Some(78));
     let error = &api.init_errors()[0];
-    assert_eq!(error["errorType"], "Runtime.InvalidRoutes");
+    assert_eq!(error["errorType"], "Runtime.InvalidSettings");
     assert!(error["errorMessage"].as_str().unwrap().contains(UNDECLARED), "{error}");
     assert_eq!(api.polls(), 0);
 }
 
 #[test]
-fn a_job_ends_with_it_too_and_a_wrong_setting_is_named_first() {
+fn a_job_ends_with_it_too_and_wrong_settings_are_named_with_it() {
     let undeclared = called().with("UNDECLARED", "1");
     assert_eq!(undeclared.run(&["check"]).status.code(), Some(78));
     let output = undeclared.with("TOKEN_COOKIE", "token").run(&[]);
     let log = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78));
     assert!(
-        log.contains("TOKEN_COOKIE must be") && !log.contains("/forgotten"),
+        log.contains("TOKEN_COOKIE must be") && log.contains(UNDECLARED),
         "{log}"
     );
 }

@@ -28,11 +28,6 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the platform may take to accept an initialization error.
 const INIT_ERROR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The address of the Runtime API; `None` outside Lambda.
-pub fn api(env: &Env) -> Option<String> {
-    env.text("AWS_LAMBDA_RUNTIME_API")
-}
-
 /// The settings that the platform makes.
 pub struct Settings {
     api: String,
@@ -42,7 +37,7 @@ pub struct Settings {
 impl Settings {
     /// `None` outside Lambda. Reads `AWS_LAMBDA_RUNTIME_API` and `AWS_LAMBDA_MAX_CONCURRENCY`.
     pub fn from_env(env: &Env) -> Option<Self> {
-        let api = api(env)?;
+        let api = env.text("AWS_LAMBDA_RUNTIME_API")?;
         let concurrency = env.parse("AWS_LAMBDA_MAX_CONCURRENCY", 1, "a number above 0", |text| {
             text.parse().ok().filter(|count| *count > 0)
         });
@@ -105,14 +100,17 @@ const UNSUPPORTED: Failure = Failure::new(
 );
 const PANIC: Failure = Failure::new("Panic", "the function panicked; its log has the cause");
 
-/// Reports to the platform why this process cannot start.
-pub async fn report_init_error(api: &str, error_type: &'static str, message: String) {
+/// Reports to the platform why this process cannot start. Does nothing outside Lambda.
+pub async fn report_init_error(env: &Env, message: &str) {
+    let Some(api) = env.text("AWS_LAMBDA_RUNTIME_API") else {
+        return;
+    };
     let failure = Failure {
-        error_type,
-        error_message: message.into(),
+        error_type: "Runtime.InvalidSettings",
+        error_message: message.to_owned().into(),
     };
     // If the platform does not accept it, the log and the exit code remain.
-    let _ = timeout(INIT_ERROR_TIMEOUT, RuntimeApi::new(api).init_error(&failure)).await;
+    let _ = timeout(INIT_ERROR_TIMEOUT, RuntimeApi::new(&api).init_error(&failure)).await;
 }
 
 impl Invocation {

@@ -8,7 +8,7 @@ use shared::{
     body::LAMBDA_LIMIT,
     config::Env,
     health::process,
-    runtime::{Declared as Route, Responses, Service},
+    runtime::{Declared as Route, Policy, Responses, Service},
 };
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 use utoipa::openapi::{RefOr, Response};
@@ -21,6 +21,12 @@ pub struct Declared {
     pub streams: bool,
     /// The routes that take larger bodies than Lambda hands over, each with its limit in bytes.
     pub large_bodies: Vec<(String, u64)>,
+    /// The routes that anybody may call, and that change something.
+    pub public_writes: Vec<String>,
+    /// The routes that do not say who may call them.
+    pub undeclared: Vec<String>,
+    /// Whether it has routes that not everybody may call.
+    pub has_protected_routes: bool,
     /// Whether a route of its own reports health: that of what it depends on.
     pub reports: bool,
     /// The variables that it asks for while it is built with an empty environment.
@@ -36,28 +42,38 @@ impl Declared {
                 name: function.name.to_owned(),
                 streams: matches!(service.responses(), Responses::Streamed { .. }),
                 large_bodies: large_bodies(&service),
+                public_writes: public_writes(&service),
+                undeclared: undeclared(&service),
+                has_protected_routes: service.routes().any(is_protected),
                 reports: reports(function),
                 reads,
             }
         });
-        let jobs = JOBS.iter().map(|(name, job)| Self {
-            name: (*name).to_owned(),
+        let jobs = JOBS
+            .iter()
+            .map(|(name, job)| Self::without_routes(name, watched(job).1));
+        services.chain(jobs).collect()
+    }
+
+    fn without_routes(name: &str, reads: BTreeSet<String>) -> Self {
+        Self {
+            name: name.to_owned(),
             streams: false,
             large_bodies: Vec::new(),
+            public_writes: Vec::new(),
+            undeclared: Vec::new(),
+            has_protected_routes: false,
             reports: false,
-            reads: watched(job).1,
-        });
-        services.chain(jobs).collect()
+            reads,
+        }
     }
 
     #[cfg(test)]
     pub fn for_test(name: &str, streams: bool, reads: &[&str]) -> Self {
+        let reads = reads.iter().map(|key| (*key).to_owned()).collect();
         Self {
-            name: name.to_owned(),
             streams,
-            large_bodies: Vec::new(),
-            reports: false,
-            reads: reads.iter().map(|key| (*key).to_owned()).collect(),
+            ..Self::without_routes(name, reads)
         }
     }
 
@@ -81,6 +97,25 @@ fn large_bodies(service: &Service) -> Vec<(String, u64)> {
     let limit = |route: &Route| Some((format!("{} {}", route.method, route.path), route.content?.limit()));
     let limits = service.routes().filter_map(limit);
     limits.filter(|(_, limit)| *limit > LAMBDA_LIMIT).collect()
+}
+
+fn is_protected(route: &Route) -> bool {
+    matches!(route.policy, Some(Policy::Callers { .. }))
+}
+
+fn public_writes(service: &Service) -> Vec<String> {
+    let is_public = |route: &Route| matches!(route.policy, Some(Policy::Public));
+    names(service, |route| is_public(route) && !route.method.is_safe())
+}
+
+fn undeclared(service: &Service) -> Vec<String> {
+    names(service, |route| route.policy.is_none())
+}
+
+/// The method and the path of every route that a rule is about.
+fn names(service: &Service, matches: impl Fn(&Route) -> bool) -> Vec<String> {
+    let routes = service.routes().filter(|route| matches(route));
+    routes.map(|route| format!("{} {}", route.method, route.path)).collect()
 }
 
 /// As the API document has it: by the media type of reports.
@@ -108,4 +143,29 @@ pub fn watched<T>(build: impl FnOnce(&Env) -> T) -> (T, BTreeSet<String>) {
     let built = build(&env);
     let asked = asked.take();
     (built, asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::{callers::Callers, runtime};
+
+    #[test]
+    fn public_routes_that_write_and_routes_without_a_policy_are_found_by_their_methods() {
+        let callers = Callers::from_env(&Env::new(|_| None));
+        let service = Service::new([
+            runtime::Route::get("/a", async || ()).public(),
+            runtime::Route::post("/b", async || ()).public(),
+            runtime::Route::put("/c", async || ()).public(),
+            runtime::Route::patch("/d", async || ()).public(),
+            runtime::Route::delete("/e", async || ()).public(),
+            runtime::Route::post("/f", async || ()),
+            runtime::Route::post("/g", async || ()).callers(&callers),
+            runtime::Route::post("/h", async || ()).scopes(&callers, &["h:write"]),
+        ]);
+        assert_eq!(public_writes(&service), ["POST /b", "PUT /c", "PATCH /d", "DELETE /e"]);
+        assert_eq!(undeclared(&service), ["POST /f"]);
+        let protected = service.routes().filter(|route| is_protected(route));
+        assert_eq!(protected.map(|route| route.path).collect::<Vec<_>>(), ["/g", "/h"]);
+    }
 }

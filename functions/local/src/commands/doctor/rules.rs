@@ -3,6 +3,7 @@
 use super::{
     Limits,
     agreement::{self, DATABASE},
+    callers,
 };
 use crate::deployment::{Deployed, Deployment, Platform};
 use shared::{
@@ -26,17 +27,14 @@ const MAX_AGE: &str = "SSE_MAX_AGE";
 /// Connections that PostgreSQL reserves for superusers (`superuser_reserved_connections`).
 const RESERVED_CONNECTIONS: u64 = 3;
 
-/// Why `*` in CORS is unsafe.
-pub const STAR: &str = "with * in CORS, any page that a user visits reads answers in that user's name";
-
 /// Every rule.
-pub const RULES: [Rule; 13] = [
+pub const RULES: [Rule; 20] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
         broken: deletes_evidence,
     },
     Rule {
-        why: STAR,
+        why: "with * in CORS, any page that a user visits reads answers in that user's name",
         broken: answers_every_origin,
     },
     Rule {
@@ -82,6 +80,34 @@ pub const RULES: [Rule; 13] = [
     Rule {
         why: "a check that the platform cuts says nothing of its dependency, where its own deadline would",
         broken: agreement::cut_checks,
+    },
+    Rule {
+        why: "without an audience, a token that its issuer made for any other service opens this one",
+        broken: callers::name_no_audience,
+    },
+    Rule {
+        why: "over http, whoever is on the way hands over keys, and makes tokens with them",
+        broken: callers::are_asked_over_http,
+    },
+    Rule {
+        why: "a function whose issuers have a mistake does not start",
+        broken: callers::are_refused,
+    },
+    Rule {
+        why: "browsers send a cookie for any page, so that a write by cookie is refused from every origin that CORS_ORIGINS lacks",
+        broken: callers::take_a_cookie_without_origins,
+    },
+    Rule {
+        why: "a function that knows no issuer refuses everybody, until somebody makes its routes public",
+        broken: callers::know_no_issuer,
+    },
+    Rule {
+        why: "what everybody may write, somebody fills with rubbish: let callers write, by Route::callers or scopes",
+        broken: callers::write_for_everybody,
+    },
+    Rule {
+        why: "a function with such a route does not start, so that none is public because somebody forgot",
+        broken: callers::do_not_say_who_may_call,
     },
 ];
 

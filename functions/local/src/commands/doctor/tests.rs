@@ -1,6 +1,7 @@
 //! Each rule on a deployment that breaks it, and on one that hardly does not.
 
 mod agreement;
+mod callers;
 mod forms;
 mod parameters;
 

@@ -12,6 +12,8 @@ pub struct Arguments {
     pub db: bool,
     /// It reads and stores objects.
     pub storage: bool,
+    /// Anybody may call it.
+    pub public: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,7 +38,9 @@ impl Arguments {
                     return Err("a new function has one route; more are added in its code".to_owned());
                 }
                 "--route" => route = Some(Route::parse(arguments.next().ok_or("--route has no value")?)?),
-                flag @ ("--db" | "--storage" | "--stream" | "--job") if !flags.contains(&flag) => flags.push(flag),
+                flag @ ("--db" | "--storage" | "--stream" | "--job" | "--public") if !flags.contains(&flag) => {
+                    flags.push(flag)
+                }
                 unknown if unknown.starts_with('-') => {
                     return Err(format!("{unknown} is unknown or there twice: new {USAGE}"));
                 }
@@ -45,6 +49,9 @@ impl Arguments {
             }
         }
         let has = |flag| flags.contains(&flag);
+        if has("--job") && has("--public") {
+            return Err("a job has no route, so that nobody calls it".to_owned());
+        }
         let kind = match (route, has("--job"), has("--stream")) {
             (None, true, false) => Kind::Job,
             (Some(route), false, false) => Kind::Answer(route),
@@ -57,7 +64,14 @@ impl Arguments {
             kind,
             db: has("--db"),
             storage: has("--storage"),
+            public: has("--public"),
         })
+    }
+
+    /// Whether it has a route for callers with a token. It has unless somebody says otherwise, so that no data is public because
+    /// nobody thought of it.
+    pub fn has_callers(&self) -> bool {
+        self.route().is_some() && !self.public
     }
 
     /// Its route, if it has one.
@@ -83,6 +97,8 @@ mod tests {
             (&["a", "--route", "GET /a", "--route", "GET /b"], "one route"),
             (&["a", "--route", "GET /a", "--job"], "a job has no route"),
             (&["a", "--job", "--stream"], "a job has no route"),
+            (&["a", "--job", "--public"], "a job has no route"),
+            (&["a", "--route", "GET /a", "--public", "--public"], "there twice"),
             (&["a", "--stream"], "a function has a --route"),
             (&["a", "b", "--job"], "a second name"),
             (&["a", "--job", "--job"], "there twice"),
@@ -93,6 +109,22 @@ mod tests {
             assert!(refused.contains(why), "{arguments:?}: {refused}");
         }
         let job = Arguments::parse(&["--db", "a", "--job"]).unwrap();
-        assert_eq!((job.kind, job.db, job.storage), (Kind::Job, true, false));
+        assert_eq!((job.has_callers(), job.db, job.storage), (false, true, false));
+        assert_eq!(job.kind, Kind::Job);
+    }
+
+    #[test]
+    fn a_route_is_for_callers_unless_it_is_public() {
+        for (arguments, expected) in [
+            (&["a", "--route", "GET /a"][..], true),
+            (&["a", "--stream", "--route", "GET /a"], true),
+            (&["a", "--route", "GET /a", "--public"], false),
+        ] {
+            assert_eq!(
+                Arguments::parse(arguments).unwrap().has_callers(),
+                expected,
+                "{arguments:?}"
+            );
+        }
     }
 }

@@ -59,6 +59,7 @@ fn wishes(arguments: &Arguments) -> Wishes {
         ("body", body),
         ("path", path),
         ("input", body || path),
+        ("callers", arguments.has_callers()),
     ];
     wishes
         .into_iter()
@@ -83,7 +84,11 @@ fn renamed(text: &str, example: &str, name: &Name) -> String {
 
 /// The same text with the route and the features of the new function.
 fn adapted(text: &str, arguments: &Arguments) -> String {
-    let features = [("database", arguments.db), ("storage", arguments.storage)];
+    let features = [
+        ("callers", arguments.has_callers()),
+        ("database", arguments.db),
+        ("storage", arguments.storage),
+    ];
     let features: Vec<&str> = features
         .into_iter()
         .filter_map(|(feature, is_on)| is_on.then_some(feature))
@@ -95,10 +100,10 @@ fn adapted(text: &str, arguments: &Arguments) -> String {
             features.join("\", \"")
         ),
     };
-    let text = text.replace(
-        r#"shared = { workspace = true, features = ["database", "storage"] }"#,
-        &dependency,
-    );
+    let text = [r#""callers", "database", "storage""#, r#""database", "storage""#]
+        .map(|features| format!("shared = {{ workspace = true, features = [{features}] }}"))
+        .iter()
+        .fold(text.to_owned(), |text, example| text.replace(example, &dependency));
     // Without state and streams, no setting is read.
     let text = match text.contains("(env)") {
         true => text,

@@ -24,13 +24,15 @@ fn all() -> Vec<Arguments> {
     let routes = routes.map(|route| Route::parse(&route).unwrap());
     let kinds = routes
         .flat_map(|route| [Kind::Answer(route.clone()), Kind::Stream(route)])
-        .chain([Kind::Job]);
-    let with = |kind: Kind| {
+        .flat_map(|kind| [(kind.clone(), false), (kind, true)])
+        .chain([(Kind::Job, false)]);
+    let with = |(kind, public): (Kind, bool)| {
         [(false, false), (false, true), (true, false), (true, true)].map(|(db, storage)| Arguments {
             name: "order-items".to_owned(),
             kind: kind.clone(),
             db,
             storage,
+            public,
         })
     };
     kinds.flat_map(with).collect()
@@ -110,7 +112,7 @@ fn assert_used(file: &str, text: &str) {
 #[test]
 fn every_function_that_can_be_asked_for_is_complete_and_formatted() {
     let functions = all();
-    assert_eq!(functions.len(), 204);
+    assert_eq!(functions.len(), 404);
     for (arguments, function) in copied(functions) {
         assert!(
             function.block.starts_with("  ") && function.block.contains("  OrderItems:\n"),
@@ -141,6 +143,7 @@ fn each_parameter_is_a_field_and_stands_in_the_document() {
         kind: Kind::Answer(route),
         db: false,
         storage: false,
+        public: true,
     };
     let (_, function) = copied(vec![arguments]).remove(0);
     let (_, code) = function.files.iter().find(|(file, _)| file == "src/lib.rs").unwrap();
@@ -149,7 +152,50 @@ fn each_parameter_is_a_field_and_stands_in_the_document() {
         "{code}"
     );
     assert!(
-        code.contains("    item: String,\n}\n") && code.contains("Route::put(PATH, answer).public()"),
+        code.contains("    item: String,\n}\n")
+            && code.contains("Route::put(PATH, answer);\n    let route = route.public();"),
         "{code}"
     );
+}
+
+#[test]
+fn a_function_is_for_callers_and_has_what_they_need_unless_it_is_public() {
+    const NEEDED: [(&str, &str); 6] = [
+        ("Cargo.toml", "features = [\"callers\"]"),
+        ("src/lib.rs", "let route = route.callers(&callers);"),
+        ("src/lib.rs", "caller: Caller"),
+        ("service.yaml", "{ name: TOKEN_ISSUERS, value: '${TOKEN_ISSUERS}' }"),
+        ("service.yaml", "{ name: TOKEN_COOKIE, value: '${TOKEN_COOKIE}' }"),
+        ("tests/lives.rs", "without_a_token_it_is_refused_in_every_life"),
+    ];
+    for (public, stream) in [(false, false), (false, true), (true, false), (true, true)] {
+        let route = Route::parse("GET /orders").unwrap();
+        let arguments = Arguments {
+            name: "order-items".to_owned(),
+            kind: if stream {
+                Kind::Stream(route)
+            } else {
+                Kind::Answer(route)
+            },
+            db: false,
+            storage: false,
+            public,
+        };
+        let (_, function) = copied(vec![arguments]).remove(0);
+        for (file, needed) in NEEDED {
+            let (_, text) = function.files.iter().find(|(path, _)| path == file).unwrap();
+            assert_eq!(text.contains(needed), !public, "{file}: {needed}\n{text}");
+        }
+        let block = &function.block;
+        for needed in [
+            "AuthType: !Ref AuthType",
+            "  OrderItemsUrlForAll:\n",
+            "  OrderItemsForAll:\n",
+        ] {
+            assert_eq!(block.contains(needed), !public, "{needed}\n{block}");
+        }
+        let code = &function.files.iter().find(|(path, _)| path == "src/lib.rs").unwrap().1;
+        assert_eq!(code.contains("route.public()"), public, "{code}");
+        assert!(!public || !code.contains("aller"), "{code}");
+    }
 }

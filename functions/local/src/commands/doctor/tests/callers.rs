@@ -1,0 +1,184 @@
+//! Who may call: what settings and routes say, in every form of the same fault.
+
+use super::*;
+
+fn issuers(value: &str) -> String {
+    service("", 10, &format!("{{ name: TOKEN_ISSUERS, value: '{value}' }}"))
+}
+
+/// A template whose function takes the issuers from a parameter.
+fn from_parameter(value: &str) -> String {
+    format!(
+        "Transform: AWS::Serverless-2016-10-31\nParameters: {{ TokenIssuers: {{ Type: String, Default: '{value}' }} }}\n\
+         Globals: {{ Function: {{ Environment: {{ Variables: {{ TOKEN_ISSUERS: !Ref TokenIssuers }} }} }} }}\nResources: \
+         {{ F: {{ Type: AWS::Serverless::Function, Properties: {{ Timeout: 10 }} }} }}"
+    )
+}
+
+#[test]
+fn an_issuer_without_an_audience_is_named_with_its_number() {
+    for audience in [
+        "",
+        r#", "audience": null"#,
+        r#", "audience": """#,
+        r#", "audience": []"#,
+        r#", "audience": ["a", ""]"#,
+        r#", "audience": {}"#,
+    ] {
+        let value = format!(
+            r#"[{{"issuer": "https://a.example", "audience": "app"}}, {{"issuer": "https://b.example"{audience}}}]"#
+        );
+        let named = "TOKEN_ISSUERS[1].audience must be";
+        names(&findings(&[("service.yaml", &issuers(&value))]), named);
+        names(&findings(&[("template.yaml", &from_parameter(&value))]), named);
+    }
+    let named = r#"[{"issuer": "https://a.example", "audience": ["a", "b"]}]"#;
+    assert_eq!(findings(&[("service.yaml", &issuers(named))]), [""; 0]);
+    assert_eq!(findings(&[("template.yaml", &from_parameter(named))]), [""; 0]);
+    assert_eq!(findings(&[("template.yaml", &from_parameter(""))]), [""; 0]);
+}
+
+#[test]
+fn an_issuer_that_is_asked_over_http_is_named_unless_it_is_this_machine() {
+    let with = |member: &str| format!(r#"[{{"audience": "app", {member}}}]"#);
+    for member in [
+        r#""issuer": "http://a.example""#,
+        r#""issuer": "HTTP://a.example/""#,
+        r#""issuer": "http://10.0.0.1:8080/realms/app""#,
+        r#""issuer": "http://127.0.0.1@a.example/""#,
+        r#""issuer": "http://127.0.0.1.a.example/""#,
+        r#""issuer": "http://localhost.a.example/""#,
+        r#""issuer": "a.example""#,
+        r#""issuer": "https://a.example", "jwks_url": "http://a.example/keys""#,
+    ] {
+        let found = findings(&[("service.yaml", &issuers(&with(member)))]);
+        names(&found, "must be an https:// URL");
+    }
+    for member in [
+        r#""issuer": "https://a.example", "jwks_url": "https://a.example/keys""#,
+        r#""issuer": "http://127.0.0.1:9000""#,
+        r#""issuer": "http://localhost:8080/realms/app""#,
+        r#""issuer": "http://[::1]/""#,
+    ] {
+        assert_eq!(
+            findings(&[("service.yaml", &issuers(&with(member)))]),
+            [""; 0],
+            "{member}"
+        );
+    }
+}
+
+#[test]
+fn the_name_of_a_cookie_and_public_keys_are_no_secrets_and_private_keys_are() {
+    let key = |member: &str| {
+        let jwk = format!(
+            r#"{{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"{member}}}"#
+        );
+        issuers(&format!(
+            r#"[{{"issuer": "https://a.example", "audience": "app", "algorithms": ["EdDSA"], "jwks": {{"keys": [{jwk}]}}}}]"#
+        ))
+    };
+    assert_eq!(findings(&[("service.yaml", &key(""))]), [""; 0]);
+    for private in [r#", "d": "hunter2""#, r#", "k" : "hunter2""#] {
+        let found = findings(&[("service.yaml", &key(private))]);
+        names(&found, "TOKEN_ISSUERS stands there in plain text");
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_cookie_without_origins_is_named() {
+    const COOKIE: &str = "{ name: TOKEN_COOKIE, value: __Host-token }";
+    for origins in ["", ", { name: CORS_ORIGINS, value: '' }"] {
+        let text = service("", 10, &format!("{COOKIE}{origins}"));
+        names(
+            &findings(&[("service.yaml", &text)]),
+            "TOKEN_COOKIE is set, and CORS_ORIGINS is not",
+        );
+    }
+    for env in [
+        "{ name: TOKEN_COOKIE, value: __Host-token }, { name: CORS_ORIGINS, value: 'https://a.example' }",
+        "{ name: TOKEN_COOKIE, value: __Host-token }, { name: CORS_ORIGINS, value: '${CORS_ORIGINS}' }",
+        "{ name: TOKEN_COOKIE, value: '${TOKEN_COOKIE}' }",
+        "{ name: TOKEN_COOKIE, value: '' }",
+    ] {
+        assert_eq!(findings(&[("service.yaml", &service("", 10, env))]), [""; 0], "{env}");
+    }
+}
+
+/// A function of this bundle whose routes say this.
+fn app(change: impl FnOnce(&mut Declared)) -> [Declared; 1] {
+    let mut declared = Declared::for_test("app", false, &[]);
+    change(&mut declared);
+    [declared]
+}
+
+fn deployed(env: &str) -> String {
+    service("", 10, env).replace("containers:", "serviceAccountName: app@project\n      containers:")
+}
+
+#[test]
+fn a_function_with_routes_for_callers_and_without_an_issuer_is_named() {
+    let declared = app(|app| app.has_protected_routes = true);
+    for env in ["", "{ name: TOKEN_ISSUERS, value: '' }"] {
+        let found = findings_with(&[("service.yaml", &deployed(env))], with(&declared));
+        names(&found, "has routes for callers, and no TOKEN_ISSUERS");
+    }
+    let on_lambda = "Transform: AWS::Serverless-2016-10-31\nResources: { F: { Type: AWS::Serverless::Function, Metadata: \
+                     { BuildProperties: { Binary: app } }, Properties: { CodeUri: functions/app } } }";
+    let found = findings_with(&[("template.yaml", on_lambda)], with(&declared));
+    names(&found, "has routes for callers, and no TOKEN_ISSUERS");
+    let given = deployed("{ name: TOKEN_ISSUERS, value: '${TOKEN_ISSUERS}' }");
+    assert_eq!(findings_with(&[("service.yaml", &given)], with(&declared)), [""; 0]);
+    let job = "kind: Job\nmetadata: { name: app }\nspec: { template: { spec: { template: { spec: { serviceAccountName: a, \
+               timeoutSeconds: 60, containers: [{ image: app }] } } } } }";
+    assert_eq!(findings_with(&[("job.yaml", job)], with(&declared)), [""; 0]);
+}
+
+#[test]
+fn a_public_route_that_writes_and_one_that_does_not_say_are_named() {
+    let writes = app(|app| app.public_writes = vec!["POST /orders".to_owned()]);
+    let found = findings_with(&[("service.yaml", &deployed(""))], with(&writes));
+    names(&found, "service.yaml, app: POST /orders is public and writes");
+    let silent = app(|app| app.undeclared = vec!["GET /orders".to_owned()]);
+    let found = findings_with(&[("service.yaml", &deployed(""))], with(&silent));
+    names(&found, "service.yaml, app: GET /orders does not say who may call it");
+    let other = [Declared::for_test("app", false, &[])];
+    assert_eq!(findings_with(&[("service.yaml", &deployed(""))], with(&other)), [""; 0]);
+}
+
+#[test]
+fn what_the_environment_says_is_examined_by_the_same_rules() {
+    const ISSUERS: &str = r#"[{"issuer": "http://a.example"}]"#;
+    let env = Env::new(|key| match key {
+        "TOKEN_ISSUERS" => Some(ISSUERS.to_owned()),
+        "TOKEN_COOKIE" => Some("__Host-token".to_owned()),
+        _ => None,
+    });
+    let found = examine(&environment(&env), LIMITS);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(
+        found.iter().all(|finding| finding.starts_with("the environment: ")),
+        "{found:?}"
+    );
+    assert_eq!(examine(&environment(&Env::new(|_| None)), LIMITS), [""; 0]);
+}
+
+#[test]
+fn any_other_mistake_of_an_issuer_is_named_and_no_value_is_repeated() {
+    for value in [
+        r#"{"issuer": "https://hunter2.example"}"#,
+        r#"["hunter2"]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "algorithms": ["hunter2"]}]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "algorithms": ["HS256"]}]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "hunter2": 1}]"#,
+        r#"[{"issuer": "https://a.example", "audience": "app", "jwks": "hunter2"}]"#,
+    ] {
+        let found = findings(&[("service.yaml", &issuers(value))]);
+        names(&found, "service.yaml, app: TOKEN_ISSUERS");
+        assert!(
+            found[0].contains("must be") && !found[0].contains("hunter2"),
+            "{found:?}"
+        );
+    }
+}
