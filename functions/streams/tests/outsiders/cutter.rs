@@ -1,4 +1,6 @@
-//! A TCP proxy that cuts each connection after some bytes, wherever that is, a number of times.
+//! A TCP proxy that cuts each connection after some bytes of answers, wherever that is.
+
+#![allow(dead_code, reason = "two tests share it")]
 
 use std::sync::{
     Arc,
@@ -16,9 +18,21 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// In front of a server on a port of 127.0.0.1. The first connections, `most` in number, are cut after a few hundred bytes of
-    /// answers, each after another number.
+    /// In front of a server on a port of 127.0.0.1. The first connections, `most` in number, are cut after a few hundred bytes,
+    /// each after another number.
     pub async fn start(server: u16, most: usize) -> Self {
+        Self::with(server, move |number| {
+            (number < most).then_some(450 + 37 * (number % 11))
+        })
+        .await
+    }
+
+    /// Every connection is cut when its first answer begins.
+    pub async fn before_answers(server: u16) -> Self {
+        Self::with(server, |_| Some(0)).await
+    }
+
+    async fn with(server: u16, limit: impl Fn(usize) -> Option<usize> + Send + 'static) -> Self {
         let (listener, url) = loopback().await;
         let cuts = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&cuts);
@@ -26,8 +40,7 @@ impl Cutter {
             for number in 0.. {
                 let (client, _) = listener.accept().await.unwrap();
                 let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                let limit = (number < most).then_some(450 + 37 * (number % 11));
-                tokio::spawn(carry(client, server, limit, Arc::clone(&count)));
+                tokio::spawn(carry(client, server, limit(number), Arc::clone(&count)));
             }
         });
         Self { url, cuts }
@@ -35,6 +48,21 @@ impl Cutter {
 
     pub fn cuts(&self) -> usize {
         self.cuts.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request, and waits until its connection has ended.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], authorization: &str, body: &str) {
+        let address = self.url.trim_start_matches("http://");
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: {authorization}\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = connection.read_to_end(&mut answer).await;
+        assert!(answer.is_empty(), "an answer came through");
     }
 }
 
