@@ -5,7 +5,8 @@
 --
 -- Each append has a verdict of its own: 'stored', 'repeated', or why it is refused; with it come the end of the stream, whether it
 -- is closed, and the state of the producer. No row comes back for an append to a stream that does not exist; without `wait` also
--- for one that another transaction has locked, because whoever holds a lock must not wait for another one.
+-- for one that another transaction has locked. Only an append to a single stream waits: who holds a lock and waits for another may
+-- be in a deadlock, and holds up those who wait for the first.
 CREATE FUNCTION streams.append_all(
     paths text[], counts integer[], content_types text[], data bytea[], closes boolean[],
     producers text[], epochs bigint[], seqs bigint[], stream_seqs text[], max_producers integer, wait boolean
@@ -15,37 +16,23 @@ CREATE FUNCTION streams.append_all(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    locked refcursor;
-    held record;
     s streams.streams;
     p streams.producers;
     now timestamptz;
-    firsts integer[] := '{}';
-    next integer := 1;
-    appended_streams bigint[] := '{}';
-    appended_positions bigint[] := '{}';
-    appended_items integer[] := '{}';
+    is_changed boolean;
+    last integer := 0;
 BEGIN
-    FOR i IN 1 .. cardinality(counts) LOOP
-        firsts := firsts || next;
-        next := next + counts[i];
-    END LOOP;
-    -- In the same order in all transactions.
-    IF wait THEN
-        OPEN locked FOR
-            SELECT t AS stream, u.n FROM unnest(paths) WITH ORDINALITY u (path, n)
-            JOIN streams.streams t ON t.path = u.path AND t.live ORDER BY t.id FOR NO KEY UPDATE OF t;
-    ELSE
-        OPEN locked FOR
-            SELECT t AS stream, u.n FROM unnest(paths) WITH ORDINALITY u (path, n)
-            JOIN streams.streams t ON t.path = u.path AND t.live ORDER BY t.id FOR NO KEY UPDATE OF t SKIP LOCKED;
-    END IF;
-    LOOP
-        FETCH locked INTO held;
-        EXIT WHEN NOT FOUND;
-        s := held.stream;
+    FOR n IN 1 .. cardinality(paths) LOOP
+        last := last + counts[n];
+        IF wait THEN
+            SELECT t.* INTO s FROM streams.streams t WHERE t.path = paths[n] AND t.live FOR NO KEY UPDATE;
+        ELSE
+            SELECT t.* INTO s FROM streams.streams t WHERE t.path = paths[n] AND t.live FOR NO KEY UPDATE SKIP LOCKED;
+        END IF;
+        CONTINUE WHEN NOT FOUND;
         now := clock_timestamp();
-        FOR i IN firsts[held.n] .. firsts[held.n] + counts[held.n] - 1 LOOP
+        is_changed := false;
+        FOR i IN last - counts[n] + 1 .. last LOOP
             p := NULL;
             IF producers[i] IS NOT NULL THEN
                 SELECT o.* INTO p FROM streams.producers o WHERE o.stream = s.id AND o.producer = producers[i];
@@ -68,11 +55,10 @@ BEGIN
                 ELSE 'stored'
             END;
             IF verdict = 'stored' THEN
+                is_changed := true;
                 IF data[i] IS NOT NULL THEN
                     s.tail := s.tail + octet_length(data[i]);
-                    appended_streams := appended_streams || s.id;
-                    appended_positions := appended_positions || s.tail;
-                    appended_items := appended_items || i;
+                    INSERT INTO streams.records (stream, position, data) VALUES (s.id, s.tail, data[i]);
                 END IF;
                 IF producers[i] IS NOT NULL THEN
                     s.producers := s.producers + CASE WHEN p.epoch IS NULL THEN 1 ELSE 0 END;
@@ -93,17 +79,14 @@ BEGIN
         -- Renewed when a tenth of the time has passed, so that most appends change no index.
         IF s.expires_at > now AND s.expires_at < now + make_interval(secs => s.ttl * 0.9) THEN
             s.expires_at := now + make_interval(secs => s.ttl);
+            is_changed := true;
         END IF;
-        IF s IS DISTINCT FROM held.stream THEN
+        IF is_changed THEN
             UPDATE streams.streams t
             SET tail = s.tail, closed = s.closed, seq = s.seq, producers = s.producers, expires_at = s.expires_at
             WHERE t.id = s.id;
         END IF;
     END LOOP;
-    CLOSE locked;
-    INSERT INTO streams.records (stream, position, data)
-    SELECT u.stream, u.position, data[u.item]
-    FROM unnest(appended_streams, appended_positions, appended_items) u (stream, position, item);
 END
 $$;
 

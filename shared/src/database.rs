@@ -15,8 +15,8 @@ pub use migrations::{
     File, MigrateError, Migration, MigrationState, Migrator, MigratorSettings, RecordedRun, Run, Schema,
 };
 use migrations::{Files, compare};
-use pool::Pool;
 pub use pool::Session;
+use pool::{Pool, process};
 use proxy::{Limits, Proxy, RequestTimeout};
 pub use reason::Reason;
 use reason::logged;
@@ -85,19 +85,24 @@ impl Database {
             .map_err(|error| logged(&error))
     }
 
-    /// Listens for notifications, on a connection outside the pool. It leads to the server itself, or a pooler in session
-    /// mode.
+    /// Listens for notifications, on a connection outside the pool, to the server itself.
     ///
     /// # Errors
-    /// Why there is no connection.
+    /// Why there is no connection; [`Misconfigured`](Reason::Misconfigured) where a pooler answers: it would leave the session
+    /// that listens to others, whose queries then fail.
     pub async fn listener(&self) -> sqlx::Result<PgListener> {
-        let options = self
-            .jobs()
-            .map_err(|reason| sqlx::Error::Configuration(reason.into()))?
-            .options();
+        let unusable = |reason: Reason| sqlx::Error::Configuration(reason.into());
+        let proxy = self.jobs().map_err(unusable)?;
+        let (mut connection, handle) = proxy.connect().await?;
+        let is_direct = handle.is_direct(process(&mut connection).await?);
+        // Its end is not waited for.
+        drop(connection);
+        if !is_direct {
+            return Err(unusable(Reason::Misconfigured));
+        }
         let pool = PgPoolOptions::new()
             .max_connections(1)
-            .connect_lazy_with(options.clone());
+            .connect_lazy_with(proxy.options().clone());
         PgListener::connect_with(&pool).await
     }
 

@@ -127,7 +127,7 @@ impl Open {
 }
 
 /// The server's process of the session that this query reaches. The simple protocol answers in text.
-async fn process(connection: &mut PgConnection) -> sqlx::Result<i32> {
+pub(super) async fn process(connection: &mut PgConnection) -> sqlx::Result<i32> {
     let row = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?;
     let id = row.try_get_raw(0)?.as_str().map_err(sqlx::Error::Decode)?;
     id.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))

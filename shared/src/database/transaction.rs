@@ -1,6 +1,7 @@
 //! Transactions: bounded by a deadline, repeated after a conflict, rolled back when their future is dropped.
 
 mod connection;
+mod executor;
 mod failure;
 mod query;
 
@@ -9,12 +10,8 @@ use crate::{deadline::Deadline, random};
 pub use connection::Connection;
 use failure::Failure;
 pub use failure::violation;
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
-use query::Query;
-use sqlx::{
-    Either, Execute, Executor, Postgres, SqlStr,
-    postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
-};
+use futures_util::FutureExt;
+use sqlx::Executor;
 use std::{io, time::Duration};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -187,52 +184,4 @@ impl Transaction {
 
 fn aborted() -> sqlx::Error {
     sqlx::Error::Protocol("a query of this transaction has failed, so nothing of it is stored".to_owned())
-}
-
-impl<'c> Executor<'c> for &'c mut Transaction {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
-    where
-        'c: 'e,
-        'q: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let query = Query::new(query);
-        let sql = query.sql.clone();
-        let Transaction { session, failure } = self;
-        let answers = session.fetch_many(query);
-        answers
-            .inspect(move |answer| Failure::record(failure, answer, &sql))
-            .boxed()
-    }
-
-    fn fetch_optional<'e, 'q, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
-    where
-        'c: 'e,
-        'q: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        let query = Query::new(query);
-        let sql = query.sql.clone();
-        let Transaction { session, failure } = self;
-        let answer = session.fetch_optional(query);
-        answer
-            .inspect(move |answer| Failure::record(failure, answer, &sql))
-            .boxed()
-    }
-
-    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
-    where
-        'c: 'e,
-    {
-        self.session.prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<sqlx::Describe<Postgres>>>
-    where
-        'c: 'e,
-    {
-        self.session.describe(sql)
-    }
 }

@@ -58,11 +58,18 @@ impl Postgres {
         self.copy("template1").await
     }
 
-    /// The URL of a copy of a database that nobody is connected to.
+    /// The URL of a copy of a database that nobody is connected to. Its files are copied, which takes half of the time that
+    /// the default takes, to write each page to the log.
     async fn copy(&self, template: &str) -> String {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        execute(&self.url(), &format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        let mut connection = PgConnection::connect(&self.url()).await.expect("the server is up");
+        // Servers before 15 know no other strategy.
+        let has_strategies = connection.server_version_num() >= Some(150_000);
+        let strategy = if has_strategies { "STRATEGY file_copy" } else { "" };
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template} {strategy}"));
+        let created = sqlx::raw_sql(create).execute(&mut connection).await;
+        created.unwrap_or_else(|error| panic!("{error}"));
         self.tcp(&self.server.url(&name))
     }
 

@@ -1,6 +1,10 @@
 //! Two accounts with 100 each: what transactions of these tests change.
 
-use shared::{config::Env, database::Database, deadline::Deadline};
+use shared::{
+    config::Env,
+    database::{Connection, Database},
+    deadline::Deadline,
+};
 use sqlx::PgPool;
 use std::time::Duration;
 use testing::{Postgres, execute};
@@ -51,4 +55,18 @@ pub fn database(url: &str, settings: &'static [(&str, &str)]) -> Database {
 
 pub fn within(time: Duration) -> Deadline {
     Deadline::default().earlier(Instant::now() + time)
+}
+
+/// Adds to an account.
+pub const ADD: &str = "UPDATE accounts SET balance = balance + $1 WHERE id = $2";
+/// What all accounts have.
+pub const TOTAL: &str = "SELECT sum(balance)::bigint FROM accounts";
+
+pub fn connection(database: &Database) -> Connection {
+    database.connection(&within(Duration::from_secs(20)))
+}
+
+pub async fn add(connection: &Connection) -> sqlx::Result<u64> {
+    let add = sqlx::query(ADD).bind(1_i64).bind(1).execute(connection).await;
+    add.map(|done| done.rows_affected())
 }

@@ -9,5 +9,7 @@ mod dropped;
 mod failures;
 mod log;
 mod poolers;
+mod prepared;
+mod sessions;
 mod template;
 mod typed;

@@ -125,13 +125,19 @@ impl Handle {
     /// Gives prepared statements names in the server from now on, if it is the process `id`: behind a pooler, which sends
     /// another id, the next request may go to a session that does not know them.
     pub fn keep_names(&self, id: i32) {
-        let is_direct = |key: &Vec<u8>| key.starts_with(&id.to_be_bytes());
-        self.orders.lock().has_names = self.progress.borrow().key.as_ref().is_some_and(is_direct);
+        let is_direct = self.is_direct(id);
+        self.orders.lock().has_names = is_direct;
+    }
+
+    /// Did the server's process `id` itself open the session? A pooler sends another id.
+    pub fn is_direct(&self, id: i32) -> bool {
+        let key = &self.progress.borrow().key;
+        key.as_ref().is_some_and(|key| key.starts_with(&id.to_be_bytes()))
     }
 
     /// Has the session ended?
     pub fn has_ended(&self) -> bool {
-        self.progress.has_changed().is_err()
+        self.progress.is_closed()
     }
 
     /// Has the server answered everything just now?

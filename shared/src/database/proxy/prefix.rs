@@ -18,7 +18,7 @@ pub(in crate::database) enum Prefix {
     Begin { statement: Instant, idle: Instant },
 }
 
-/// The name of the statement that sets the timeout. sqlx names its own `sqlx_s_1` and so on.
+/// The name of the statement that sets the timeout: the same for every session.
 const NAME: &[u8] = b"pilotlight_timeout\0";
 /// A function, because `SET LOCAL` warns outside of `BEGIN`. Without a Sync message, it and what follows are one transaction.
 const SET: &[u8] = b"SELECT pg_catalog.set_config('statement_timeout', $1, true)\0";

@@ -1,6 +1,7 @@
 //! One session: forwards requests and answers, limits both, and cancels what nobody waits for.
 
 mod answers;
+mod overdue;
 mod progress;
 mod requests;
 mod statements;
@@ -14,6 +15,7 @@ use super::{
 };
 use answers::Answers;
 use bytes::BytesMut;
+use overdue::cancel_overdue;
 pub(super) use progress::{Progress, Repetition};
 use requests::Requests;
 use statements::Statements;
@@ -22,7 +24,7 @@ use tokio::{
     io::{AsyncWriteExt, WriteHalf, split},
     net::{UnixStream, unix::OwnedWriteHalf},
     sync::{Notify, Semaphore, watch},
-    time::{Instant, sleep_until, timeout},
+    time::timeout,
 };
 
 /// How long the server may take to end a session whose caller has gone. A session that waits for a lock during its
@@ -30,9 +32,6 @@ use tokio::{
 const LINGER: Duration = Duration::from_secs(70);
 /// How long the server may take to end an idle session. It never does where a NAT has forgotten the connection.
 const FAREWELL: Duration = Duration::from_millis(200);
-/// How long a request may be unanswered once the next one has been sent. The caller has dropped it, because sqlx sends
-/// one at a time; an answer that is already on its way arrives within this time.
-const OVERLAP: Duration = Duration::from_millis(200);
 
 /// Changes what a session is doing without waking anybody.
 fn quietly(progress: &watch::Sender<Progress>, change: impl FnOnce(&mut Progress)) {
@@ -141,6 +140,7 @@ impl Session {
                 passing: 0,
                 taken: 0,
                 limit: limits.answer,
+                is_deaf: !matches!(limits.timeout, RequestTimeout::None),
                 progress: sender,
                 orders: end.orders,
                 again,
@@ -202,49 +202,6 @@ impl Session {
         if let Some(key) = key {
             self.dialer.cancel(&self.route, &key).await;
         }
-    }
-}
-
-/// Cancels requests that take too long or were dropped. Returns when the session ends.
-async fn cancel_overdue(
-    dialer: &Dialer,
-    route: &Route,
-    mut progress: watch::Receiver<Progress>,
-    timeout: &RequestTimeout,
-) {
-    let longest = timeout.each().unwrap_or(Duration::from_secs(30));
-    let mut not_before = Instant::now();
-    loop {
-        let (overdue, key) = {
-            let progress = progress.borrow_and_update();
-            (overdue(&progress, timeout), progress.key.clone())
-        };
-        let now = Instant::now();
-        let due = overdue.map(|overdue| overdue.max(not_before));
-        match (due, key) {
-            (Some(due), Some(key)) if due <= now => {
-                dialer.cancel(route, &key).await;
-                not_before = Instant::now() + Duration::from_secs(1);
-            }
-            // A request that begins now is overdue later than `longest`: nobody is woken for it.
-            (due, key) => tokio::select! {
-                changed = progress.changed() => if changed.is_err() {
-                    return;
-                },
-                () = sleep_until(due.filter(|_| key.is_some()).unwrap_or(now + longest)) => {}
-            },
-        }
-    }
-}
-
-/// When the last request has to be cancelled, if at all.
-fn overdue(progress: &Progress, timeout: &RequestTimeout) -> Option<Instant> {
-    let asked = progress.asked?;
-    match (progress.unanswered, timeout) {
-        (0, _) => None,
-        (1, RequestTimeout::Each(each)) => Some(asked + *each),
-        (1, _) => None,
-        _ => Some(asked + OVERLAP),
     }
 }
 

@@ -12,7 +12,7 @@ use shared::{
     sse,
     storage::UPLOADS_PREFIX,
 };
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// A rule of a safe deployment.
 pub struct Rule {
@@ -143,29 +143,51 @@ fn tells_everybody_of_the_database(deployment: &Deployment, limits: Limits<'_>) 
 }
 
 fn opens_too_many_connections(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
-    let mut places = Vec::new();
-    let mut sums: BTreeMap<Platform, u64> = BTreeMap::new();
+    let functions = deployment.functions.iter();
+    let functions: Vec<&Deployed> = functions.filter(|function| limits.uses_database(function)).collect();
+    let (unbounded, shared): (Vec<&Deployed>, Vec<&Deployed>) = functions
+        .iter()
+        .filter(|function| function.instances.is_none())
+        .partition(|function| function.platform == Platform::CloudRun);
+    let unbounded = unbounded.iter().map(|function| &function.place);
+    let mut places: Vec<String> = unbounded
+        .map(|place| format!("{place}: any number of instances, each with a pool"))
+        .collect();
+    let bounded = functions
+        .iter()
+        .filter_map(|function| Some((*function, function.instances?)));
     // Lambda functions without a reservation share the concurrency of the account.
-    let mut shared = 0;
-    for function in &deployment.functions {
-        if !limits.uses_database(function) {
-            continue;
-        }
-        match (function.instances, function.platform) {
-            (Some(instances), platform) => *sums.entry(platform).or_default() += instances * function.pool(),
-            (None, Platform::Lambda) => shared = function.pool().max(shared),
-            (None, Platform::CloudRun) => {
-                places.push(format!("{}: any number of instances, each with a pool", function.place));
-            }
-        }
+    let largest = shared.into_iter().max_by_key(|function| function.pool());
+    let mut pools: BTreeMap<Platform, Vec<(&Deployed, u64)>> = BTreeMap::new();
+    for (function, instances) in bounded.chain(largest.map(|function| (function, limits.concurrency))) {
+        pools.entry(function.platform).or_default().push((function, instances));
     }
-    *sums.entry(Platform::Lambda).or_default() += shared * limits.concurrency;
     let free = limits.connections.saturating_sub(RESERVED_CONNECTIONS);
-    let exceeding = sums.into_iter().filter(|(_, sum)| *sum > free);
-    places.extend(exceeding.map(|(platform, sum)| {
-        format!("{platform:?}: pools of {sum} connections, and the server has {free} (POSTGRES_MAX_CONNECTIONS)")
-    }));
+    let exceeding = pools
+        .into_iter()
+        .filter_map(|(platform, pools)| exceeding(platform, pools, free));
+    places.extend(exceeding);
     places
+}
+
+/// The sum of these pools, if it is more than the connections that are free, and the largest of them.
+fn exceeding(platform: Platform, mut pools: Vec<(&Deployed, u64)>, free: u64) -> Option<String> {
+    const NAMED: usize = 3;
+    let size = |(function, instances): &(&Deployed, u64)| instances.saturating_mul(function.pool());
+    let sum = pools.iter().map(size).fold(0, u64::saturating_add);
+    pools.sort_by_key(|pool| Reverse(size(pool)));
+    let largest = pools.iter().take(NAMED).map(|(function, instances)| {
+        let (place, pool) = (&function.place, function.pool());
+        format!("{place}: {instances} instances x {pool} (DATABASE_MAX_CONNECTIONS)")
+    });
+    let largest: Vec<String> = largest.collect();
+    (sum > free).then(|| {
+        let largest = largest.join("; ");
+        format!(
+            "{platform:?}: pools of {sum} connections, and the server has {free} (POSTGRES_MAX_CONNECTIONS); the largest \
+             are {largest}"
+        )
+    })
 }
 
 fn cuts_streams(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {

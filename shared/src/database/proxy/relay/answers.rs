@@ -18,6 +18,9 @@ use tokio::{
 
 /// Bytes of the longest message that has to arrive as a whole: ReadyForQuery has one, BackendKeyData up to 260.
 const SMALL: usize = 1024;
+/// NotificationResponse, and its bytes at most: a payload has less than 8,000.
+const NOTIFICATION: u8 = b'A';
+const LONGEST_NOTIFICATION: usize = 9000;
 /// The SQLSTATEs of a prepared statement that is of no use any more, and the functions of the server that raise them: it is
 /// not there, or it would answer with other columns than when it was prepared.
 const USELESS: [(&[u8], &[u8]); 2] = [
@@ -34,6 +37,8 @@ pub(super) struct Answers {
     /// Bytes of the answer so far.
     pub taken: usize,
     pub limit: usize,
+    /// Whether sqlx has not asked for notifications. Behind a pooler, others may have listened in the same session.
+    pub is_deaf: bool,
     pub progress: Arc<watch::Sender<Progress>>,
     pub orders: SharedOrders,
     /// Wakes the other direction to send a request again.
@@ -85,6 +90,9 @@ impl Answers {
     /// Does sqlx not expect the message? Notices and parameters of the server may come at any time.
     fn is_unexpected(&self, start: usize) -> bool {
         let message = &self.input[start..];
+        if self.is_deaf && message[0] == NOTIFICATION && length(message) <= LONGEST_NOTIFICATION {
+            return true;
+        }
         let progress = self.progress.borrow();
         if progress.repetition == Repetition::Due {
             return length(message) <= SMALL;
@@ -101,6 +109,9 @@ impl Answers {
         }
         let status = self.input.get(HEADER).copied().unwrap_or_default();
         self.input.advance(length);
+        if kind == NOTIFICATION {
+            return true;
+        }
         let is_over = kind == b'Z';
         quietly(&self.progress, |progress| match progress.unexpected.front_mut() {
             _ if is_over => {

@@ -84,13 +84,11 @@ impl Requests {
         match self.input[0] {
             b'P' => {
                 let parse = self.whole(length)?;
-                let keeps_names = keeps_names && parse.get(HEADER) != Some(&0);
                 self.prefix();
                 self.statements.parse(&parse, keeps_names, &mut self.output);
             }
             b'D' | b'C' => {
                 let request = self.whole(length)?;
-                let keeps_names = keeps_names && request.get(HEADER + 1) != Some(&0);
                 self.statements
                     .describe_or_close(&request, keeps_names, &mut self.output);
             }
@@ -158,7 +156,7 @@ impl Requests {
         let prefix = self.prefix();
         let is_alone = !matches!(prefix, Prefix::Begin { .. }) && self.progress.borrow().status == b'I';
         let request = self.input.split_to(length);
-        self.output.extend_from_slice(&request);
+        self.statements.execute(&request, &mut self.output);
         self.last.clear();
         self.last.extend_from_slice(&request);
         self.count(if is_alone {

@@ -1,22 +1,41 @@
 //! Prepared statements. sqlx prepares a statement once a session and then refers to it by its name, which a pooler in
 //! transaction mode may send to another session of the server. Behind a pooler, the server gets the text with every use, in
-//! the same message and without a name: a request depends on none before it, and still is one round trip.
+//! the same message and without a name: a request depends on none before it, and still is one round trip. Names in the server
+//! are those of sqlx behind a prefix of this session: behind a pooler that was not recognised, they mean nothing to the session
+//! of somebody else, and never another statement.
 
 use crate::database::proxy::messages::{HEADER, length, message, put};
+use crate::random;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::HashMap;
 
-/// The Parse messages of a session, without names, by the names that sqlx knows.
-#[derive(Default)]
-pub(super) struct Statements(HashMap<Bytes, Bytes>);
+/// The statements of a session.
+pub(super) struct Statements {
+    prefix: String,
+    /// The Parse messages, without names, by the names that sqlx knows.
+    texts: HashMap<Bytes, Bytes>,
+}
+
+impl Default for Statements {
+    fn default() -> Self {
+        Self {
+            prefix: format!("{:016x}_", random::u64()),
+            texts: HashMap::new(),
+        }
+    }
+}
 
 impl Statements {
     /// Remembers a Parse message, and writes it; without its name, unless names are kept. `parse` is a whole message.
     pub fn parse(&mut self, parse: &Bytes, keeps_names: bool, output: &mut BytesMut) {
         let (name, rest) = text(parse.slice(HEADER..));
         let unnamed = Bytes::from(message(b'P', &[b"\0", &rest]));
-        output.extend_from_slice(if keeps_names { parse } else { &unnamed });
-        self.0.insert(Bytes::copy_from_slice(&name), unnamed);
+        if keeps_names && !name.is_empty() {
+            put(b'P', &[self.prefix.as_bytes(), &name, b"\0", &rest], output);
+        } else {
+            output.extend_from_slice(&unnamed);
+        }
+        self.texts.insert(Bytes::copy_from_slice(&name), unnamed);
     }
 
     /// Writes a Describe or Close message; without the name of its statement, unless names are kept. `request` is a whole
@@ -26,14 +45,25 @@ impl Statements {
         if target != Some(&b'S') {
             return output.extend_from_slice(request);
         }
+        let (name, _) = text(request.slice(HEADER + 1..));
         if kind == b'C' {
-            self.0.remove(&text(request.slice(HEADER + 1..)).0);
+            self.texts.remove(&name);
         }
-        if keeps_names {
-            output.extend_from_slice(request);
+        if keeps_names && !name.is_empty() {
+            put(kind, &[b"S", self.prefix.as_bytes(), &name, b"\0"], output);
         } else {
             put(kind, &[b"S\0"], output);
         }
+    }
+
+    /// Writes a request that begins with a Bind message, which names a statement.
+    pub fn execute(&self, request: &[u8], output: &mut BytesMut) {
+        let (bind, rest) = request.split_at(length(request).min(request.len()));
+        let body = bind.get(HEADER..).unwrap_or_default();
+        let portal = body.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1);
+        let (portal, statement) = body.split_at(portal);
+        put(b'B', &[portal, self.prefix.as_bytes(), statement], output);
+        output.extend_from_slice(rest);
     }
 
     /// The length of a request that executes a statement by its name, from its Bind message to its Sync message; `None` if
@@ -60,7 +90,7 @@ impl Statements {
         let (portal_end, _) = ends.next()?;
         let (name_end, _) = ends.next()?;
         let (portal, name) = (&bind[HEADER..=portal_end], &bind[portal_end + 1..name_end]);
-        let parse = self.0.get(name);
+        let parse = self.texts.get(name);
         output.extend_from_slice(parse.map_or(b"", Bytes::as_ref));
         output.put_u8(b'B');
         output.put_u32((length - 1 - name.len()) as u32);
@@ -116,18 +146,27 @@ mod tests {
     }
 
     #[test]
-    fn names_are_kept_where_the_server_may_know_them() {
-        let (mut statements, mut output) = (Statements::default(), BytesMut::new());
-        let requests = [
-            (b'P', &b"one\0SELECT 1\0\0\0"[..]),
-            (b'D', b"Sone\0"),
-            (b'C', b"Sone\0"),
-        ];
-        let [parse, describe, close] = requests.map(|(kind, body)| whole(kind, body));
-        statements.parse(&parse, true, &mut output);
-        statements.describe_or_close(&describe, true, &mut output);
-        statements.describe_or_close(&close, true, &mut output);
-        assert_eq!(output, [parse, describe, close].concat());
+    fn names_are_those_of_the_session_where_the_server_may_know_them() {
+        let mut all = Vec::new();
+        for _ in 0..2 {
+            let (mut statements, mut output) = (Statements::default(), BytesMut::new());
+            let name = statements.prefix.clone() + "one";
+            statements.parse(&whole(b'P', b"one\0SELECT $1\0\0\0"), true, &mut output);
+            statements.describe_or_close(&whole(b'D', b"Sone\0"), true, &mut output);
+            let sync = whole(b'S', b"");
+            statements.execute(&[whole(b'B', b"p\0one\0rest"), sync.clone()].concat(), &mut output);
+            statements.describe_or_close(&whole(b'C', b"Sone\0"), true, &mut output);
+            let expected = [
+                whole(b'P', format!("{name}\0SELECT $1\0\0\0").as_bytes()),
+                whole(b'D', format!("S{name}\0").as_bytes()),
+                whole(b'B', format!("p\0{name}\0rest").as_bytes()),
+                sync,
+                whole(b'C', format!("S{name}\0").as_bytes()),
+            ];
+            assert_eq!(output, expected.concat());
+            all.push(name);
+        }
+        assert_ne!(all[0], all[1]);
     }
 
     #[test]

@@ -75,6 +75,7 @@ async fn a_megabyte_goes_through_in_some_hundred_pieces_either_way() {
         passing: 0,
         taken: 0,
         limit: 2 * BODY,
+        is_deaf: false,
         progress,
         orders,
         again,
