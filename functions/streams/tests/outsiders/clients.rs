@@ -10,7 +10,7 @@ use std::{
 use testing::{Client, Process};
 
 /// How many messages a stream has. The last one is -1, and closes it.
-const MESSAGES: i64 = 400;
+const MESSAGES: i64 = 600;
 const CUTS: usize = 30;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -56,7 +56,7 @@ async fn assert_exact(name: &str, folder: &Path, program: &'static [&'static str
     command.env("URL", format!("{}{path}", cutter.url)).env("LIVE", live);
     let client = tokio::task::spawn_blocking(move || command.output().unwrap());
     write(&format!("{url}{path}")).await;
-    let output = tokio::time::timeout(Duration::from_secs(180), client).await;
+    let output = tokio::time::timeout(Duration::from_secs(100), client).await;
     let output = output.expect("the client comes to the end").unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let printed: Vec<i64> = printed.lines().map(|line| line.parse().unwrap()).collect();

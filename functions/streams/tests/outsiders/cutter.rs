@@ -12,27 +12,43 @@ use tokio::{
     net::TcpStream,
 };
 
+/// Where a connection is cut.
+#[derive(Clone, Copy)]
+enum Limit {
+    Nothing,
+    AfterHead(usize),
+}
+
+impl Limit {
+    /// How many of the bytes that were read are passed on, the last ones included; `None`: all, and more.
+    fn cut(self, read: &[u8]) -> Option<usize> {
+        let end = match self {
+            Self::Nothing => 0,
+            Self::AfterHead(bytes) => read.windows(4).position(|window| window == b"\r\n\r\n")? + 4 + bytes,
+        };
+        (end <= read.len()).then_some(end)
+    }
+}
+
 pub struct Cutter {
     pub url: String,
     cuts: Arc<AtomicUsize>,
 }
 
 impl Cutter {
-    /// In front of a server on a port of 127.0.0.1. The first connections, `most` in number, are cut after a few hundred bytes,
-    /// each after another number.
+    /// In front of a server on a port of 127.0.0.1. The first connections, `most` in number, are cut some bytes after the head of
+    /// their first answer, each after another number.
     pub async fn start(server: u16, most: usize) -> Self {
-        Self::with(server, move |number| {
-            (number < most).then_some(450 + 37 * (number % 11))
-        })
-        .await
+        let limit = move |number: usize| (number < most).then_some(Limit::AfterHead(5 + 37 * (number % 11)));
+        Self::with(server, limit).await
     }
 
     /// Every connection is cut when its first answer begins.
     pub async fn before_answers(server: u16) -> Self {
-        Self::with(server, |_| Some(0)).await
+        Self::with(server, |_| Some(Limit::Nothing)).await
     }
 
-    async fn with(server: u16, limit: impl Fn(usize) -> Option<usize> + Send + 'static) -> Self {
+    async fn with(server: u16, limit: impl Fn(usize) -> Option<Limit> + Send + 'static) -> Self {
         let (listener, url) = loopback().await;
         let cuts = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&cuts);
@@ -66,18 +82,23 @@ impl Cutter {
     }
 }
 
-async fn carry(client: TcpStream, server: TcpStream, limit: Option<usize>, cuts: Arc<AtomicUsize>) {
+async fn carry(client: TcpStream, server: TcpStream, limit: Option<Limit>, cuts: Arc<AtomicUsize>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let requests = tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
-    let (mut bytes, mut left) = ([0; 4096], limit.unwrap_or(usize::MAX));
-    while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
-        let passed = read.min(left);
-        left -= passed;
-        if to_client.write_all(&bytes[..passed]).await.is_err() {
+    let (mut bytes, mut read, mut passed) = ([0; 4096], Vec::new(), 0);
+    while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
+        read.extend_from_slice(&bytes[..length]);
+        let cut = limit.and_then(|limit| limit.cut(&read));
+        if to_client
+            .write_all(&read[passed..cut.unwrap_or(read.len())])
+            .await
+            .is_err()
+        {
             break;
         }
-        if left == 0 {
+        passed = read.len();
+        if cut.is_some() {
             cuts.fetch_add(1, Ordering::Relaxed);
             break;
         }
