@@ -3,6 +3,7 @@
 mod append;
 mod batch;
 mod bell;
+mod caller;
 mod create;
 mod delete;
 mod facts;

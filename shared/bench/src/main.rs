@@ -4,6 +4,7 @@ mod lambda;
 mod rows;
 mod server;
 mod storage;
+mod streams;
 
 use std::{
     path::PathBuf,
@@ -42,6 +43,11 @@ impl Measured {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // They need no binary.
+    if std::env::args().nth(1).as_deref() == Some("streams") {
+        streams::throughput().await;
+        return ExitCode::SUCCESS;
+    }
     for package in [
         "peers",
         "health",
@@ -67,6 +73,7 @@ async fn main() -> ExitCode {
     rows::throughput().await;
     rows::template().await;
     storage::memory(&measured("bucket", "").path()).await;
+    streams::throughput().await;
     ExitCode::SUCCESS
 }
 

@@ -1,7 +1,10 @@
 //! The log as it should be: in memory, with a copy of all records in each fork.
 
+mod stream;
+
 use shared::streams::{Append, Appended, Create, Created, Expiry, From, Head, Page, Position, Record, Refusal, Stored};
 use std::collections::BTreeMap;
+use stream::{ForkOf, Stream};
 
 type Done<T> = Result<T, Refusal>;
 
@@ -9,28 +12,6 @@ type Done<T> = Result<T, Refusal>;
 #[derive(Debug, Default)]
 pub struct Model {
     streams: Vec<Stream>,
-}
-
-#[derive(Clone, Debug)]
-struct Stream {
-    path: String,
-    content_type: String,
-    expiry: Expiry,
-    inherits_expiry: bool,
-    closed: bool,
-    gone: bool,
-    /// Inherited ones first.
-    records: Vec<Record>,
-    producers: BTreeMap<String, (i64, i64)>,
-    seq: Option<String>,
-    fork: Option<ForkOf>,
-}
-
-#[derive(Clone, Debug)]
-struct ForkOf {
-    source: usize,
-    at: i64,
-    sub_offset: u64,
 }
 
 impl Model {
@@ -259,60 +240,6 @@ impl Model {
             Ok(at.end)
         } else {
             Err(Refusal::Beyond)
-        }
-    }
-}
-
-impl Stream {
-    fn end(&self) -> i64 {
-        self.records.last().map_or(0, |record| record.position.end)
-    }
-
-    /// The stream that holds the record which ends at a position.
-    fn holder(&self, incarnation: i64, end: i64) -> i64 {
-        let record = self.records.iter().find(|record| record.position.end >= end);
-        record.map_or(incarnation, |record| record.position.incarnation)
-    }
-
-    fn tail(&self, incarnation: i64) -> Position {
-        let end = self.end();
-        Position {
-            incarnation: self.holder(incarnation, end),
-            end,
-        }
-    }
-
-    fn push(&mut self, incarnation: i64, data: bytes::Bytes) {
-        let end = self.end() + i64::try_from(data.len()).expect("it is short");
-        let position = Position { incarnation, end };
-        self.records.push(Record { position, data });
-    }
-
-    fn check(&self, incarnation: i64, append: &Append, known: Option<(i64, i64)>) -> Done<()> {
-        if self.closed {
-            return Err(Refusal::Closed {
-                tail: self.tail(incarnation),
-            });
-        }
-        let differs = append
-            .content_type
-            .as_ref()
-            .is_some_and(|wanted| *wanted != self.content_type);
-        if append.data.is_some() && differs {
-            return Err(Refusal::ContentType);
-        }
-        match (append.producer.as_ref(), known) {
-            (Some(by), Some((epoch, _))) if by.epoch < epoch => return Err(Refusal::StaleEpoch { epoch }),
-            (Some(by), Some((epoch, _))) if by.epoch > epoch && by.seq > 0 => return Err(Refusal::EpochStart),
-            (Some(by), Some((epoch, seq))) if by.epoch == epoch && by.seq > seq + 1 => {
-                return Err(Refusal::Gap { expected: seq + 1 });
-            }
-            (Some(by), None) if by.seq > 0 => return Err(Refusal::Gap { expected: 0 }),
-            _ => {}
-        }
-        match (&append.seq, &self.seq) {
-            (Some(new), Some(last)) if new <= last => Err(Refusal::StreamSeq),
-            _ => Ok(()),
         }
     }
 }

@@ -7,13 +7,13 @@ use crate::{config::Env, database::Database, deadline::Deadline, random};
 use sqlx::postgres::{PgListener, PgNotification};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 const CHANNEL: &str = "streams";
-/// How long appends are gathered for one message.
+/// The time between two messages, in which appends are gathered.
 const COALESCE: Duration = Duration::from_millis(20);
 /// How long a message may take to come back, and how long a silence is believed.
 const ECHO: Duration = Duration::from_secs(2);
@@ -32,10 +32,17 @@ struct Inner {
     direct: Database,
     /// This process in messages.
     name: String,
-    /// Streams that are about to be in a message, if there is any.
-    pending: Mutex<BTreeSet<i64>>,
+    pending: Mutex<Pending>,
     /// Whether nothing runs after an answer, as on Lambda.
     freezes: bool,
+}
+
+#[derive(Default)]
+struct Pending {
+    /// The streams of the next message.
+    streams: BTreeSet<i64>,
+    /// When the last one was sent.
+    sent_at: Option<Instant>,
 }
 
 impl Bell {
@@ -53,28 +60,38 @@ impl Bell {
         }))
     }
 
-    /// Tells all processes that these streams have grown, soon; or at once, if this process may be frozen then.
+    /// Tells all processes that these streams have grown: at once, or after the pause between two messages.
     pub async fn ring(&self, streams: impl Iterator<Item = i64>) {
-        let is_first = {
-            let mut pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_first = pending.is_empty();
-            pending.extend(streams);
-            is_first
+        let (is_first, not_before) = {
+            let mut pending = self.pending();
+            let is_first = pending.streams.is_empty();
+            pending.streams.extend(streams);
+            (is_first, pending.sent_at.map(|sent_at| sent_at + COALESCE))
         };
-        match (self.0.freezes, is_first) {
-            (true, _) => self.send().await,
-            (false, true) => drop(tokio::spawn(self.clone().send_soon())),
-            (false, false) => {}
+        if self.0.freezes {
+            self.send().await;
+        } else if is_first {
+            tokio::spawn(self.clone().send_not_before(not_before));
         }
     }
 
-    async fn send_soon(self) {
-        sleep(COALESCE).await;
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send_not_before(self, time: Option<Instant>) {
+        if let Some(time) = time {
+            sleep_until(time).await;
+        }
         self.send().await;
     }
 
     async fn send(&self) {
-        let streams = std::mem::take(&mut *self.0.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let streams = {
+            let mut pending = self.pending();
+            pending.sent_at = Some(Instant::now());
+            std::mem::take(&mut pending.streams)
+        };
         if !streams.is_empty() {
             self.notify(&message(&self.0.name, &streams)).await;
         }

@@ -2,16 +2,14 @@
 //! its way go next.
 
 use super::{
-    Append, Appended, Error, Refusal,
-    batch::{Batch, Outcome},
+    Append, Appended, Error,
+    batch::Batch,
+    caller::fail,
     hub::Hub,
     queue::{Queue, Taken, Turn, Waiting},
 };
-use crate::{
-    database::{Database, Reason},
-    deadline::Deadline,
-    telemetry,
-};
+use crate::{database::Database, deadline::Deadline, telemetry};
+use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -89,12 +87,16 @@ impl Gather {
 struct Lane(Arc<Gather>);
 
 impl Lane {
-    async fn run(self) {
-        while let Some(taken) = self.take() {
-            let running = Running::new(&self.0, &taken);
-            let again = self.append(taken).await;
-            running.finish(again);
-        }
+    /// In a box, because a lane starts another one.
+    fn run(self) -> BoxFuture<'static, ()> {
+        let run = async move {
+            while let Some(taken) = self.take() {
+                let running = Running::new(&self.0, &taken);
+                let again = self.append(taken).await;
+                running.finish(again);
+            }
+        };
+        run.boxed()
     }
 
     /// What goes next. Without any, the lane ends under the same lock, so that an append which arrives then starts another one.
@@ -102,6 +104,12 @@ impl Lane {
         let mut state = self.0.state();
         let taken = state.queue.take();
         state.lanes += usize::from(taken.is_none());
+        let has_more = taken.is_some() && state.lanes > 0 && !state.queue.is_empty();
+        if has_more {
+            // What is left may go as well, now that this lane is about to wait.
+            state.lanes -= 1;
+            telemetry::spawn(Self(Arc::clone(&self.0)).run());
+        }
         taken
     }
 
@@ -123,8 +131,7 @@ impl Lane {
                     .filter_map(|((caller, append), outcome)| caller.answer(append, outcome, waits));
                 Some((locked.collect(), Turn::Patient))
             }
-            // The server has rolled back, because of one of them.
-            Err(error) if all.len() > 1 && error.as_database_error().is_some() => {
+            Err(error) if all.len() > 1 && is_about_data(&error) => {
                 Some((all.map(|(caller, append)| caller.again(append)).collect(), Turn::Alone))
             }
             Err(error) => {
@@ -133,6 +140,14 @@ impl Lane {
             }
         }
     }
+}
+
+/// Has the server refused the statement because of one of its appends, and stored none? After other errors a repetition could store
+/// appends twice.
+fn is_about_data(error: &sqlx::Error) -> bool {
+    const CLASSES: [&str; 3] = ["22", "23", "54"];
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)))
 }
 
 /// The streams of a statement that is on its way, until it is finished or has panicked.
@@ -168,54 +183,5 @@ impl Drop for Running {
     fn drop(&mut self) {
         let paths = self.paths.iter().map(String::as_str);
         self.gather.state().queue.finish(paths, self.turn);
-    }
-}
-
-/// Who waits for an append.
-struct Caller {
-    end: Instant,
-    done: oneshot::Sender<Result<Appended, Error>>,
-}
-
-impl Waiting {
-    fn split(self) -> (Append, Caller) {
-        let Self { append, end, done, .. } = self;
-        (append, Caller { end, done })
-    }
-}
-
-impl Caller {
-    /// Answers, or returns the append if its stream is locked.
-    fn answer(self, append: Append, outcome: Outcome, has_waited: bool) -> Option<Waiting> {
-        match outcome {
-            None if !has_waited => return Some(self.again(append)),
-            None => self.send(Err(Refusal::NotFound.into())),
-            Some(outcome) => self.send(outcome),
-        }
-        None
-    }
-
-    fn again(self, append: Append) -> Waiting {
-        Waiting {
-            append,
-            turn: Turn::Together,
-            end: self.end,
-            done: self.done,
-        }
-    }
-
-    /// A caller that has gone misses nothing.
-    fn send(self, outcome: Result<Appended, Error>) {
-        let _ = self.done.send(outcome);
-    }
-}
-
-/// Answers all with one error: the error itself cannot be copied, but what clients see of it can.
-fn fail(callers: impl Iterator<Item = Caller>, error: sqlx::Error) {
-    let reason = Reason::from(&error);
-    let mut error = Some(error);
-    for caller in callers {
-        let copy = || sqlx::Error::Configuration(reason.into());
-        caller.send(Err(Error::Database(error.take().unwrap_or_else(copy))));
     }
 }

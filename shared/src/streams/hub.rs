@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 /// when there is a doorbell.
 const SHORTEST: Duration = Duration::from_millis(25);
 const LONGEST: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_millis(3);
 /// How long a poll may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -119,8 +120,8 @@ impl Hub {
                 _ if longest => LONGEST,
                 _ => (pause * 2).min(LONGEST),
             };
-            // Many readers may come at once.
-            sleep(SHORTEST / 2).await;
+            // Many readers, or messages, may come at once.
+            sleep(AT_ONCE).await;
             tokio::select! {
                 () = self.soon.notified() => {}
                 () = sleep(pause) => {}

@@ -66,6 +66,11 @@ impl Queue {
         }
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Takes what can go now. Those whose caller has gone are forgotten. None overtakes another one of its stream.
     pub fn take(&mut self) -> Option<Taken> {
         let mut taken: Vec<Waiting> = Vec::new();

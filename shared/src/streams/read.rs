@@ -1,8 +1,7 @@
 //! Reads.
 
-use super::Expiry;
 use super::{
-    Cursor, Error, From, Head, Page, Position, Record, Refusal, Streams,
+    Cursor, Error, Expiry, From, Head, Page, Position, Record, Refusal, Streams,
     facts::{Facts, refusal, there},
     hub::Woken,
     watched::{LastPage, Reader},
@@ -76,7 +75,12 @@ impl Streams {
             if woken == Woken::Asleep {
                 return Ok(Follow::Asleep);
             }
-            let page = self.next_page(deadline, &reader, path, cursor, limit).await?;
+            let page = tokio::select! {
+                biased;
+                page = self.next_page(deadline, &reader, path, cursor, limit) => page?,
+                // Another reader may be at it for longer.
+                () = deadline.ended() => return Ok(Follow::Silent),
+            };
             if page.has_news() {
                 return Ok(Follow::Page(page));
             }

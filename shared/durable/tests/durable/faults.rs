@@ -2,10 +2,7 @@
 
 use durable::{Log, append, create, within};
 use shared::streams::{Append, Follow, From, Producer, Stored};
-use sqlx::{
-    Connection, PgConnection,
-    postgres::{PgConnectOptions, PgListener},
-};
+use sqlx::{Connection, PgConnection, postgres::PgListener};
 use std::{
     sync::{
         Arc,
@@ -13,10 +10,10 @@ use std::{
     },
     time::Duration,
 };
-use testing::{PgBouncer, Postgres, execute, scalar};
+use testing::{Postgres, execute, scalar};
 use tokio::time::{sleep, timeout};
 
-fn by(seq: i64, append: Append) -> Append {
+pub fn by(seq: i64, append: Append) -> Append {
     Append {
         producer: Some(Producer {
             id: "p".to_owned(),
@@ -155,15 +152,6 @@ async fn readers_get_everything_while_the_sessions_that_listen_die() {
     assert!(heard < 60, "{heard}");
 }
 
-fn options(url: &str) -> PgConnectOptions {
-    let options: PgConnectOptions = url.parse().unwrap();
-    options.extra_float_digits(None)
-}
-
-async fn execute_on(connection: &mut PgConnection, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(connection).await.unwrap();
-}
-
 /// What was acknowledged survives the server's death. The control acknowledges before the disk has it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
@@ -187,40 +175,5 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         let stored = log.streams.page(&within(10), "a", From::Start, 1 << 20).await;
         let stored = stored.map_or(0, |page| page.records.len());
         assert_eq!(stored == 200, commits == "on", "{commits}: {stored}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs pgbouncer, which .ci/run installs"]
-async fn everything_works_through_a_pooler_in_transaction_mode() {
-    let postgres = Postgres::shared();
-    let direct = postgres.migrated_database().await;
-    let pooler = PgBouncer::start(postgres, &["pool_mode = transaction", "default_pool_size = 3"]);
-    let url = pooler.url(&direct);
-    // Somebody else's listener stays in a session of the pooler, which then sends its messages to whoever has the session.
-    let mut somebody = PgConnection::connect_with(&options(&url)).await.unwrap();
-    execute_on(&mut somebody, "LISTEN streams").await;
-    for settings in [&[][..], &[("DATABASE_DIRECT_URL", &*direct)][..]] {
-        let (here, there) = (Log::at(&url, settings), Log::at(&url, settings));
-        let path = format!("a{}", settings.len());
-        here.streams.create(&within(10), create(&path)).await.unwrap();
-        let mut cursor = here.page(&path, From::Start, 100).await.cursor();
-        for number in 0..50 {
-            let following = tokio::spawn({
-                let (here, path) = (here.clone(), path.clone());
-                async move { here.streams.follow(&within(10), &path, &cursor, 100).await }
-            });
-            there
-                .streams
-                .append(&within(10), by(number, append(&path, format!("{number} "))))
-                .await
-                .unwrap();
-            let Ok(Follow::Page(page)) = following.await.unwrap() else {
-                panic!("{number}")
-            };
-            assert_eq!(page.records[0].data, format!("{number} "));
-            cursor = page.cursor();
-        }
-        here.streams.delete(&within(10), &path).await.unwrap();
     }
 }

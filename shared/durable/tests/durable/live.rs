@@ -3,7 +3,7 @@
 use durable::{Log, append, create, within};
 use shared::streams::{Append, Error, Follow, From, Refusal};
 use std::time::{Duration, Instant};
-use testing::{Postgres, execute};
+use testing::{Postgres, execute, scalar};
 
 async fn two_processes() -> (Log, Log) {
     let url = Postgres::shared().migrated_database().await;
@@ -80,4 +80,27 @@ async fn a_deadline_ends_the_wait_and_silence_sends_readers_away() {
     assert!(matches!(silent, Follow::Silent));
     let asleep = log.streams.follow(&within(10), "a", &cursor, 100).await.unwrap();
     assert!(matches!(asleep, Follow::Asleep));
+}
+
+/// The database is asked for nothing while it is left to sleep, and readers that come back are served.
+#[tokio::test]
+async fn polling_stops_in_silence_and_begins_again_with_a_reader() {
+    let url = Postgres::shared().migrated_database().await;
+    let here = Log::at(&url, &[("STREAM_SLEEP_AFTER", "1s")]);
+    here.streams.create(&within(10), create("a")).await.unwrap();
+    let cursor = here.page("a", From::Start, 100).await.cursor();
+    let asleep = here.streams.follow(&within(10), "a", &cursor, 100).await.unwrap();
+    assert!(matches!(asleep, Follow::Asleep));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let polls = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND query LIKE '%FROM unnest%' AND query_start > now() - interval '2 s' AND pid <> pg_backend_pid()";
+    assert_eq!(scalar(&url, polls).await, 0);
+    let reader = tokio::spawn({
+        let here = here.clone();
+        async move { here.streams.follow(&within(10), "a", &cursor, 100).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(scalar(&url, polls).await > 0);
+    execute(&url, "SELECT streams.append('a', 'x')").await;
+    assert!(matches!(reader.await.unwrap().unwrap(), Follow::Page(_)));
 }

@@ -4,6 +4,9 @@
 
 mod appends;
 mod faults;
+mod gather;
 mod live;
 mod model;
 mod order;
+mod poolers;
+mod sql;

@@ -207,5 +207,5 @@ async fn sequences_of_operations_do_what_the_model_does() {
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn many_more_sequences_do_what_the_model_does() {
-    sequences(400, 200).await;
+    sequences(60, 200).await;
 }

@@ -13,7 +13,7 @@ const APPENDS: u64 = 40;
 /// A pause within a transaction, and whether it is rolled back, as if by chance.
 fn chance(writer: u64, number: u64) -> (Duration, bool) {
     let mixed = (writer * 7919 + number * 104_729) % 1000;
-    (Duration::from_millis(mixed % 12), mixed % 5 == 0)
+    (Duration::from_millis(mixed % 12), mixed.is_multiple_of(5))
 }
 
 /// Writers of several processes with pauses and rollbacks, and a reader that follows.
