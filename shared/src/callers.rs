@@ -1,4 +1,4 @@
-//! Who calls: access tokens of identity providers, verified here (RFC 7519, 8725, 9068). [README](callers/README.md).
+//! Who calls: access tokens of identity providers, verified here (RFC 7519, 8725, 9068).
 
 mod algorithm;
 mod caller;

@@ -1,5 +1,6 @@
 //! Measures the figures of README and prints them as tables. Builds each binary alone, as it ships.
 
+mod callers;
 mod lambda;
 mod rows;
 mod server;
@@ -66,6 +67,7 @@ async fn main() -> ExitCode {
         }
     }
     sizes();
+    callers::verification().await;
     lambda::cold_starts().await;
     lambda::warm_invocations().await;
     server::memory().await;

@@ -109,10 +109,8 @@ async fn get<T: DeserializeOwned>(client: &https::Client, url: Uri) -> Result<(H
     let parsed = serde_json::from_slice(&body);
     // The position is enough: the message could repeat a value.
     let parsed = parsed.map_err(|error| {
-        format!(
-            "the issuer's answer is not the expected JSON, at byte {}",
-            error.column()
-        )
+        let (line, column) = (error.line(), error.column());
+        format!("the issuer's answer is not the expected JSON, at line {line}, column {column}")
     });
     Ok((head.headers, parsed?))
 }

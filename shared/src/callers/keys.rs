@@ -10,6 +10,7 @@ use super::{
     token::Token,
 };
 use crate::{deadline::Deadline, single_flight::SingleFlight};
+use axum::BoxError;
 use hyper::Uri;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -118,10 +119,14 @@ impl Keys {
         async move {
             let tried = Moment::now();
             let url = last.as_ref().and_then(Known::url);
-            let result = timeout(FETCH_TIMEOUT, fetch.fetch(url)).await;
+            let mut result = attempt(&*fetch, url.clone()).await;
+            // This process was frozen meanwhile: the connection is dead, which says nothing about the issuer.
+            if result.is_err() && tried.age() > 2 * FETCH_TIMEOUT {
+                result = attempt(&*fetch, url).await;
+            }
             let searched = last.as_ref().and_then(|known| known.searched);
             let searched = if is_search { Some(tried) } else { searched };
-            let (fetched, failures) = match result.unwrap_or(Err("the issuer takes too long".into())) {
+            let (fetched, failures) = match result {
                 Ok(fetched) => (Some((Moment::now(), fetched)), 0),
                 Err(error) => {
                     tracing::warn!(issuer = &*issuer, error = %error, "the keys of an issuer cannot be fetched");
@@ -137,6 +142,11 @@ impl Keys {
             }
         }
     }
+}
+
+async fn attempt(fetch: &dyn Fetch, url: Option<Uri>) -> Result<Fetched, BoxError> {
+    let result = timeout(FETCH_TIMEOUT, fetch.fetch(url)).await;
+    result.unwrap_or_else(|_| Err("the issuer takes too long".into()))
 }
 
 impl Known {

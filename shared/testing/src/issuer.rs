@@ -1,28 +1,29 @@
 //! An issuer of tokens on loopback: its document, its keys, and the ways in which both fail.
 
+mod fault;
 mod signing_key;
 
 use axum::{
     Json, Router,
-    body::Body,
     extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
-use futures_util::stream;
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
+use tokio::{net::TcpListener, task::JoinHandle};
 
+pub use fault::Fault;
 pub use signing_key::SigningKey;
 
 /// The audience of the tokens.
 const AUDIENCE: &str = "the-api";
 const KEYS: &str = "/keys";
+/// Where a redirect leads.
+const MOVED: &str = "/moved";
 
 /// The server ends with this.
 pub struct Issuer {
@@ -45,27 +46,6 @@ struct Published {
     fault: Option<Fault>,
     /// How often the keys were asked for.
     fetches: usize,
-}
-
-/// What is wrong with the issuer's answers.
-#[derive(Clone, Copy, Debug)]
-pub enum Fault {
-    /// 503.
-    Unavailable,
-    /// Nothing for this time, then the keys.
-    Slow(Duration),
-    /// A page, with 200.
-    Html,
-    /// A redirect to the keys.
-    Redirect,
-    /// 10 MB before the keys.
-    Huge,
-    /// The connection breaks within the keys.
-    Truncated,
-    /// A key set without keys.
-    Empty,
-    /// The keys of somebody else.
-    OtherKeys,
 }
 
 impl Issuer {
@@ -180,6 +160,7 @@ fn serve(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
     let routes = Router::new()
         .route("/.well-known/openid-configuration", get(document))
         .route(KEYS, get(keys))
+        .route(MOVED, get(moved))
         .with_state(shared);
     tokio::spawn(async move {
         let _ = axum::serve(listener, routes).await;
@@ -191,6 +172,10 @@ async fn document(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!({"issuer": shared.url, "jwks_uri": keys_url, "subject_types_supported": ["public"]}))
 }
 
+async fn moved(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(shared.key_set())
+}
+
 async fn keys(State(shared): State<Arc<Shared>>) -> Response {
     let fault = {
         let mut state = shared.state();
@@ -199,32 +184,7 @@ async fn keys(State(shared): State<Arc<Shared>>) -> Response {
     };
     match fault {
         None => Json(shared.key_set()).into_response(),
-        Some(fault) => broken(fault, &shared).await,
-    }
-}
-
-async fn broken(fault: Fault, shared: &Shared) -> Response {
-    let keys = shared.key_set();
-    match fault {
-        Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        Fault::Slow(delay) => {
-            sleep(delay).await;
-            Json(keys).into_response()
-        }
-        Fault::Html => (
-            [(header::CONTENT_TYPE, "text/html")],
-            "<!doctype html><title>Sign in</title>",
-        )
-            .into_response(),
-        Fault::Redirect => Redirect::temporary(KEYS).into_response(),
-        Fault::Huge => format!("{}{keys}", " ".repeat(10_000_000)).into_response(),
-        Fault::Truncated => {
-            let mut half = keys.to_string();
-            half.truncate(half.len() / 2);
-            Body::from_stream(stream::iter([Ok(half), Err("the issuer breaks off")])).into_response()
-        }
-        Fault::Empty => Json(json!({"keys": []})).into_response(),
-        Fault::OtherKeys => Json(json!({"keys": [SigningKey::es256().public()]})).into_response(),
+        Some(fault) => fault.answer(shared.key_set()).await,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::callers::{fetch::Fetch, problem::TOKEN_MALFORMED};
-use axum::BoxError;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::{BoxFuture, join_all};
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -295,4 +294,20 @@ async fn a_key_that_another_has_not_signed_with_is_not_searched_for() {
         assert_eq!(ask(&keys, &forged).await, "signature-wrong");
     }
     assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_hour_in_the_freezer_the_first_request_works() {
+    let (issuer, keys) = Issuer::with(&[1]);
+    assert_eq!(ask(&keys, &token(1)).await, "ok");
+    advance(3600 * SECOND).await;
+    assert_eq!((ask(&keys, &token(1)).await, issuer.fetches()), ("ok", 2));
+    // Frozen within the first fetch, whose request has gone.
+    let (issuer, keys) = Issuer::with(&[1]);
+    *issuer.takes.lock().unwrap() = 7200 * SECOND;
+    let deadline = Deadline::default().earlier(Instant::now() + SECOND);
+    assert_eq!(ask_within(&keys, &token(1), &deadline).await, "unavailable");
+    *issuer.takes.lock().unwrap() = SECOND / 10;
+    advance(3600 * SECOND).await;
+    assert_eq!((ask(&keys, &token(1)).await, issuer.fetches()), ("ok", 2));
 }

@@ -7,8 +7,9 @@ use base64::{
 use ring::{
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-        RsaPublicKeyComponents,
+        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents, UnparsedPublicKey,
+        VerificationAlgorithm,
     },
 };
 use serde_json::{Value, json};
@@ -114,6 +115,17 @@ impl SigningKey {
                 signature
             }
         }
+    }
+
+    /// Whether this is the signature, by ring alone.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let algorithm: &dyn VerificationAlgorithm = match self.pair {
+            Pair::Es256(_) => &ECDSA_P256_SHA256_FIXED,
+            Pair::EdDsa(_) => &ED25519,
+            Pair::Rs256(_) => &RSA_PKCS1_2048_8192_SHA256,
+        };
+        let key = UnparsedPublicKey::new(algorithm, self.public_bytes());
+        key.verify(message, signature).is_ok()
     }
 
     fn algorithm(&self) -> &'static str {

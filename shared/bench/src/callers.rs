@@ -1,0 +1,58 @@
+//! What it costs to verify a token, against the verification of its signature by ring alone.
+
+use crate::median;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::json;
+use shared::{callers::Callers, config::Env, deadline::Deadline};
+use std::time::Instant;
+use testing::{Issuer, SigningKey};
+
+const ROUNDS: usize = 500;
+const COLD_STARTS: usize = 50;
+
+pub async fn verification() {
+    println!(
+        "\n| a token | ring alone | verified | the first, with discovery and keys from loopback |\n|---|---|---|---|"
+    );
+    for (name, key) in [("RS256", SigningKey::rs256()), ("ES256", SigningKey::es256())] {
+        let issuer = Issuer::with(key).await;
+        let token = issuer.token(&json!({"scope": "streams:read:cases/ streams:write:cases/42/"}));
+        let (alone, verified) = warm(&issuer, &token).await;
+        let first = first(&issuer, &token).await;
+        println!("| {name} | {alone:.1} us | {verified:.1} us | {first:.2} ms |");
+    }
+}
+
+fn callers(issuer: &Issuer) -> Callers {
+    let settings = issuer.settings();
+    Callers::from_env(&Env::new(move |key| (key == "TOKEN_ISSUERS").then(|| settings.clone())))
+}
+
+/// The medians in microseconds, one after the other in each round.
+async fn warm(issuer: &Issuer, token: &str) -> (f64, f64) {
+    let (callers, key, deadline) = (callers(issuer), issuer.newest_key(), Deadline::default());
+    let (message, signature) = token.rsplit_once('.').expect("a token");
+    let signature = URL_SAFE_NO_PAD.decode(signature).expect("a token");
+    let (mut alone, mut verified) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        assert!(key.verify(message.as_bytes(), &signature));
+        alone.push(start.elapsed().as_secs_f64() * 1e6);
+        let start = Instant::now();
+        assert!(callers.verify(token, &deadline).await.is_ok());
+        verified.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    (median(alone), median(verified))
+}
+
+/// The median in milliseconds.
+async fn first(issuer: &Issuer, token: &str) -> f64 {
+    let mut times = Vec::new();
+    for _ in 0..COLD_STARTS {
+        let callers = callers(issuer);
+        let start = Instant::now();
+        assert!(callers.verify(token, &Deadline::default()).await.is_ok());
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    median(times)
+}
