@@ -1,5 +1,6 @@
 //! Bodies of requests: which a route takes, how large and how slow they may be, and JSON.
 
+mod buffered;
 mod json;
 mod limited;
 
@@ -17,6 +18,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+pub use buffered::Buffered;
 pub use json::Json;
 
 /// The largest body that Lambda hands over: its events end at 6 MB, and Base64 turns 3 bytes into 4.
@@ -177,7 +179,7 @@ impl From<BodyError> for Problem {
             BodyError::TooLarge(limit) => Self::new(&problem::BODY_TOO_LARGE).member("limit", limit),
             BodyError::TooSlow => Self::new(&problem::REQUEST_TIMEOUT),
             BodyError::Broken => Self::new(&problem::MALFORMED),
-            BodyError::Overloaded => Self::new(&problem::OVERLOADED).retry_after(json::RETRY_AFTER),
+            BodyError::Overloaded => Self::new(&problem::OVERLOADED).retry_after(buffered::RETRY_AFTER),
         }
     }
 }

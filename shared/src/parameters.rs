@@ -69,7 +69,8 @@ fn path_problem(error: FailedToDeserializePathParams, names: Vec<String>) -> Pro
     invalid(name.as_deref(), detail)
 }
 
-fn invalid(parameter: Option<&str>, detail: String) -> Problem {
+/// [`problem::INVALID_PARAMETER`]: what is wrong with this parameter, or with all of the query.
+pub fn invalid(parameter: Option<&str>, detail: String) -> Problem {
     #[derive(Serialize)]
     struct ParameterError<'a> {
         detail: String,

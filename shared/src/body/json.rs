@@ -1,26 +1,16 @@
 //! JSON, in requests and in answers.
 
-use super::{BodyError, MediaType};
+use super::{Buffered, MediaType};
 use crate::problem::{self, FieldError, Problem};
 use axum::{
     extract::{FromRequest, Request},
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
-};
-
-/// How many bytes of JSON may be in memory at once, over all requests of the process.
-const MEMORY: usize = 32 << 20;
-/// When a client that found it full may try again.
-pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The longest detail of a value that does not fit, in characters.
 const MAX_DETAIL: usize = 200;
@@ -38,8 +28,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let body = Box::pin(Buffered::read(request)).await?;
-        parse(&body.bytes).map(Self)
+        MediaType::Json.check(request.headers())?;
+        let body = Box::pin(Buffered::read(request.into_body())).await?;
+        parse(&body).map(Self)
     }
 }
 
@@ -50,48 +41,6 @@ impl<T: Serialize> IntoResponse for Json<T> {
             Ok(json) => ([(header::CONTENT_TYPE, media_type)], json).into_response(),
             Err(error) => Problem::internal(error).into_response(),
         }
-    }
-}
-
-/// A body in memory.
-#[derive(Default)]
-struct Buffered {
-    bytes: Vec<u8>,
-    /// How much of [`BUFFERED`] it is.
-    counted: usize,
-}
-
-/// The memory that all bodies have, in bytes.
-static BUFFERED: AtomicUsize = AtomicUsize::new(0);
-
-impl Buffered {
-    async fn read(request: Request) -> Result<Self, Problem> {
-        MediaType::Json.check(request.headers())?;
-        let (mut body, mut read) = (request.into_body(), Self::default());
-        while let Some(frame) = body.frame().await {
-            // Copied: a small frame would keep the read buffer of its connection alive.
-            if let Ok(data) = frame?.into_data() {
-                read.push(&data)?;
-            }
-        }
-        Ok(read)
-    }
-
-    fn push(&mut self, data: &[u8]) -> Result<(), BodyError> {
-        self.bytes.extend_from_slice(data);
-        let grown = self.bytes.capacity() - self.counted;
-        self.counted += grown;
-        let before = BUFFERED.fetch_add(grown, Ordering::Relaxed);
-        if before + grown > MEMORY {
-            return Err(BodyError::Overloaded);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Buffered {
-    fn drop(&mut self) {
-        BUFFERED.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 
@@ -156,6 +105,7 @@ fn pointer(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt;
     use serde_json::{Value, json};
 
     #[derive(Debug, serde::Deserialize)]
@@ -239,17 +189,5 @@ mod tests {
         assert_eq!(parse::<String>(b"\"\xff\"").unwrap_err().status(), 400);
         let deep = "[".repeat(200_000);
         assert_eq!(parse::<Value>(deep.as_bytes()).unwrap_err().status(), 400);
-    }
-
-    #[test]
-    fn bodies_in_memory_are_counted_and_too_many_are_refused() {
-        let before = BUFFERED.load(Ordering::Relaxed);
-        let mut body = Buffered::default();
-        body.push(&[0; 1000]).unwrap();
-        assert!(BUFFERED.load(Ordering::Relaxed) >= before + 1000);
-        let mut large = Buffered::default();
-        assert_eq!(large.push(&vec![0; MEMORY + 1]), Err(BodyError::Overloaded));
-        drop((body, large));
-        assert_eq!(BUFFERED.load(Ordering::Relaxed), before);
     }
 }

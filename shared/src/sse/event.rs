@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use std::{fmt::Display, time::Duration};
+use std::{borrow::Cow, fmt::Display, time::Duration};
 
 /// An event, encoded as its fields are added: `Event::default().id("7").event("tick").data("ping")`.
 ///
@@ -31,11 +31,21 @@ impl Event {
     /// The payload. CR, LF and CRLF reach the client as LF.
     #[must_use]
     pub fn data(self, data: &str) -> Self {
-        let normal = data
-            .contains('\r')
-            .then(|| data.replace("\r\n", "\n").replace('\r', "\n"));
-        let lines = normal.as_deref().unwrap_or(data).split('\n');
-        lines.fold(self, |event, line| event.field("data", line))
+        normal(data)
+            .split('\n')
+            .fold(self, |event, line| event.field("data", line))
+    }
+
+    /// The same without the space after `data:`, which is optional, except before a line that begins with one: for protocols
+    /// whose readers look for `data:{`.
+    #[must_use]
+    pub fn dense_data(mut self, data: &str) -> Self {
+        self.has_field = true;
+        for line in normal(data).split('\n') {
+            let colon = if line.starts_with(' ') { "data: " } else { "data:" };
+            self.lines.extend([colon, line, "\n"]);
+        }
+        self
     }
 
     /// The payload as JSON.
@@ -57,6 +67,15 @@ impl Event {
     pub fn comment(mut self, text: &str) -> Self {
         self.push("", &one_line(text));
         self
+    }
+
+    /// This event and another one, which leave in one piece.
+    #[must_use]
+    pub fn followed_by(self, next: Self) -> Self {
+        Self {
+            lines: self.encode() + &next.lines,
+            has_field: next.has_field,
+        }
     }
 
     /// The event on the wire, with its final blank line.
@@ -85,6 +104,14 @@ impl Event {
 impl From<Event> for Bytes {
     fn from(event: Event) -> Self {
         event.encode().into()
+    }
+}
+
+/// The text with LF as its only line end.
+fn normal(text: &str) -> Cow<'_, str> {
+    match text.contains('\r') {
+        true => text.replace("\r\n", "\n").replace('\r', "\n").into(),
+        false => text.into(),
     }
 }
 
@@ -148,6 +175,20 @@ mod tests {
         assert_eq!(event.encode(), "retry: 1500\ndata: [\"a\\r\\nb\",\"c\"]\n\n");
         let no_json = std::collections::HashMap::from([((1, 2), 3)]);
         assert!(Event::default().json(&no_json).is_err());
+    }
+
+    #[test]
+    fn dense_data_is_the_same_to_a_client() {
+        let event = Event::default().id("1").dense_data("a\r\n b\r\n\ndata: c");
+        assert_eq!(event.encode(), "id: 1\ndata:a\ndata:  b\ndata:\ndata:data: c\n\n");
+    }
+
+    #[test]
+    fn two_events_in_one_piece_are_two_events() {
+        let event = Event::default()
+            .data("1")
+            .followed_by(Event::default().id("2").data("2"));
+        assert_eq!(event.encode(), "data: 1\n\nid: 2\ndata: 2\n\n");
     }
 
     #[test]

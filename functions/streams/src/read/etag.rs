@@ -1,0 +1,57 @@
+//! Entity tags of pages: which stream, from where, up to where, and whether that is its end (section 10.1).
+
+use axum::http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH};
+use shared::streams::{From, Page};
+
+use crate::{header::value, offset::Token};
+
+/// The tag of a page that was asked for from this place.
+pub fn of(page: &Page, from: From) -> HeaderValue {
+    let from = match from {
+        From::Start => "-1".to_owned(),
+        From::At(position) => Token(position).to_string(),
+        From::Tail => "now".to_owned(),
+    };
+    let is_end = page.head.closed && page.is_up_to_date();
+    let (stream, next, end) = (page.head.incarnation, Token(page.next), if is_end { ":c" } else { "" });
+    value(format!("\"{stream}:{from}:{next}{end}\""))
+}
+
+/// Whether the client has the page with this tag: weak comparison (RFC 9110, section 13.1.2).
+pub fn matches(etag: &HeaderValue, request: &HeaderMap) -> bool {
+    let values = request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let mut tags = values.flat_map(|value| value.split(',')).map(str::trim);
+    // No tag of a page has a comma.
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_a_list_and_in_its_weak_form() {
+        let etag = HeaderValue::from_static("\"1:-1:2\"");
+        let sent = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(IF_NONE_MATCH, HeaderValue::from_static(value));
+            }
+            matches(&etag, &headers)
+        };
+        for values in [&[][..], &["1:-1:2"], &["\"1:-1:2:c\""], &["W/\"x\", \"y\""], &[""]] {
+            assert!(!sent(values), "{values:?}");
+        }
+        for values in [
+            &["*"][..],
+            &["W/\"1:-1:2\""],
+            &["\"x\",\"1:-1:2\""],
+            &["\"x\"", "\"1:-1:2\""],
+        ] {
+            assert!(sent(values), "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! An event stream: pages as events, each followed by an event that says how far they go (section 5.8).
+//!
+//! Each event has the offset as its id, so that a browser comes back where it was without a line of code.
+
+use super::{
+    LARGEST_EVENT, Parameters,
+    control::{self, Cursors},
+    first_page,
+    reader::{Reader, Step},
+    required,
+};
+use crate::{
+    Log,
+    header::STREAM_SSE_DATA_ENCODING,
+    media_type::Kind,
+    offset::{Offset, Token},
+    path::StreamPath,
+};
+use axum::{
+    http::{HeaderValue, StatusCode},
+    response::{IntoResponse, Response},
+};
+use futures_util::StreamExt;
+use shared::{
+    deadline::Deadline,
+    parameters,
+    problem::Problem,
+    sse::{self, Event, LastEventId},
+    streams::From,
+};
+use std::future::ready;
+
+/// A browser that comes back says where it was, and asks for the same URL: so the id counts, not the offset in the URL.
+pub async fn answer(
+    log: Log,
+    path: StreamPath,
+    parameters: Parameters,
+    last: Option<LastEventId>,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    let is_back = last.is_some();
+    let from = match last {
+        Some(LastEventId(id)) => place(&id)?,
+        None => required(parameters.offset)?,
+    };
+    let limit = log.settings.page.min(LARGEST_EVENT);
+    let (page, part) = first_page(&log, &path, from, limit, &deadline).await?;
+    if is_back && page.records.is_empty() && page.head.closed {
+        // The one answer after which a browser does not come back.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let settings = log.settings.sse;
+    let mut cursors = Cursors::after(parameters.cursor.as_deref());
+    let steps = Reader::steps(log, path, deadline.clone(), &page, part);
+    let events = steps.filter_map(move |step| ready(event(step, &mut cursors)));
+    let mut response = sse::stream(settings, deadline, events);
+    if Kind::of(&page.head.content_type) == Kind::Bytes {
+        let headers = response.headers_mut();
+        headers.insert(STREAM_SSE_DATA_ENCODING, HeaderValue::from_static("base64"));
+    }
+    Ok(response)
+}
+
+pub fn place(id: &str) -> Result<From, Problem> {
+    let offset = id.parse::<Offset>();
+    let invalid = |why: &'static str| parameters::invalid(Some("Last-Event-ID"), why.to_owned());
+    offset.map(|Offset(from)| from).map_err(invalid)
+}
+
+/// Both events of a step in one piece, so that few cuts come between them: not all clients know ids.
+fn event(step: Step, cursors: &mut Cursors) -> Option<Event> {
+    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
+    let id = Token(position).to_string();
+    let control = control::event(&step, None, &id, cursors)?;
+    Some(match step {
+        Step::Page { data: Some(data), .. } => data_event(&id, &data).followed_by(control),
+        _ => control,
+    })
+}
+
+pub fn data_event(id: &str, data: &str) -> Event {
+    Event::default().id(id).event("data").dense_data(data)
+}

@@ -1,0 +1,66 @@
+//! A long poll: the next page as soon as there is one, or word that there is none yet (section 5.7).
+
+use super::{first_page, page_headers, size};
+use crate::{Log, cursor, path::StreamPath, problem};
+use axum::{
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use shared::{
+    deadline::Deadline,
+    problem::Problem,
+    streams::{Follow, From, Page},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+
+/// How long before the deadline the answer leaves.
+const MARGIN: Duration = Duration::from_secs(1);
+
+pub async fn answer(
+    log: &Log,
+    path: &StreamPath,
+    from: From,
+    seen: Option<&str>,
+    request: &HeaderMap,
+    deadline: &Deadline,
+) -> Result<Response, Problem> {
+    let (page, mut part) = first_page(log, path, from, log.settings.page, deadline).await?;
+    let mut page = Arc::new(page);
+    if page.records.is_empty()
+        && !page.head.closed
+        && let Some(next) = wait(log, path, &page, deadline).await?
+    {
+        part = log.memory.part_in_time(size(&next), deadline).await?;
+        page = next;
+    }
+    let cursor = cursor::next(seen, SystemTime::now());
+    if !page.records.is_empty() {
+        return Ok(super::answer(&page, from, Some(cursor), request, part));
+    }
+    let mut headers = page_headers(&page, (!page.head.closed).then_some(cursor));
+    headers.remove(CONTENT_TYPE);
+    Ok((StatusCode::NO_CONTENT, headers).into_response())
+}
+
+/// The page after this one, if it comes in time.
+async fn wait(log: &Log, path: &StreamPath, page: &Page, deadline: &Deadline) -> Result<Option<Arc<Page>>, Problem> {
+    let end = Instant::now() + log.settings.long_poll;
+    let deadline = deadline.clone().before(MARGIN).earlier(end);
+    let streams = &log.streams;
+    let followed = streams
+        .follow(&deadline, path.as_str(), &page.cursor(), log.settings.page)
+        .await;
+    match followed.map_err(problem::of)? {
+        Follow::Page(page) => Ok(Some(page)),
+        Follow::Silent => Ok(None),
+        Follow::Asleep => {
+            // Answered now, the client would come back now, and wake the database that is left to sleep.
+            deadline.ended().await;
+            Ok(None)
+        }
+    }
+}

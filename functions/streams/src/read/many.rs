@@ -1,0 +1,139 @@
+//! `GET /v1/streams`: several streams as one event stream, because a browser has six connections to a server.
+//!
+//! Beyond the protocol: each event names its stream, and an id has the offsets of all of them.
+
+mod query;
+
+use super::{
+    LARGEST_EVENT,
+    control::{self, Cursors},
+    events::data_event,
+    first_page,
+    reader::{Reader, Step},
+};
+use crate::{Log, access::check_read, media_type::Kind, offset::Token, path::StreamPath};
+use axum::{
+    extract::{RawQuery, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt, stream};
+use query::Read;
+use serde_json::{json, value::Value};
+use shared::{
+    callers::Caller,
+    deadline::Deadline,
+    problem::Problem,
+    sse::{self, Event, LastEventId},
+    streams::{From, Page, Position},
+};
+use std::future::ready;
+
+/// The position before the first byte of any stream.
+const START: Position = Position { incarnation: 0, end: 0 };
+
+/// What is known of a stream that is read.
+struct Known {
+    path: String,
+    kind: Kind,
+    /// Up to where the client has it.
+    position: Position,
+}
+
+/// Reads several streams.
+#[cfg_attr(feature = "openapi", utoipa::path(
+    get, path = crate::MANY, operation_id = "readStreams", tag = "durable",
+    params(
+        ("read" = Vec<String>, Query, description = "Streams, each with an offset: `path@offset`. Up to 16.",
+            example = json!(["examples/1@-1"])),
+        ("live" = String, Query, description = "`sse`.", example = "sse"),
+        ("Last-Event-ID" = Option<String>, Header, description = "The offsets, in place of those in the query."),
+    ),
+    responses(
+        (status = 200, description = "Events: `data` with `stream` and `messages`, `text` or `base64`; and `control`, as for \
+            one stream, with `stream`. The id of each has the offsets of all streams.",
+            body = sse::EventSchema, content_type = "text/event-stream"),
+        (status = 204, description = "All streams are closed, and the client has everything."),
+    ),
+    extensions(("x-smoke" = json!("skip"))),
+))]
+pub async fn read(
+    State(log): State<Log>,
+    RawQuery(query): RawQuery,
+    caller: Caller,
+    last: Option<LastEventId>,
+    deadline: Deadline,
+) -> Result<Response, Problem> {
+    let is_back = last.is_some();
+    let reads = query::parse(query.as_deref().unwrap_or_default(), last)?;
+    reads
+        .iter()
+        .try_for_each(|read| check_read(&caller, read.path.as_str()))?;
+    let limit = log.settings.page.min(LARGEST_EVENT);
+    let (mut known, mut readers, mut is_over) = (Vec::new(), Vec::new(), is_back);
+    for (index, Read { path, from }) in reads.into_iter().enumerate() {
+        let page = first_page(&log, &path, from, limit, &deadline).await;
+        let (page, part) = page.map_err(|problem| problem.member("stream", path.as_str()))?;
+        is_over &= page.records.is_empty() && page.head.closed;
+        known.push(Known::new(&path, from, &page));
+        let steps = Reader::steps(log.clone(), path, deadline.clone(), &page, part);
+        readers.push(steps.map(move |step| (index, step)).boxed());
+    }
+    if is_over {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let mut cursors = Cursors::after(None);
+    let events = until_one_leaves(stream::select_all(readers))
+        .filter_map(move |(index, step)| ready(event(&mut known, index, step, &mut cursors)));
+    Ok(sse::stream(log.settings.sse, deadline, events))
+}
+
+/// When the client should ask anew for one stream, it should for all: it has one connection.
+fn until_one_leaves(
+    steps: impl stream::Stream<Item = (usize, Step)> + Send + Unpin,
+) -> impl stream::Stream<Item = (usize, Step)> + Send {
+    stream::unfold((steps, false), async |(mut steps, has_left)| {
+        if has_left {
+            return None;
+        }
+        let (index, step) = steps.next().await?;
+        let leaves = matches!(step, Step::Leave { .. });
+        Some(((index, step), (steps, leaves)))
+    })
+}
+
+impl Known {
+    /// The client has nothing of the first page yet: it comes after that of another stream, perhaps.
+    fn new(path: &StreamPath, from: From, page: &Page) -> Self {
+        Self {
+            path: path.as_str().to_owned(),
+            kind: Kind::of(&page.head.content_type),
+            position: match from {
+                From::Start => START,
+                From::At(position) => position,
+                From::Tail => page.next,
+            },
+        }
+    }
+
+    fn data(&self, data: String) -> String {
+        let stream = Value::from(&*self.path);
+        match self.kind {
+            Kind::Json => format!("{{\"stream\":{stream},\"messages\":{data}}}"),
+            Kind::Text => json!({"stream": stream, "text": data}).to_string(),
+            Kind::Bytes => json!({"stream": stream, "base64": data}).to_string(),
+        }
+    }
+}
+
+fn event(known: &mut [Known], index: usize, step: Step, cursors: &mut Cursors) -> Option<Event> {
+    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
+    known[index].position = position;
+    let id: Vec<String> = known.iter().map(|known| Token(known.position).to_string()).collect();
+    let (id, known) = (id.join(","), &known[index]);
+    let control = control::event(&step, Some(&known.path), &id, cursors)?;
+    Some(match step {
+        Step::Page { data: Some(data), .. } => data_event(&id, &known.data(data)).followed_by(control),
+        _ => control,
+    })
+}

@@ -1,0 +1,39 @@
+//! The settings of this function.
+
+use shared::{config::Env, sse};
+use std::time::Duration;
+
+/// Limits of requests and answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// `STREAM_LONG_POLL`: how long a long poll waits for data.
+    pub long_poll: Duration,
+    /// `STREAM_MAX_APPEND`: how many bytes a request may append.
+    pub max_append: u64,
+    /// `STREAM_PAGE`: how many bytes of a stream an answer or an event has, at most; more where one append is larger.
+    pub page: usize,
+    /// Those of event streams.
+    pub sse: sse::Settings,
+}
+
+const MIB: usize = 1 << 20;
+
+impl Settings {
+    /// Reads `STREAM_LONG_POLL` (20 s), `STREAM_MAX_APPEND` and `STREAM_PAGE` (1 MiB each).
+    pub fn from_env(env: &Env) -> Self {
+        Self {
+            long_poll: env.duration("STREAM_LONG_POLL", Duration::from_secs(20)),
+            max_append: env.parse("STREAM_MAX_APPEND", MIB as u64, BYTES, |text| {
+                bytes(text).map(|bytes| bytes as u64)
+            }),
+            page: env.parse("STREAM_PAGE", MIB, BYTES, bytes),
+            sse: sse::Settings::from_env(env),
+        }
+    }
+}
+
+const BYTES: &str = "a number of bytes between 1024 and 16777216";
+
+fn bytes(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|bytes| (1024..=16 * MIB).contains(bytes))
+}

@@ -1,0 +1,395 @@
+//! What the suite of the protocol does not test, over HTTP.
+
+#![allow(clippy::unwrap_used)]
+
+use axum::http::HeaderMap;
+use hyper::Method;
+use serde_json::{Value, json};
+use testing::{Binary, Client, Exchange, Postgres, Process, tokens};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const TEXT: (&str, &str) = ("content-type", "text/plain");
+
+/// A server with a database of its own, whose long polls are short.
+struct Server {
+    process: Process,
+    client: Client,
+    token: String,
+}
+
+impl Server {
+    async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(settings: &[(&str, &str)]) -> Self {
+        let binary = Binary::new(env!("CARGO_BIN_EXE_streams"));
+        let binary = binary.with("DATABASE_URL", Postgres::shared().migrated_database().await);
+        let binary = binary.with("TOKEN_ISSUERS", tokens::issuers());
+        let process = binary.with("STREAM_LONG_POLL", "500ms").with_all(settings).serve();
+        let client = Client::http1();
+        let token = token("streams:read streams:write");
+        Self { process, client, token }
+    }
+
+    async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
+        let url = format!("{}/v1/{target}", self.process.url);
+        let headers = [headers, &[("authorization", &*self.token)]].concat();
+        self.client
+            .exchange(method, &url, &headers, body.to_owned().into())
+            .await
+    }
+
+    async fn get(&self, target: &str, headers: &[(&str, &str)]) -> Exchange {
+        self.ask(Method::GET, target, headers, "").await
+    }
+
+    /// Creates a stream, and returns the offset of its end.
+    async fn create(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+        let created = self.ask(Method::PUT, &format!("stream/{path}"), headers, body).await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        next_offset(&created.headers)
+    }
+
+    async fn append(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+        let appended = self.ask(Method::POST, &format!("stream/{path}"), headers, body).await;
+        assert!([200, 204].contains(&appended.status.as_u16()), "{}", appended.text());
+        next_offset(&appended.headers)
+    }
+}
+
+/// The header of a caller with these scopes.
+fn token(scopes: &str) -> String {
+    format!("Bearer {}", tokens::token(json!({"scope": scopes})))
+}
+
+fn next_offset(headers: &HeaderMap) -> String {
+    headers["stream-next-offset"].to_str().unwrap().to_owned()
+}
+
+fn slug(answer: &Exchange) -> String {
+    let problem = answer.json();
+    assert_eq!(problem["status"], answer.status.as_u16());
+    problem["type"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("/problems/")
+        .to_owned()
+}
+
+/// The fields of each event that has one.
+fn events(stream: &Exchange) -> Vec<Vec<(String, String)>> {
+    let text = std::str::from_utf8(&stream.body).unwrap();
+    let field = |line: &str| {
+        line.split_once(':')
+            .map(|(name, value)| (name.to_owned(), value.trim_start().to_owned()))
+    };
+    let blocks = text
+        .split("\n\n")
+        .map(|block| block.lines().filter_map(field).collect::<Vec<_>>());
+    blocks.filter(|event| !event.is_empty()).collect()
+}
+
+fn field<'a>(event: &'a [(String, String)], name: &str) -> &'a str {
+    event
+        .iter()
+        .find(|(field, _)| field == name)
+        .map_or("", |(_, value)| value)
+}
+
+#[tokio::test]
+async fn a_cursor_of_a_stream_that_was_deleted_gets_410_and_never_the_data_of_the_next_one() {
+    let server = Server::start().await;
+    let old = server.create("a", &[TEXT], "old data").await;
+    assert_eq!(server.ask(Method::DELETE, "stream/a", &[], "").await.status, 204);
+    server.create("a", &[TEXT], "new").await;
+    server.append("a", &[TEXT], " data, and more of it").await;
+    for query in ["", "&live=long-poll", "&live=sse"] {
+        let answer = server.get(&format!("stream/a?offset={old}{query}"), &[]).await;
+        assert_eq!(
+            (answer.status.as_u16(), &*slug(&answer)),
+            (410, "offset-gone"),
+            "{query}"
+        );
+    }
+    let answer = server
+        .get("stream/a?offset=-1&live=sse", &[("last-event-id", &old)])
+        .await;
+    assert_eq!(slug(&answer), "offset-gone");
+}
+
+#[tokio::test]
+async fn a_browser_comes_back_by_the_id_of_any_event_and_stops_at_the_end() {
+    let server = Server::start().await;
+    server.create("a", &[JSON], "[1,2]").await;
+    let middle = server.append("a", &[JSON], "3").await;
+    server.append("a", &[JSON, ("stream-closed", "true")], "4").await;
+    let whole = server.get("stream/a?offset=-1&live=sse", &[]).await;
+    assert!(whole.body.starts_with(b"retry: 2000\n"), "{}", whole.text());
+    for event in events(&whole) {
+        assert!(!field(&event, "id").is_empty(), "no id: {event:?}");
+    }
+    let rest = server
+        .get("stream/a?offset=-1&live=sse", &[("last-event-id", &middle)])
+        .await;
+    let rest = events(&rest);
+    assert_eq!(field(&rest[0], "data"), "[4]");
+    let end = field(rest.last().unwrap(), "id").to_owned();
+    let answer = server
+        .get("stream/a?offset=-1&live=sse", &[("last-event-id", &end)])
+        .await;
+    assert_eq!((answer.status.as_u16(), &*answer.body), (204, &b""[..]));
+    let answer = server
+        .get("stream/a?offset=-1&live=sse", &[("last-event-id", "x")])
+        .await;
+    assert_eq!(slug(&answer), "invalid-parameter");
+}
+
+#[tokio::test]
+async fn several_streams_are_one_event_stream_that_goes_on_where_it_was() {
+    let server = Server::start().await;
+    server.create("a", &[JSON], "[1]").await;
+    server.create("b/c", &[TEXT], "one").await;
+    server.create("d", &[("content-type", "image/png")], "two").await;
+    for path in ["a", "b/c", "d"] {
+        server.append(path, &[("stream-closed", "true")], "").await;
+    }
+    let query = "streams?live=sse&read=a@-1&read=b/c@-1&read=d@-1";
+    let whole = server.get(query, &[]).await;
+    let whole = events(&whole);
+    let data = whole.iter().filter(|event| field(event, "event") == "data");
+    let mut data: Vec<Value> = data
+        .map(|event| serde_json::from_str(field(event, "data")).unwrap())
+        .collect();
+    data.sort_by_key(|data| data["stream"].as_str().unwrap().to_owned());
+    let expected = [
+        json!({"stream": "a", "messages": [1]}),
+        json!({"stream": "b/c", "text": "one"}),
+        json!({"stream": "d", "base64": "dHdv"}),
+    ];
+    assert_eq!(data, expected);
+    // From the first event on, the others are still to come, and the first is not repeated.
+    let first: Value = serde_json::from_str(field(&whole[0], "data")).unwrap();
+    let rest = server.get(query, &[("last-event-id", field(&whole[0], "id"))]).await;
+    let rest = events(&rest);
+    let rest: Vec<Value> = rest
+        .iter()
+        .filter(|event| field(event, "event") == "data")
+        .map(|event| serde_json::from_str(field(event, "data")).unwrap())
+        .collect();
+    assert_eq!(rest.len(), 2);
+    assert!(!rest.contains(&first));
+    let end = field(whole.last().unwrap(), "id");
+    assert_eq!(server.get(query, &[("last-event-id", end)]).await.status, 204);
+}
+
+#[tokio::test]
+async fn an_append_of_a_producer_is_stored_once_however_often_it_is_sent() {
+    let server = Server::start().await;
+    server.create("a", &[JSON], "").await;
+    let send = async |epoch: &'static str, seq: &'static str| {
+        let producer = [
+            JSON,
+            ("producer-id", "p"),
+            ("producer-epoch", epoch),
+            ("producer-seq", seq),
+        ];
+        server.ask(Method::POST, "stream/a", &producer, seq).await
+    };
+    for (epoch, seq, status) in [
+        ("0", "1", 409),
+        ("0", "0", 200),
+        ("0", "0", 204),
+        ("0", "1", 200),
+        ("0", "0", 204),
+        ("0", "3", 409),
+        ("1", "1", 400),
+        ("1", "0", 200),
+        ("0", "2", 403),
+    ] {
+        let answer = send(epoch, seq).await;
+        assert_eq!(answer.status, status, "{epoch} {seq}: {}", answer.text());
+    }
+    assert_eq!(server.get("stream/a", &[]).await.json(), json!([0, 1, 0]));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_request_has_a_slug() {
+    let server = Server::start().await;
+    let end = server.create("a", &[TEXT], "data").await;
+    server
+        .create("closed", &[TEXT, ("stream-closed", "true")], "data")
+        .await;
+    let beyond = end[..32].to_owned() + "9";
+    let beyond_query = format!("stream/a?offset={beyond}");
+    for (method, target, headers, body, status, expected) in [
+        (Method::GET, &*beyond_query, &[][..], "", 400, "offset-beyond"),
+        // A load balancer hands over the last of two to Lambda: there, this is answered.
+        (
+            Method::GET,
+            "stream/a?offset=-1&offset=-1",
+            &[],
+            "",
+            400,
+            "invalid-parameter",
+        ),
+        (Method::GET, "stream/none", &[], "", 404, "stream-not-found"),
+        (Method::GET, "stream/a%00b", &[], "", 400, "invalid-parameter"),
+        (Method::POST, "stream/a", &[], "x", 400, "invalid-header"),
+        (Method::POST, "stream/a", &[TEXT], "", 400, "empty-append"),
+        (
+            Method::POST,
+            "stream/a",
+            &[TEXT, ("producer-id", "p")],
+            "x",
+            400,
+            "invalid-header",
+        ),
+        (Method::POST, "stream/a", &[JSON], "[]", 400, "empty-append"),
+        (Method::POST, "stream/a", &[JSON], "1", 409, "content-type-differs"),
+        (Method::POST, "stream/closed", &[TEXT], "x", 409, "stream-closed"),
+        (Method::POST, "stream/none", &[TEXT], "x", 404, "stream-not-found"),
+        (Method::PUT, "stream/a", &[JSON], "", 409, "stream-exists"),
+        (
+            Method::PUT,
+            "stream/b",
+            &[("stream-ttl", "1s")],
+            "",
+            400,
+            "invalid-header",
+        ),
+        (
+            Method::PUT,
+            "stream/b",
+            &[("stream-fork-offset", "-1")],
+            "",
+            400,
+            "invalid-header",
+        ),
+        (
+            Method::PUT,
+            "stream/b",
+            &[("stream-forked-from", "/v1/stream/none")],
+            "",
+            404,
+            "fork-source-not-found",
+        ),
+        (
+            Method::PUT,
+            "stream/b",
+            &[("content-type", "none")],
+            "",
+            400,
+            "invalid-header",
+        ),
+        (
+            Method::GET,
+            "streams?live=sse&read=a@-1&read=none@-1",
+            &[],
+            "",
+            404,
+            "stream-not-found",
+        ),
+    ] {
+        let answer = server.ask(method.clone(), target, headers, body).await;
+        let found = (answer.status.as_u16(), slug(&answer));
+        assert_eq!(
+            found,
+            (status, expected.to_owned()),
+            "{method} {target} {}",
+            answer.text()
+        );
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+    assert_eq!(server.get("stream/a", &[]).await.body, "data", "nothing was stored");
+    assert_eq!(server.get("stream/b", &[]).await.status, 404, "nothing was created");
+}
+
+#[tokio::test]
+async fn an_append_that_is_too_large_is_refused_while_it_arrives_and_stores_nothing() {
+    let server = Server::with(&[("STREAM_MAX_APPEND", "2048")]).await;
+    let end = server.create("a", &[TEXT], "").await;
+    let answer = server.ask(Method::POST, "stream/a", &[TEXT], &"x".repeat(2049)).await;
+    assert_eq!(slug(&answer), "body-too-large");
+    assert_eq!(next_offset(&server.get("stream/a", &[]).await.headers), end);
+    server.append("a", &[TEXT], &"x".repeat(2048)).await;
+}
+
+#[tokio::test]
+async fn a_page_has_an_end_and_the_next_one_begins_there() {
+    let server = Server::with(&[("STREAM_PAGE", "1024")]).await;
+    server.create("a", &[JSON], "").await;
+    for number in 0..40 {
+        server
+            .append("a", &[JSON], &format!("[{number}, \"{}\"]", "x".repeat(90)))
+            .await;
+    }
+    let (mut offset, mut read, mut pages) = ("-1".to_owned(), Vec::new(), 0);
+    loop {
+        let page = server.get(&format!("stream/a?offset={offset}"), &[]).await;
+        assert!(page.body.len() <= 1200, "{} bytes", page.body.len());
+        read.extend(page.json().as_array().unwrap().iter().filter_map(Value::as_i64));
+        pages += 1;
+        offset = next_offset(&page.headers);
+        if page.headers.contains_key("stream-up-to-date") {
+            break;
+        }
+        assert!(!page.headers.contains_key("stream-closed"));
+    }
+    assert_eq!(read, Vec::from_iter(0..40));
+    assert!(pages >= 4, "{pages} pages");
+}
+
+#[tokio::test]
+async fn numbers_and_names_come_back_as_they_were_sent() {
+    let server = Server::start().await;
+    let sent = r#"{"a":12345678901234567890123.10,"a":"\u0041\/","":-0.0e+1}"#;
+    server.create("a", &[JSON], sent).await;
+    assert_eq!(server.get("stream/a", &[]).await.body, format!("[{sent}]"));
+}
+
+#[tokio::test]
+async fn a_caller_reads_and_writes_what_its_scopes_permit() {
+    let mut server = Server::start().await;
+    for path in ["cases/42/events", "cases/421", "other"] {
+        server.create(path, &[TEXT], "secret").await;
+    }
+    server.token = token("streams:read:cases/42");
+    let fork = [TEXT, ("stream-forked-from", "/v1/stream/other")];
+    for (method, target, headers, status) in [
+        (Method::GET, "stream/cases/42/events", &[][..], 200),
+        (Method::HEAD, "stream/cases/42/events", &[], 200),
+        (
+            Method::GET,
+            "stream/cases%2F42%2Fevents?offset=-1&live=long-poll",
+            &[],
+            200,
+        ),
+        (Method::GET, "stream/cases/421", &[], 403),
+        (Method::GET, "stream/other?offset=-1&live=sse", &[], 403),
+        (Method::GET, "stream/cases/42/../../other", &[], 403),
+        (
+            Method::GET,
+            "streams?live=sse&read=cases/42/events@-1&read=other@-1",
+            &[],
+            403,
+        ),
+        (Method::PUT, "stream/cases/42/new", &[TEXT], 403),
+        (Method::POST, "stream/cases/42/events", &[TEXT], 403),
+        (Method::DELETE, "stream/cases/42/events", &[], 403),
+    ] {
+        let answer = server.ask(method.clone(), target, headers, "").await;
+        assert_eq!(answer.status, status, "{method} {target} {}", answer.text());
+    }
+    server.token = token("streams:read:cases/ streams:write:cases/");
+    let answer = server.ask(Method::PUT, "stream/cases/fork", &fork, "").await;
+    assert_eq!(
+        (answer.status.as_u16(), &*slug(&answer)),
+        (403, "scope-missing"),
+        "a fork reads its source"
+    );
+    let fork = [TEXT, ("stream-forked-from", "/v1/stream/cases/421")];
+    server.create("cases/fork", &fork, "").await;
+    server.token = String::new();
+    assert_eq!(slug(&server.get("stream/other", &[]).await), "token-missing");
+}
