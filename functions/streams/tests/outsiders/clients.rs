@@ -25,13 +25,13 @@ async fn write(url: &str) {
         number += i64::try_from(batch.len()).unwrap();
         let body = format!("[{}]", batch.join(","));
         let appended = client.exchange(Method::POST, url, &[JSON], body.into()).await;
-        assert_eq!(appended.status, 204, "{}", appended.text());
+        assert_eq!(appended.status, 204, "{}", appended.transcript());
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
     let closed = client
         .exchange(Method::POST, url, &[JSON, ("stream-closed", "true")], "-1".into())
         .await;
-    assert_eq!(closed.status, 204, "{}", closed.text());
+    assert_eq!(closed.status, 204, "{}", closed.transcript());
 }
 
 /// A server, the URL of what adds a token to its requests, and the path of a new stream.
@@ -42,7 +42,7 @@ async fn stream(name: &str) -> (Process, String, String) {
     let created = Client::http1()
         .exchange(Method::PUT, &format!("{url}{path}"), &[JSON], "".into())
         .await;
-    assert_eq!(created.status, 201, "{}", created.text());
+    assert_eq!(created.status, 201, "{}", created.transcript());
     (server, url, path)
 }
 
