@@ -1,5 +1,6 @@
 //! The log as it should be: in memory, with a copy of all records in each fork.
 
+mod create;
 mod stream;
 
 use shared::streams::{Append, Appended, Create, Created, Expiry, From, Head, Page, Position, Record, Refusal, Stored};
@@ -66,75 +67,6 @@ impl Model {
         }
         self.streams.push(stream);
         Ok((Created::New, self.head_of(self.streams.len() - 1)))
-    }
-
-    fn matches(&self, index: usize, create: &Create) -> bool {
-        let stream = &self.streams[index];
-        let default = create.fork.is_none().then_some("application/octet-stream");
-        let content_type = create.content_type.as_deref().or(default);
-        let inherits = create.fork.is_some() && create.expiry.is_none();
-        let fork = match (&create.fork, &stream.fork) {
-            (None, None) => true,
-            (Some(wanted), Some(fork)) => {
-                let point = match wanted.at {
-                    None | Some(From::Tail) => true,
-                    Some(From::Start) => fork.at == 0,
-                    Some(From::At(at)) => {
-                        at.end == fork.at && at.incarnation == stream.holder(self.incarnation(index), at.end)
-                    }
-                };
-                point && wanted.sub_offset == fork.sub_offset && self.streams[fork.source].path == wanted.source
-            }
-            _ => false,
-        };
-        content_type.is_none_or(|wanted| wanted == stream.content_type)
-            && inherits == stream.inherits_expiry
-            && (inherits || create.expiry.unwrap_or(Expiry::Never) == stream.expiry)
-            && create.closed == stream.closed
-            && fork
-    }
-
-    fn fork(&self, create: &Create) -> Done<Stream> {
-        let fork = create.fork.as_ref().expect("it is a fork");
-        let index = self.find(&fork.source).map_err(|refusal| match refusal {
-            Refusal::Deleted => Refusal::SourceDeleted,
-            _ => Refusal::SourceNotFound,
-        })?;
-        let source = &self.streams[index];
-        if create
-            .content_type
-            .as_ref()
-            .is_some_and(|wanted| *wanted != source.content_type)
-        {
-            return Err(Refusal::ContentType);
-        }
-        let at = match fork.at {
-            None | Some(From::Tail) => source.end(),
-            Some(From::Start) => 0,
-            Some(From::At(at)) => self.place(index, at)?,
-        };
-        if fork.sub_offset > 0 && fork.prefix.is_none() {
-            return Err(Refusal::Beyond);
-        }
-        Ok(Stream {
-            path: create.path.clone(),
-            expiry: create.expiry.unwrap_or(source.expiry),
-            inherits_expiry: create.expiry.is_none(),
-            records: source
-                .records
-                .iter()
-                .filter(|record| record.position.end <= at)
-                .cloned()
-                .collect(),
-            producers: BTreeMap::new(),
-            seq: None,
-            fork: Some(ForkOf {
-                source: index,
-                at,
-                sub_offset: fork.sub_offset,
-            }),
-            ..source.clone()
-        })
     }
 
     /// Appends to a stream.
