@@ -38,7 +38,7 @@ async fn with_streams(binary: &Binary) {
         let created = client
             .exchange(Method::PUT, &url, &headers, r#"[1, {"a": 2}]"#.into())
             .await;
-        assert_eq!(created.status, 201, "{}", created.text());
+        assert_eq!(created.status, 201, "{}", created.transcript());
     }
 }
 

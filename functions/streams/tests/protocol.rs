@@ -47,13 +47,13 @@ impl Server {
     /// Creates a stream, and returns the offset of its end.
     async fn create(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
         let created = self.ask(Method::PUT, &format!("stream/{path}"), headers, body).await;
-        assert_eq!(created.status, 201, "{}", created.text());
+        assert_eq!(created.status, 201, "{}", created.transcript());
         next_offset(&created.headers)
     }
 
     async fn append(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
         let appended = self.ask(Method::POST, &format!("stream/{path}"), headers, body).await;
-        assert!([200, 204].contains(&appended.status.as_u16()), "{}", appended.text());
+        assert!([200, 204].contains(&appended.status.as_u16()), "{}", appended.transcript());
         next_offset(&appended.headers)
     }
 }
@@ -125,7 +125,7 @@ async fn a_browser_comes_back_by_the_id_of_any_event_and_stops_at_the_end() {
     let middle = server.append("a", &[JSON], "3").await;
     server.append("a", &[JSON, ("stream-closed", "true")], "4").await;
     let whole = server.get("stream/a?offset=-1&live=sse", &[]).await;
-    assert!(whole.body.starts_with(b"retry: 2000\n"), "{}", whole.text());
+    assert!(whole.body.starts_with(b"retry: 2000\n"), "{}", whole.transcript());
     for event in events(&whole) {
         assert!(!field(&event, "id").is_empty(), "no id: {event:?}");
     }
@@ -208,7 +208,7 @@ async fn an_append_of_a_producer_is_stored_once_however_often_it_is_sent() {
         ("0", "2", 403),
     ] {
         let answer = send(epoch, seq).await;
-        assert_eq!(answer.status, status, "{epoch} {seq}: {}", answer.text());
+        assert_eq!(answer.status, status, "{epoch} {seq}: {}", answer.transcript());
     }
     assert_eq!(server.get("stream/a", &[]).await.json(), json!([0, 1, 0]));
 }
@@ -297,7 +297,7 @@ async fn what_is_wrong_with_a_request_has_a_slug() {
             found,
             (status, expected.to_owned()),
             "{method} {target} {}",
-            answer.text()
+            answer.transcript()
         );
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
@@ -379,7 +379,7 @@ async fn a_caller_reads_and_writes_what_its_scopes_permit() {
         (Method::DELETE, "stream/cases/42/events", &[], 403),
     ] {
         let answer = server.ask(method.clone(), target, headers, "").await;
-        assert_eq!(answer.status, status, "{method} {target} {}", answer.text());
+        assert_eq!(answer.status, status, "{method} {target} {}", answer.transcript());
     }
     server.token = token("streams:read:cases/ streams:write:cases/");
     let answer = server.ask(Method::PUT, "stream/cases/fork", &fork, "").await;
