@@ -53,7 +53,11 @@ impl Server {
 
     async fn append(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
         let appended = self.ask(Method::POST, &format!("stream/{path}"), headers, body).await;
-        assert!([200, 204].contains(&appended.status.as_u16()), "{}", appended.transcript());
+        assert!(
+            [200, 204].contains(&appended.status.as_u16()),
+            "{}",
+            appended.transcript()
+        );
         next_offset(&appended.headers)
     }
 }
