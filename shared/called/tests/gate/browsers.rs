@@ -129,5 +129,8 @@ async fn no_shared_cache_keeps_an_answer_to_a_caller() {
         assert_eq!(answer.status, 200, "{path}");
         let said: Vec<_> = answer.headers.get_all("cache-control").iter().collect();
         assert_eq!(said, expected, "{path}");
+        let vary = answer.headers.get("vary").map(|vary| vary.to_str().unwrap());
+        let expected = (path == "/cached").then_some("authorization, cookie");
+        assert_eq!(vary, expected, "{path}");
     }
 }
