@@ -164,3 +164,27 @@ async fn an_issuer_that_does_not_answer_holds_up_its_callers_for_a_bounded_time_
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     drop(listener);
 }
+
+/// The head of a request has 8 KiB in all, over HTTP/1 and HTTP/2.
+#[tokio::test]
+async fn a_token_that_fits_into_a_head_is_read_and_a_longer_one_is_431() {
+    let server = called().serve();
+    let padded = |length: usize| {
+        let token = |padding: usize| tokens::token(json!({"text": "x".repeat(padding)}));
+        let token = token((length - token(0).len()) / 4 * 3);
+        assert!(token.len().abs_diff(length) < 8, "{}", token.len());
+        crate::bearer(&token)
+    };
+    for (length, status) in [(7 * 1024 + 512, 200), (8 * 1024, 431), (16 * 1024, 431)] {
+        for client in [Client::http1(), Client::h2c()] {
+            let answer = client
+                .send(
+                    Method::GET,
+                    &format!("{}/whoami", server.url),
+                    &[("authorization", &padded(length))],
+                )
+                .await;
+            assert_eq!(answer.status, status, "{length}");
+        }
+    }
+}
