@@ -14,6 +14,8 @@ pub const SKEW: Duration = Duration::from_secs(60);
 
 /// The issuer of Google's service accounts.
 const GOOGLE: &str = "https://accounts.google.com";
+/// Where the issuers of Entra are. Azure AD B2C, whose users have their object as the subject, is elsewhere.
+const ENTRA: [&str; 2] = ["https://login.microsoftonline.com/", "https://sts.windows.net/"];
 
 impl Claims {
     /// # Errors
@@ -66,18 +68,28 @@ impl Claims {
         words.map(str::to_owned).collect()
     }
 
-    /// A program is its own subject (RFC 9068, section 2.2), or the provider says so in its way: Auth0, Entra, Keycloak, Google.
+    /// A program is its own subject (RFC 9068, section 2.2), or the provider says so in its way: Okta, Auth0, Entra, Keycloak,
+    /// Google.
     fn kind(&self) -> Kind {
         let is = |claim: &str, text: &str| self.text(claim) == Some(text);
         let username = self.text("preferred_username").unwrap_or_default();
         let account = username.strip_prefix("service-account-");
         let is_service = is("client_id", &self.sub)
             || is("azp", &self.sub)
+            || is("cid", &self.sub)
+            || self.sub.ends_with("@clients")
             || is("gty", "client-credentials")
             || is("idtyp", "app")
-            || account.is_some_and(|client| is("azp", client))
+            || account.is_some_and(|client| self.text("azp").is_some_and(|azp| azp.to_lowercase() == client))
+            || self.is_entra_app()
             || self.is_google_account();
         if is_service { Kind::Service } else { Kind::User }
+    }
+
+    /// A user's subject there differs from application to application, and that of an application is its object.
+    fn is_entra_app(&self) -> bool {
+        let is_entra = ENTRA.iter().any(|prefix| self.iss.starts_with(prefix));
+        is_entra && self.text("oid") == Some(&self.sub) && self.text("idtyp") != Some("user")
     }
 
     fn is_google_account(&self) -> bool {

@@ -175,17 +175,20 @@ impl Entry<'_> {
             .and_then(Value::as_array)
             .filter(|keys| !keys.is_empty());
         let keys = self.required("jwks", keys, "a key set: an object with keys, an array of at least one")?;
-        let fits = |key: &Key| algorithms.is_none_or(|all| all.iter().any(|one| key.fits(*one, None)));
         let keys = keys.iter().enumerate().map(|(index, json)| {
-            let key = Key::from_json(json).filter(|key| fits(key) && key.is_sound());
-            let (key, expected) = match Key::is_private(json) {
-                true => (None, key::WITHOUT_PRIVATE_PART),
-                false => (key, key::EXPECTED),
-            };
-            self.required(&format!("jwks.keys[{index}]"), key, expected)
+            let place = format!("jwks.keys[{index}]");
+            match Key::from_json(json).filter(|key| fits_one(key, algorithms)) {
+                _ if Key::is_private(json) => self.required(&place, None, key::WITHOUT_PRIVATE_PART),
+                Some(key) => self.required(&place, key.is_sound().then_some(Some(key)), key::EXPECTED),
+                // An issuer may publish keys for other purposes.
+                None => Some(None),
+            }
         });
-        let keys: Option<Arc<[Key]>> = keys.collect::<Vec<_>>().into_iter().collect();
-        keys.map(Source::Inline)
+        let keys: Option<Vec<_>> = keys.collect::<Vec<_>>().into_iter().collect();
+        let keys: Arc<[Key]> = keys?.into_iter().flatten().collect();
+        let keys = Some(keys).filter(|keys| !keys.is_empty());
+        let expected = format!("a key set with {}", key::EXPECTED);
+        self.required("jwks", keys, expected).map(Source::Inline)
     }
 
     /// The value; where there is none, a mistake.
@@ -195,6 +198,10 @@ impl Entry<'_> {
         }
         value
     }
+}
+
+fn fits_one(key: &Key, algorithms: Option<&[Algorithm]>) -> bool {
+    algorithms.is_none_or(|all| all.iter().any(|algorithm| key.fits(*algorithm, None)))
 }
 
 /// One text, or an array of at least one.

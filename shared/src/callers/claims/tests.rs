@@ -182,6 +182,23 @@ fn a_service_is_told_from_a_user_as_each_provider_says_it() {
             json!({"email": "a@b.iam.gserviceaccount.com", "email_verified": true}),
             Kind::User,
         ),
+        (json!({"oid": "alice"}), Kind::User),
+        (
+            json!({"iss": "https://login.microsoftonline.com/t/v2.0", "oid": "bob"}),
+            Kind::User,
+        ),
+        (
+            json!({"iss": "https://login.microsoftonline.com/t/v2.0", "oid": "alice"}),
+            Kind::Service,
+        ),
+        (json!({"cid": "app"}), Kind::User),
+        (json!({"cid": "alice"}), Kind::Service),
+        (json!({"sub": "app@clients.example"}), Kind::User),
+        (json!({"sub": "app@clients"}), Kind::Service),
+        (
+            json!({"preferred_username": "service-account-app", "azp": "App"}),
+            Kind::Service,
+        ),
         (json!({"client_id": "alice"}), Kind::Service),
         (json!({"azp": "alice"}), Kind::Service),
         (json!({"gty": "client-credentials"}), Kind::Service),

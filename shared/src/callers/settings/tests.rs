@@ -112,7 +112,7 @@ fn the_keys_come_from_one_place_and_an_issuer_is_there_once() {
     assert_eq!(places(&json!([one, one])), ["TOKEN_ISSUERS[1].issuer"]);
     let unfit =
         json!({"issuer": "https://a.example", "audience": "api", "algorithms": ["RS256"], "jwks": {"keys": [key()]}});
-    assert_eq!(places(&json!([unfit])), ["TOKEN_ISSUERS[0].jwks.keys[0]"]);
+    assert_eq!(places(&json!([unfit])), ["TOKEN_ISSUERS[0].jwks"]);
     for jwks in [json!([]), json!({}), json!({"keys": []}), json!("{}"), json!(null)] {
         let settings = json!([{"issuer": "https://a.example", "audience": "api", "jwks": jwks}]);
         assert_eq!(places(&settings), ["TOKEN_ISSUERS[0].jwks"], "{jwks}");
@@ -146,6 +146,14 @@ fn an_inline_key_is_public_and_can_verify() {
             mistakes,
             ["TOKEN_ISSUERS[0].jwks.keys[1] must be a public key alone, without the members of its private part"]
         );
+    }
+    for other in [
+        json!({"use": "enc"}),
+        json!({"alg": "RSA-OAEP"}),
+        json!({"crv": "X25519"}),
+        json!({"kty": "EC"}),
+    ] {
+        assert!(read(&other).is_empty(), "{other}");
     }
     let off = "A".repeat(43);
     let mistakes = read(&json!({"kty": "EC", "crv": "P-256", "x": off, "y": off}));

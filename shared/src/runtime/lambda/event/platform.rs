@@ -26,7 +26,9 @@ impl Event {
             subject(iam.get("userArn"), iam.pointer("/cognitoIdentity/identityId"), guest)
         } else {
             let identity = context.identity.as_ref()?;
-            let guest = identity.get("cognitoAuthenticationType").is_some_and(is_guest);
+            // A REST API names the type, and an HTTP API with payloads of version 1.0 the methods.
+            let methods = ["cognitoAuthenticationType", "cognitoAmr"];
+            let guest = methods.iter().any(|name| identity.get(name).is_some_and(is_guest));
             subject(identity.get("userArn"), identity.get("cognitoIdentityId"), guest)
         };
         let (subject, kind) = subject?;
@@ -121,6 +123,8 @@ mod tests {
                 "userArn": ROLE, "cognitoIdentityId": user, "cognitoAuthenticationType": kind,
             }})
         };
+        let version_1 =
+            |amr: Value| json!({"identity": {"userArn": ROLE, "cognitoIdentityId": user, "cognitoAmr": amr}});
         for (origin, context, subject) in [
             (
                 Origin::HttpApi,
@@ -136,6 +140,13 @@ mod tests {
             ),
             (Origin::RestApi, rest("authenticated"), Some(user)),
             (Origin::RestApi, rest("unauthenticated"), None),
+            (Origin::RestApi, version_1(json!("unauthenticated")), None),
+            (Origin::RestApi, version_1(json!(["unauthenticated"])), None),
+            (
+                Origin::RestApi,
+                version_1(json!(["authenticated", "issuer"])),
+                Some(user),
+            ),
         ] {
             let kind = if subject == Some(user) {
                 Kind::User
