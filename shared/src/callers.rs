@@ -4,6 +4,7 @@ mod algorithm;
 mod caller;
 mod claims;
 mod fetch;
+mod json;
 mod key;
 mod keys;
 mod moment;
@@ -11,10 +12,12 @@ mod problem;
 mod refusal;
 mod settings;
 mod token;
+mod url;
 
 use crate::{config::Env, deadline::Deadline, problem::Problem};
 pub use caller::{Caller, Kind};
 pub(crate) use claims::SKEW;
+use fetch::Fetch;
 use keys::Keys;
 pub(crate) use problem::invalid_token;
 pub use problem::{
@@ -28,13 +31,14 @@ use token::Token;
 
 /// Verifies tokens of the issuers in `TOKEN_ISSUERS`. Clones share their keys; nothing is fetched before the first token.
 #[derive(Clone)]
-pub struct Callers(Arc<[(Issuer, Keys)]>);
+pub struct Callers(Arc<[(Arc<Issuer>, Keys)]>);
 
 impl Callers {
     /// Reads `TOKEN_ISSUERS`. Unset, there is no issuer, and every token is of one that is unknown.
     pub fn from_env(env: &Env) -> Self {
         let issuers = settings::from_env(env).into_iter().map(|issuer| {
-            let keys = Keys::new(Arc::clone(&issuer.name), Arc::new(issuer.source.clone()));
+            let issuer = Arc::new(issuer);
+            let keys = Keys::new(Arc::clone(&issuer.name), Arc::clone(&issuer) as Arc<dyn Fetch>);
             (issuer, keys)
         });
         Self(issuers.collect())

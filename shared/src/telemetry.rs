@@ -59,6 +59,9 @@ pub struct Context {
     /// The caller, once it is known.
     #[cfg(feature = "callers")]
     pub caller: OnceLock<LoggedCaller>,
+    /// Why the request may not pass.
+    #[cfg(feature = "callers")]
+    pub refusal: OnceLock<LoggedRefusal>,
 }
 
 /// A caller, as the access log names it.
@@ -69,6 +72,26 @@ pub struct LoggedCaller {
     pub issuer: Box<str>,
     /// The subject, which may be personal, as a hash.
     pub subject_hash: String,
+}
+
+/// Why a request may not pass, as the access log says it: anybody can cause a refusal, so it has no line of its own.
+#[cfg(feature = "callers")]
+#[derive(Clone, Debug)]
+pub struct LoggedRefusal {
+    /// The slug of its problem.
+    pub reason: &'static str,
+    /// The issuer of the token, if it is one of the settings.
+    pub token_issuer: Option<Box<str>>,
+    /// By how much a time of the token does not fit the clock of this machine.
+    pub clock_seconds: Option<u64>,
+}
+
+/// Says in the access line of this request why it may not pass.
+#[cfg(feature = "callers")]
+pub(crate) fn name_refusal(refusal: LoggedRefusal) {
+    if let Some(context) = context() {
+        let _ = context.refusal.set(refusal);
+    }
 }
 
 /// Names the caller of this request in its access line.
@@ -229,6 +252,8 @@ mod tests {
             route: None,
             #[cfg(feature = "callers")]
             caller: OnceLock::new(),
+            #[cfg(feature = "callers")]
+            refusal: OnceLock::new(),
         });
         let id = || context().map(|context| context.request_id.clone());
         let ids_in_tasks = async || {

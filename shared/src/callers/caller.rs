@@ -34,14 +34,14 @@ impl Caller {
         Self(Arc::new(identity))
     }
 
-    /// A service that the platform has verified, such as a role of IAM: without scopes, and without an expiry.
-    pub fn from_platform(issuer: &str, subject: impl Into<String>) -> Self {
+    /// A caller that the platform has verified, such as a role of IAM: without scopes, and without an expiry.
+    pub fn from_platform(issuer: &str, subject: impl Into<String>, kind: Kind) -> Self {
         Self::new(Identity {
             issuer: issuer.into(),
             subject: subject.into(),
             email: None,
             scopes: Vec::new(),
-            kind: Kind::Service,
+            kind,
             expires: None,
         })
     }
@@ -198,9 +198,9 @@ mod tests {
         );
         assert_eq!(alice, caller(&["profile"]).subject_hash());
         for other in [
-            Caller::from_platform("https://issuer", "bob"),
-            Caller::from_platform("https://other", "alice"),
-            Caller::from_platform("https://issue", "ralice"),
+            Caller::from_platform("https://issuer", "bob", Kind::Service),
+            Caller::from_platform("https://other", "alice", Kind::Service),
+            Caller::from_platform("https://issue", "ralice", Kind::Service),
         ] {
             assert_ne!(alice, other.subject_hash());
         }

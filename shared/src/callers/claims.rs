@@ -5,12 +5,17 @@ use super::{
     problem::{AUDIENCE_WRONG, TOKEN_EXPIRED, TOKEN_MALFORMED, TOKEN_NOT_YET_VALID},
     refusal::Refusal,
     settings::{Audience, Issuer},
-    token::{Claims, texts},
+    token::Claims,
 };
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far two clocks may be apart.
 pub const SKEW: Duration = Duration::from_secs(60);
+
+/// The issuer of Google's service accounts.
+const GOOGLE: &str = "https://accounts.google.com";
+/// Where the issuers of Entra are. Azure AD B2C, whose users have their object as the subject, is elsewhere.
+const ENTRA: [&str; 2] = ["https://login.microsoftonline.com/", "https://sts.windows.net/"];
 
 impl Claims {
     /// # Errors
@@ -27,9 +32,7 @@ impl Claims {
             issuer: issuer.name.clone(),
             kind: self.kind(),
             scopes: self.scopes(),
-            email: self
-                .email
-                .filter(|_| self.email_verified == true || self.email_verified == "true"),
+            email: self.email().map(str::to_owned),
             subject: self.sub,
             expires: Some(expires),
         }))
@@ -53,31 +56,50 @@ impl Claims {
     fn is_for(&self, audience: &Audience) -> bool {
         let accepts = |text: &str| audience.accepted.iter().any(|accepted| accepted == text);
         match audience.claim {
-            "azp" => self.azp.as_deref().is_some_and(accepts),
-            "client_id" => self.client_id.as_deref().is_some_and(accepts),
-            _ => texts(&self.aud).any(accepts),
+            "aud" => self.texts("aud").any(accepts),
+            client => self.text(client).is_some_and(accepts),
         }
     }
 
+    /// `scope` is a text (RFC 8693, section 4.2), and at some providers an array; `scp` is a text at Entra, and an array at Okta.
     fn scopes(&self) -> Vec<String> {
-        let all = self.scope.as_deref().into_iter().chain(texts(&self.scp));
+        let all = self.texts("scope").chain(self.texts("scp"));
         let words = all.flat_map(str::split_ascii_whitespace);
         words.map(str::to_owned).collect()
     }
 
-    /// A program is its own subject (RFC 9068, section 2.2), or the provider says so in its way: Auth0, Entra, Keycloak, Google.
+    /// A program is its own subject (RFC 9068, section 2.2), or the provider says so in its way: Okta, Auth0, Entra, Keycloak,
+    /// Google.
     fn kind(&self) -> Kind {
-        let is = |claim: &Option<String>, text: &str| claim.as_deref() == Some(text);
-        let username = self.preferred_username.as_deref().unwrap_or_default();
+        let is = |claim: &str, text: &str| self.text(claim) == Some(text);
+        let username = self.text("preferred_username").unwrap_or_default();
         let account = username.strip_prefix("service-account-");
-        let email = self.email.as_deref().unwrap_or_default();
-        let is_service = is(&self.client_id, &self.sub)
-            || is(&self.azp, &self.sub)
-            || is(&self.gty, "client-credentials")
-            || is(&self.idtyp, "app")
-            || account.is_some_and(|client| is(&self.azp, client))
-            || email.ends_with(".gserviceaccount.com");
+        let is_service = is("client_id", &self.sub)
+            || is("azp", &self.sub)
+            || is("cid", &self.sub)
+            || self.sub.ends_with("@clients")
+            || is("gty", "client-credentials")
+            || is("idtyp", "app")
+            || account.is_some_and(|client| self.text("azp").is_some_and(|azp| azp.to_lowercase() == client))
+            || self.is_entra_app()
+            || self.is_google_account();
         if is_service { Kind::Service } else { Kind::User }
+    }
+
+    /// A user's subject there differs from application to application, and that of an application is its object.
+    fn is_entra_app(&self) -> bool {
+        let is_entra = ENTRA.iter().any(|prefix| self.iss.starts_with(prefix));
+        is_entra && self.text("oid") == Some(&self.sub) && self.text("idtyp") != Some("user")
+    }
+
+    fn is_google_account(&self) -> bool {
+        let email = self.email().unwrap_or_default();
+        self.iss == GOOGLE && email.ends_with(".gserviceaccount.com")
+    }
+
+    /// The address, if it is verified.
+    fn email(&self) -> Option<&str> {
+        self.text("email").filter(|_| self.is_true("email_verified"))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Where keys come from: the settings, or an issuer over HTTPS.
 
 use super::{
+    algorithm::Algorithm,
+    json::{self, Object},
     key::Key,
-    settings::{Source, url},
+    settings::{Issuer, Source},
+    url,
 };
 use crate::{BUNDLE, https};
 use axum::BoxError;
@@ -12,7 +15,6 @@ use hyper::{
     HeaderMap, Request, StatusCode, Uri,
     header::{ACCEPT, AGE, CACHE_CONTROL, USER_AGENT},
 };
-use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -39,25 +41,14 @@ pub(super) struct Fetched {
     pub max_age: Duration,
 }
 
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    jwks_uri: String,
-}
-
-#[derive(Deserialize)]
-struct KeySet {
-    keys: Vec<Value>,
-}
-
-impl Fetch for Source {
+impl Fetch for Issuer {
     fn fetch(&self, known: Option<Uri>) -> BoxFuture<'static, Result<Fetched, BoxError>> {
-        Box::pin(fetch(self.clone(), known))
+        Box::pin(fetch(self.source.clone(), self.algorithms.clone(), known))
     }
 }
 
 /// The client is new each time: fetches are minutes apart, and after a freeze, connections are dead.
-async fn fetch(source: Source, known: Option<Uri>) -> Result<Fetched, BoxError> {
+async fn fetch(source: Source, algorithms: Vec<Algorithm>, known: Option<Uri>) -> Result<Fetched, BoxError> {
     let client = https::Client::default();
     match (source, known) {
         (Source::Inline(keys), _) => Ok(Fetched {
@@ -65,28 +56,34 @@ async fn fetch(source: Source, known: Option<Uri>) -> Result<Fetched, BoxError> 
             url: None,
             max_age: Duration::MAX,
         }),
-        (Source::Url(url), _) | (_, Some(url)) => key_set(&client, url).await,
+        (Source::Url(url), _) | (_, Some(url)) => key_set(&client, url, &algorithms).await,
         (Source::Discovery { document, issuer }, None) => {
             let url = discover(&client, document, &issuer).await?;
-            key_set(&client, url).await
+            key_set(&client, url, &algorithms).await
         }
     }
 }
 
 async fn discover(client: &https::Client, url: Uri, issuer: &str) -> Result<Uri, BoxError> {
-    let (_, document): (_, Document) = get(client, url).await?;
+    let (_, document) = get(client, url).await?;
     // Or one issuer could sign for another (OpenID Connect Discovery 1.0, section 4.3).
-    if document.issuer != issuer {
+    if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
         return Err("the issuer's document is that of another issuer".into());
     }
-    self::url(&document.jwks_uri).ok_or("the keys are not at an https:// URL".into())
+    let keys = document.get("jwks_uri").and_then(Value::as_str);
+    keys.and_then(url::url)
+        .ok_or("the keys are not at an https:// URL".into())
 }
 
-async fn key_set(client: &https::Client, url: Uri) -> Result<Fetched, BoxError> {
-    let (headers, set): (_, KeySet) = get(client, url.clone()).await?;
-    // Keys of other kinds are none of our business.
-    let keys: Arc<[Key]> = set.keys.iter().filter_map(Key::from_json).collect();
-    if keys.is_empty() {
+async fn key_set(client: &https::Client, url: Uri, algorithms: &[Algorithm]) -> Result<Fetched, BoxError> {
+    let (headers, set) = get(client, url.clone()).await?;
+    let keys = set.get("keys").and_then(Value::as_array);
+    let keys = keys.ok_or("the key set has no array of keys")?;
+    // An issuer may publish keys for other purposes.
+    let fits = |key: &Key| algorithms.iter().any(|algorithm| key.fits(*algorithm, None));
+    let keys: Arc<[Key]> = keys.iter().filter_map(Key::from_json).filter(fits).collect();
+    // One that can verify is enough, which keeps a set of a thousand keys cheap.
+    if !keys.iter().any(Key::is_sound) {
         return Err("the key set has no key that tokens may be signed with".into());
     }
     Ok(Fetched {
@@ -97,7 +94,7 @@ async fn key_set(client: &https::Client, url: Uri) -> Result<Fetched, BoxError> 
 }
 
 /// Follows no redirect: it would lead the search for keys elsewhere.
-async fn get<T: DeserializeOwned>(client: &https::Client, url: Uri) -> Result<(HeaderMap, T), BoxError> {
+async fn get(client: &https::Client, url: Uri) -> Result<(HeaderMap, Object), BoxError> {
     let request = Request::get(url)
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, BUNDLE)
@@ -106,11 +103,11 @@ async fn get<T: DeserializeOwned>(client: &https::Client, url: Uri) -> Result<(H
     if head.status != StatusCode::OK {
         return Err(format!("the issuer answers {}", head.status.as_u16()).into());
     }
-    let parsed = serde_json::from_slice(&body);
+    let parsed = json::object(&body);
     // The position is enough: the message could repeat a value.
     let parsed = parsed.map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        format!("the issuer's answer is not the expected JSON, at line {line}, column {column}")
+        format!("the issuer's answer is not a JSON object in which no member is there twice, at line {line}, column {column}")
     });
     Ok((head.headers, parsed?))
 }

@@ -2,13 +2,23 @@
 
 use super::algorithm::{Algorithm, Method};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::signature::{RsaPublicKeyComponents, UnparsedPublicKey};
+use ring::{
+    agreement::{self, ECDH_P256, ECDH_P384, EphemeralPrivateKey, agree_ephemeral},
+    rand::SystemRandom,
+    signature::{RsaPublicKeyComponents, UnparsedPublicKey},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
 /// What a key must be, for the message about a setting.
 pub(super) const EXPECTED: &str = "a public key for signatures, with one of the issuer's algorithms: \
     RSA of 2048 to 8192 bits, EC on P-256 or P-384, or OKP on Ed25519 (RFC 7517)";
+
+/// As [`EXPECTED`]: settings are no place for the other part.
+pub(super) const WITHOUT_PRIVATE_PART: &str = "a public key alone, without the members of its private part";
+
+/// The members of a key that are nobody's but its owner's (RFC 7518, section 6).
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The sizes of RSA keys in bits: smaller ones can be factored, and larger ones take long to verify with.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -51,7 +61,8 @@ struct Jwk {
 impl Key {
     /// Reads a JSON Web Key; `None` if it is not [`EXPECTED`].
     pub fn from_json(json: &Value) -> Option<Self> {
-        let jwk = Jwk::deserialize(json).ok()?;
+        // Serde would take an array for a struct.
+        let jwk = Jwk::deserialize(json.as_object()?).ok()?;
         let is_for_signatures = jwk.usage.as_deref().is_none_or(|usage| usage == "sig");
         let may_verify = jwk
             .key_ops
@@ -72,6 +83,11 @@ impl Key {
         })
     }
 
+    /// Whether a JSON Web Key has a private part.
+    pub fn is_private(json: &Value) -> bool {
+        PRIVATE.iter().any(|name| json.get(name).is_some())
+    }
+
     /// Whether a token with this algorithm, and this key id if it has one, may be signed with the key.
     pub fn fits(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
         let is_named = id.is_none() || id == self.id.as_deref();
@@ -81,6 +97,19 @@ impl Key {
             _ => false,
         };
         is_named && has_type && self.algorithm.is_none_or(|only| only == algorithm)
+    }
+
+    /// Whether the key can verify anything: a pair of numbers need not be a point of the curve. A key agreement finds out, in
+    /// 0.1 ms or more; nothing in ring says so of Ed25519, so such a key counts as good.
+    pub fn is_sound(&self) -> bool {
+        let (curve, point) = match &self.material {
+            Material::Point("P-256", point) => (&ECDH_P256, point),
+            Material::Point("P-384", point) => (&ECDH_P384, point),
+            Material::Rsa { .. } | Material::Point(..) => return true,
+        };
+        let private = EphemeralPrivateKey::generate(curve, &SystemRandom::new());
+        let peer = agreement::UnparsedPublicKey::new(curve, point);
+        private.is_ok_and(|private| agree_ephemeral(private, &peer, |_| ()).is_ok())
     }
 
     /// Whether this key has signed the message.
@@ -114,8 +143,8 @@ impl Material {
 
     fn rsa(n: Vec<u8>, e: Vec<u8>) -> Option<Self> {
         let bits = n.len() * 8 - n.first()?.leading_zeros() as usize;
-        let is_odd = e.last()? & 1 == 1;
-        (RSA_BITS.contains(&bits) && is_odd && e != [1] && e.len() <= 4).then_some(Self::Rsa { n, e })
+        let are_odd = n.last()? & e.last()? & 1 == 1;
+        (RSA_BITS.contains(&bits) && are_odd && e != [1] && e.len() <= 4).then_some(Self::Rsa { n, e })
     }
 
     /// An uncompressed point (SEC 1, section 2.3.3).

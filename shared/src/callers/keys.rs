@@ -1,9 +1,10 @@
 //! The keys of an issuer: fetched when the first token comes, and again when they are old or when a key is missing.
 
+mod known;
+
 use super::{
     algorithm::Algorithm,
     fetch::{Fetch, Fetched},
-    key::Key,
     moment::Moment,
     problem::{KEY_UNKNOWN, SIGNATURE_WRONG},
     refusal::Refusal,
@@ -12,21 +13,19 @@ use super::{
 use crate::{deadline::Deadline, single_flight::SingleFlight};
 use axum::BoxError;
 use hyper::Uri;
+use known::{Known, Verdict};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a fetch may take, and how long a request waits for the first.
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much earlier than its deadline a request stops waiting, so that its answer still arrives: a twentieth of the time that
+/// is left, within these bounds.
+const MARGIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 /// How long a request waits for newer keys when those at hand are old. After a failure it does not wait.
 const REFRESH_WAIT: Duration = Duration::from_millis(500);
-/// How long keys are used after their age is over, while the issuer does not answer.
-const STALE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The time between two searches for a missing key: anybody can send tokens that ask for one.
-const SEARCH_INTERVAL: Duration = Duration::from_secs(60);
 /// The time between two fetches that fail doubles from the first to the second.
 const BACKOFF: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
-/// How many keys are tried for a token that does not name its key.
-const MAX_TRIED: usize = 8;
 
 /// Clones share the keys.
 #[derive(Clone)]
@@ -34,26 +33,6 @@ pub(super) struct Keys {
     issuer: Arc<str>,
     fetch: Arc<dyn Fetch>,
     flight: SingleFlight<Known>,
-}
-
-/// What is known of an issuer's keys after a fetch.
-#[derive(Clone)]
-struct Known {
-    /// `None`: no fetch has worked yet.
-    fetched: Option<(Moment, Fetched)>,
-    tried: Moment,
-    /// How many fetches have failed since the last one that worked.
-    failures: u32,
-    /// When a fetch last looked for a key that was missing.
-    searched: Option<Moment>,
-}
-
-enum Verdict {
-    Signed,
-    /// A key fits, but it has not signed the token.
-    Unsigned,
-    /// No key fits.
-    Unknown,
 }
 
 impl Keys {
@@ -67,6 +46,7 @@ impl Keys {
     /// # Errors
     /// [`SIGNATURE_WRONG`]; [`KEY_UNKNOWN`]; or no key is at hand, and the issuer does not answer before the deadline.
     pub async fn verify(&self, token: &Token<'_>, algorithm: Algorithm, deadline: &Deadline) -> Result<(), Refusal> {
+        let asked = Instant::now();
         let mut known = self.current(deadline).await?;
         loop {
             let refusal = match known.verdict(token, algorithm) {
@@ -76,7 +56,8 @@ impl Keys {
                 Verdict::Unsigned => SIGNATURE_WRONG.into(),
                 Verdict::Unknown => KEY_UNKNOWN.into(),
             };
-            if !known.may_search() {
+            // Keys that have come while this request waited are as new as those of a search.
+            if !known.may_search() || known.has_come_after(asked) {
                 return Err(known.unavailable().unwrap_or(refusal));
             }
             known = self.search(deadline).await?;
@@ -94,7 +75,7 @@ impl Keys {
         };
         let known = self.flight.get(Known::needs_no_fetch, |last| self.fetched(last, false));
         // Starts the flight even if there is no time to wait for it.
-        let known = timeout_at(deadline.cap(Instant::now() + wait), known).await.ok();
+        let known = timeout_at(end(deadline, wait), known).await.ok();
         let usable = known.or(last).filter(Known::is_usable);
         usable.ok_or_else(|| Refusal::Unavailable(self.retry_after()))
     }
@@ -104,7 +85,7 @@ impl Keys {
         let known = self
             .flight
             .get(|known| !known.may_search(), |last| self.fetched(last, true));
-        let known = timeout_at(deadline.cap(Instant::now() + FETCH_TIMEOUT), known).await;
+        let known = timeout_at(end(deadline, FETCH_TIMEOUT), known).await;
         known.map_err(|_| Refusal::Unavailable(self.retry_after()))
     }
 
@@ -144,75 +125,17 @@ impl Keys {
     }
 }
 
+/// When a request stops waiting.
+fn end(deadline: &Deadline, wait: Duration) -> Instant {
+    let [least, most] = MARGIN;
+    let margin = deadline.left().map(|left| (left / 20).clamp(least, most));
+    let deadline = deadline.clone().before(margin.unwrap_or_default());
+    deadline.cap(Instant::now() + wait)
+}
+
 async fn attempt(fetch: &dyn Fetch, url: Option<Uri>) -> Result<Fetched, BoxError> {
     let result = timeout(FETCH_TIMEOUT, fetch.fetch(url)).await;
     result.unwrap_or_else(|_| Err("the issuer takes too long".into()))
-}
-
-impl Known {
-    /// Within the age that the issuer gives its keys.
-    fn is_fresh(&self) -> bool {
-        let fetched = self.fetched.as_ref();
-        fetched.is_some_and(|(at, fetched)| at.age() < fetched.max_age)
-    }
-
-    fn is_usable(&self) -> bool {
-        let fetched = self.fetched.as_ref();
-        fetched.is_some_and(|(at, fetched)| at.age() < fetched.max_age.saturating_add(STALE))
-    }
-
-    fn needs_no_fetch(&self) -> bool {
-        self.is_fresh() || !self.rest().is_zero()
-    }
-
-    /// How long the issuer is left alone after a failure.
-    fn rest(&self) -> Duration {
-        let Some(doublings) = self.failures.checked_sub(1) else {
-            return Duration::ZERO;
-        };
-        let [first, longest] = BACKOFF;
-        self.tried.left_of((first * 2_u32.pow(doublings.min(10))).min(longest))
-    }
-
-    fn may_search(&self) -> bool {
-        let is_due = self.searched.is_none_or(|at| at.age() >= SEARCH_INTERVAL);
-        is_due && self.rest().is_zero() && !self.is_final()
-    }
-
-    /// Keys of the settings are all there will ever be.
-    fn is_final(&self) -> bool {
-        let fetched = self.fetched.as_ref();
-        fetched.is_some_and(|(_, fetched)| fetched.url.is_none())
-    }
-
-    /// A key that is missing may be a new one that could not be fetched.
-    fn unavailable(&self) -> Option<Refusal> {
-        let next_search = self.searched.map_or(Duration::ZERO, |at| at.left_of(SEARCH_INTERVAL));
-        (self.failures > 0).then(|| Refusal::Unavailable(next_search.max(self.rest())))
-    }
-
-    /// Where the keys are, unless it is time to ask again.
-    fn url(&self) -> Option<Uri> {
-        let fetched = self.fetched.as_ref().filter(|_| self.is_fresh() && self.failures == 0);
-        fetched.and_then(|(_, fetched)| fetched.url.clone())
-    }
-
-    fn verdict(&self, token: &Token<'_>, algorithm: Algorithm) -> Verdict {
-        let keys = self
-            .fetched
-            .as_ref()
-            .map(|(_, fetched)| &*fetched.keys)
-            .unwrap_or_default();
-        let id = token.header.kid.as_deref();
-        let fits = |key: &&Key| key.fits(algorithm, id);
-        let mut fitting = keys.iter().filter(fits).take(MAX_TRIED).peekable();
-        let no_key = fitting.peek().is_none();
-        match fitting.any(|key| key.verify(algorithm, token.message, &token.signature)) {
-            true => Verdict::Signed,
-            false if no_key => Verdict::Unknown,
-            false => Verdict::Unsigned,
-        }
-    }
 }
 
 #[cfg(test)]

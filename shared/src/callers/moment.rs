@@ -19,6 +19,10 @@ impl Moment {
         }
     }
 
+    pub fn is_after(&self, other: Instant) -> bool {
+        self.monotonic > other
+    }
+
     /// The time since then, by the clock that says more.
     pub fn age(&self) -> Duration {
         let by_wall = self.wall.elapsed().unwrap_or_default();

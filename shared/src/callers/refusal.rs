@@ -1,7 +1,10 @@
 //! Why a token is not accepted, before it becomes an answer and a line of the log.
 
 use super::problem::invalid_token;
-use crate::problem::{Problem, ProblemType, UNAVAILABLE};
+use crate::{
+    problem::{Problem, ProblemType, UNAVAILABLE},
+    telemetry::{self, LoggedRefusal},
+};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -20,19 +23,22 @@ impl From<ProblemType> for Refusal {
 }
 
 impl Refusal {
-    /// The answer. The log gets the cause, with the issuer if it is one of the settings: never the token or what it claims.
+    /// The answer. The access line gets the cause, with the issuer if it is one of the settings: never the token or what it
+    /// claims.
     pub fn into_problem(self, issuer: Option<&str>) -> Problem {
-        match self {
-            Self::Token(kind) => {
-                tracing::info!(reason = kind.slug, issuer, "the token is refused");
-                invalid_token(&kind)
-            }
-            Self::Time(kind, seconds) => {
-                tracing::info!(reason = kind.slug, issuer, seconds, "the token is refused by the clock");
-                invalid_token(&kind)
-            }
+        let (kind, clock_seconds) = match self {
+            Self::Token(kind) => (kind, None),
+            Self::Time(kind, seconds) => (kind, Some(seconds)),
             // Fetching the keys has logged the cause.
-            Self::Unavailable(delay) => Problem::new(&UNAVAILABLE).retry_after(delay.max(Duration::from_secs(1))),
-        }
+            Self::Unavailable(delay) => {
+                return Problem::new(&UNAVAILABLE).retry_after(delay.max(Duration::from_secs(1)));
+            }
+        };
+        telemetry::name_refusal(LoggedRefusal {
+            reason: kind.slug,
+            token_issuer: issuer.map(Box::from),
+            clock_seconds,
+        });
+        invalid_token(&kind)
     }
 }

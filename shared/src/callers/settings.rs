@@ -2,16 +2,19 @@
 
 use super::{
     algorithm::Algorithm,
+    json::{self, Object},
     key::{self, Key},
+    url::url,
 };
 use crate::config::Env;
 use hyper::Uri;
-use serde_json::{Map, Value};
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use serde_json::Value;
+use std::{borrow::Cow, sync::Arc};
 
 const VARIABLE: &str = "TOKEN_ISSUERS";
 const MEMBERS: [&str; 6] = ["issuer", "audience", "audience_claim", "algorithms", "jwks_url", "jwks"];
 const AUDIENCE_CLAIMS: [&str; 3] = ["aud", "azp", "client_id"];
+const EXPECTED: &str = "a JSON array of objects, one for each issuer, in which no member is there twice";
 const URL: &str = "an https:// URL without credentials or fragment (http:// for loopback only)";
 const ISSUER: &str = "an https:// URL without credentials, query or fragment (http:// for loopback only)";
 
@@ -48,8 +51,8 @@ pub(super) fn from_env(env: &Env) -> Vec<Issuer> {
     let Some(text) = env.text("TOKEN_ISSUERS") else {
         return Vec::new();
     };
-    let Ok(entries) = serde_json::from_str::<Vec<Map<String, Value>>>(&text) else {
-        env.refuse_part(VARIABLE.to_owned(), "a JSON array of objects, one for each issuer");
+    let Some(entries) = entries(&text) else {
+        env.refuse_part(VARIABLE.to_owned(), EXPECTED);
         return Vec::new();
     };
     let mut issuers: Vec<Issuer> = Vec::new();
@@ -71,9 +74,20 @@ pub(super) fn from_env(env: &Env) -> Vec<Issuer> {
     issuers
 }
 
+fn entries(text: &str) -> Option<Vec<Object>> {
+    let Ok(Value::Array(entries)) = json::value(text.as_bytes()) else {
+        return None;
+    };
+    let entries = entries.into_iter().map(|entry| match entry {
+        Value::Object(entry) => Some(entry),
+        _ => None,
+    });
+    entries.collect()
+}
+
 struct Entry<'a> {
     env: &'a Env,
-    entry: &'a Map<String, Value>,
+    entry: &'a Object,
     place: &'a str,
 }
 
@@ -106,8 +120,12 @@ impl Entry<'_> {
 
     fn audience(&self) -> Option<Vec<String>> {
         let audience = self.entry.get("audience").and_then(texts);
-        let audience = audience.filter(|all| all.iter().all(|text| !text.is_empty()));
-        self.required("audience", audience, "a text or an array of texts, none of them empty")
+        let audience = audience.filter(|all| all.iter().all(|text| !text.trim().is_empty()));
+        self.required(
+            "audience",
+            audience,
+            "a text or an array of texts, none of them empty or blank",
+        )
     }
 
     fn audience_claim(&self) -> Option<&'static str> {
@@ -157,13 +175,20 @@ impl Entry<'_> {
             .and_then(Value::as_array)
             .filter(|keys| !keys.is_empty());
         let keys = self.required("jwks", keys, "a key set: an object with keys, an array of at least one")?;
-        let fits = |key: &Key| algorithms.is_none_or(|all| all.iter().any(|one| key.fits(*one, None)));
         let keys = keys.iter().enumerate().map(|(index, json)| {
-            let key = Key::from_json(json).filter(fits);
-            self.required(&format!("jwks.keys[{index}]"), key, key::EXPECTED)
+            let place = format!("jwks.keys[{index}]");
+            match Key::from_json(json).filter(|key| fits_one(key, algorithms)) {
+                _ if Key::is_private(json) => self.required(&place, None, key::WITHOUT_PRIVATE_PART),
+                Some(key) => self.required(&place, key.is_sound().then_some(Some(key)), key::EXPECTED),
+                // An issuer may publish keys for other purposes.
+                None => Some(None),
+            }
         });
-        let keys: Option<Arc<[Key]>> = keys.collect::<Vec<_>>().into_iter().collect();
-        keys.map(Source::Inline)
+        let keys: Option<Vec<_>> = keys.collect::<Vec<_>>().into_iter().collect();
+        let keys: Arc<[Key]> = keys?.into_iter().flatten().collect();
+        let keys = Some(keys).filter(|keys| !keys.is_empty());
+        let expected = format!("a key set with {}", key::EXPECTED);
+        self.required("jwks", keys, expected).map(Source::Inline)
     }
 
     /// The value; where there is none, a mistake.
@@ -175,6 +200,10 @@ impl Entry<'_> {
     }
 }
 
+fn fits_one(key: &Key, algorithms: Option<&[Algorithm]>) -> bool {
+    algorithms.is_none_or(|all| all.iter().any(|algorithm| key.fits(*algorithm, None)))
+}
+
 /// One text, or an array of at least one.
 fn texts(value: &Value) -> Option<Vec<String>> {
     let all = match value {
@@ -183,22 +212,6 @@ fn texts(value: &Value) -> Option<Vec<String>> {
         _ => return None,
     };
     all.iter().map(|text| text.as_str().map(str::to_owned)).collect()
-}
-
-/// A URL that keys may come from: nobody on the way can replace them.
-pub(super) fn url(text: &str) -> Option<Uri> {
-    let url: Uri = text.parse().ok()?;
-    let is_safe = match url.scheme_str()? {
-        "https" => true,
-        "http" => is_loopback(url.host()?),
-        _ => false,
-    };
-    (is_safe && !text.contains(['@', '#'])).then_some(url)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod vectors;
 
 use super::{algorithm::Algorithm, key::Key, token::Token};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 /// Whether this key has signed this token, as far as this library understands both.
@@ -17,7 +18,6 @@ fn is_signed(key: &Value, jws: &str) -> bool {
 
 /// A modulus or an exponent of so many bits.
 fn bits(count: usize) -> String {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let mut bytes = vec![0xff; count.div_ceil(8)];
     bytes[0] = 0xff >> (bytes.len() * 8 - count);
     URL_SAFE_NO_PAD.encode(bytes)
@@ -41,6 +41,8 @@ fn small_and_huge_keys_and_odd_exponents_are_refused() {
     ] {
         assert_eq!(is_taken(n, e), expected, "{n} {e}");
     }
+    let even = format!("{}A", &bits(2048)[..341]);
+    assert!(Key::from_json(&json!({"kty": "RSA", "n": even, "e": "AQAB"})).is_none());
 }
 
 #[test]
@@ -70,6 +72,38 @@ fn a_key_is_bound_to_its_type_and_to_what_it_says_of_its_use() {
         (json!({"kty": "EC"}), Algorithm::Es256, false),
     ] {
         assert_eq!(fits(members.clone(), algorithm), expected, "{members} {algorithm:?}");
+    }
+}
+
+#[test]
+fn a_key_is_an_object() {
+    let array = json!(["EC", null, null, null, null, "P-256", null, null, bits(256), bits(256)]);
+    assert!(Key::from_json(&array).is_none());
+    for other in [json!(null), json!("EC"), json!([])] {
+        assert!(Key::from_json(&other).is_none());
+    }
+}
+
+#[test]
+fn a_point_that_is_not_on_its_curve_can_verify_nothing() {
+    use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+    let random = ring::rand::SystemRandom::new();
+    for (crv, length, algorithm) in [
+        ("P-256", 32, &ECDSA_P256_SHA256_FIXED_SIGNING),
+        ("P-384", 48, &ECDSA_P384_SHA384_FIXED_SIGNING),
+    ] {
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap();
+        let mut point = pair.public_key().as_ref()[1..].to_vec();
+        let is_sound = |point: &[u8]| {
+            let (x, y) = point.split_at(length);
+            let [x, y] = [x, y].map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+            let key = json!({"kty": "EC", "crv": crv, "x": x, "y": y});
+            Key::from_json(&key).unwrap().is_sound()
+        };
+        assert!(is_sound(&point), "{crv}");
+        point[2 * length - 1] ^= 1;
+        assert!(!is_sound(&point) && !is_sound(&vec![0; 2 * length]) && !is_sound(&vec![0xff; 2 * length]));
     }
 }
 

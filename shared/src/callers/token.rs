@@ -2,14 +2,11 @@
 
 use super::{
     algorithm::Algorithm,
+    json::{self, Object},
     problem::{SIGNATURE_WRONG, TOKEN_MALFORMED},
     refusal::Refusal,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny},
-};
 use serde_json::Value;
 
 /// The most bytes that a token may have. Real ones have 1 to 3 KiB, and no more fits into a header in many places.
@@ -24,17 +21,14 @@ pub(super) struct Token<'a> {
 }
 
 /// RFC 7515, section 4.1. Places where a key might be are not among them: a token must not bring its key.
-#[derive(Deserialize)]
 pub(super) struct Header {
     pub alg: String,
     pub kid: Option<String>,
     typ: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    crit: bool,
+    is_critical: bool,
 }
 
-/// RFC 7519, section 4.1; RFC 9068, section 2.2; and what providers have in their place.
-#[derive(Deserialize)]
+/// RFC 7519, section 4.1. A claim that is here has its type, or the token is malformed.
 pub(super) struct Claims {
     pub iss: String,
     pub sub: String,
@@ -42,24 +36,7 @@ pub(super) struct Claims {
     pub exp: f64,
     pub nbf: Option<f64>,
     pub iat: Option<f64>,
-    /// One text or several.
-    #[serde(default)]
-    pub aud: Value,
-    pub azp: Option<String>,
-    pub client_id: Option<String>,
-    pub scope: Option<String>,
-    /// `scope` of Entra, as one text, and of Okta, as several.
-    #[serde(default)]
-    pub scp: Value,
-    pub email: Option<String>,
-    /// A text at Cognito.
-    #[serde(default)]
-    pub email_verified: Value,
-    /// `client-credentials` at Auth0.
-    pub gty: Option<String>,
-    /// `app` at Entra.
-    pub idtyp: Option<String>,
-    pub preferred_username: Option<String>,
+    others: Object,
 }
 
 impl<'a> Token<'a> {
@@ -76,7 +53,7 @@ impl<'a> Token<'a> {
         let (message, signature) = text.rsplit_once('.')?;
         // An encrypted token has five parts, and a point is not base64.
         let (header, payload) = message.split_once('.')?;
-        let header: Header = json(header)?;
+        let header = Header::new(object(header)?)?;
         header.is_usable().then_some(())?;
         Some(Self {
             header,
@@ -89,11 +66,54 @@ impl<'a> Token<'a> {
     /// # Errors
     /// [`TOKEN_MALFORMED`].
     pub fn claims(&self) -> Result<Claims, Refusal> {
-        json(self.payload).ok_or(TOKEN_MALFORMED.into())
+        let claims = object(self.payload).and_then(Claims::new);
+        claims.ok_or(TOKEN_MALFORMED.into())
+    }
+}
+
+impl Claims {
+    pub fn new(mut all: Object) -> Option<Self> {
+        Some(Self {
+            iss: text(&mut all, "iss")??,
+            sub: text(&mut all, "sub")??,
+            exp: number(&all, "exp")??,
+            nbf: number(&all, "nbf")?,
+            iat: number(&all, "iat")?,
+            others: all,
+        })
+    }
+
+    /// A claim that says nothing if it is not a text: a provider may give the name another meaning.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.others.get(name)?.as_str()
+    }
+
+    /// The texts of a claim that is one text or several.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let all = match self.others.get(name) {
+            Some(Value::Array(all)) => all,
+            Some(one) => std::slice::from_ref(one),
+            None => &[],
+        };
+        all.iter().filter_map(Value::as_str)
+    }
+
+    /// A flag, which Cognito writes as a text.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.others.get(name).is_some_and(|flag| flag == true || flag == "true")
     }
 }
 
 impl Header {
+    fn new(mut all: Object) -> Option<Self> {
+        Some(Self {
+            is_critical: all.contains_key("crit"),
+            alg: text(&mut all, "alg")??,
+            kid: text(&mut all, "kid")?,
+            typ: text(&mut all, "typ")?,
+        })
+    }
+
     /// No extension is understood here, so none may be critical. A type keeps tokens of other kinds out, such as those of a
     /// logout (RFC 8725, section 3.11).
     fn is_usable(&self) -> bool {
@@ -101,7 +121,7 @@ impl Header {
             let typ = typ.to_ascii_lowercase();
             matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
         };
-        !self.crit && self.typ.as_deref().is_none_or(is_access_token)
+        !self.is_critical && self.typ.as_deref().is_none_or(is_access_token)
     }
 
     /// # Errors
@@ -113,19 +133,20 @@ impl Header {
     }
 }
 
-/// A member that is there twice is an error: two readers might each take another.
-fn json<T: DeserializeOwned>(part: &str) -> Option<T> {
-    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
-    serde_json::from_slice(&json).ok()
+fn object(part: &str) -> Option<Object> {
+    json::object(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
-/// Whatever the value is, `null` included.
-fn present<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(value).map(|_| true)
+/// `None`: the member is there, and is not a text. `null` is a value (RFC 8259, section 3).
+fn text(all: &mut Object, name: &str) -> Option<Option<String>> {
+    match all.remove(name) {
+        None => Some(None),
+        Some(Value::String(text)) => Some(Some(text)),
+        Some(_) => None,
+    }
 }
 
-/// The texts of a claim that is one text or several.
-pub(super) fn texts(claim: &Value) -> impl Iterator<Item = &str> {
-    let all = claim.as_array().map_or(std::slice::from_ref(claim), Vec::as_slice);
-    all.iter().filter_map(Value::as_str)
+/// As [`text`], for a number.
+fn number(all: &Object, name: &str) -> Option<Option<f64>> {
+    all.get(name).map_or(Some(None), |value| value.as_f64().map(Some))
 }

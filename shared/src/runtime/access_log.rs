@@ -120,6 +120,15 @@ impl AccessLog {
             Some(caller) => (Some(&*caller.issuer), Some(&*caller.subject_hash)),
             None => (None, None),
         };
+        #[cfg(feature = "callers")]
+        let (reason, token_issuer, clock_seconds) = match self.context.refusal.get() {
+            Some(refusal) => (
+                Some(refusal.reason),
+                refusal.token_issuer.as_deref(),
+                refusal.clock_seconds,
+            ),
+            None => (None, None, None),
+        };
         macro_rules! event {
             ($level:ident, $message:literal $(, $field:ident)*) => {
                 // In no span: whatever a handler has entered, it has nothing to add.
@@ -133,7 +142,15 @@ impl AccessLog {
         macro_rules! record {
             ($level:ident, $message:literal) => {{
                 #[cfg(feature = "callers")]
-                event!($level, $message, issuer, subject_hash);
+                event!(
+                    $level,
+                    $message,
+                    issuer,
+                    subject_hash,
+                    reason,
+                    token_issuer,
+                    clock_seconds
+                );
                 #[cfg(not(feature = "callers"))]
                 event!($level, $message);
             }};

@@ -94,6 +94,8 @@ impl App {
             route: self.routes().template(request.uri().path()),
             #[cfg(feature = "callers")]
             caller: OnceLock::new(),
+            #[cfg(feature = "callers")]
+            refusal: OnceLock::new(),
         };
         let access = AccessLog::begin(&request, context);
         request.extensions_mut().insert(deadline);

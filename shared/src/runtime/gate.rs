@@ -9,11 +9,11 @@ use crate::{
     callers::{self, Caller, Callers, SKEW},
     deadline::Deadline,
     problem::{self, Problem, ProblemType},
-    telemetry,
+    telemetry::{self, LoggedRefusal},
 };
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -47,6 +47,7 @@ pub async fn answer(gate: Gate, request: Request, routes: Routes) -> Result<Resp
         Err(problem) => return Ok(problem.into_response()),
     };
     keep_private(response.headers_mut());
+    vary_by_credentials(response.headers_mut());
     Ok(response)
 }
 
@@ -85,9 +86,15 @@ impl Gate {
     }
 }
 
-/// Says in the log why the gate lets nobody pass. The verification of a token says so itself.
+/// Says in the access line why the request does not pass. The verification of a token says so itself.
 fn logged(problem: Problem) -> Problem {
-    tracing::info!(reason = problem.slug(), "the request is refused");
+    if let Some(reason) = problem.slug() {
+        telemetry::name_refusal(LoggedRefusal {
+            reason,
+            token_issuer: None,
+            clock_seconds: None,
+        });
+    }
     problem
 }
 
@@ -103,11 +110,7 @@ fn end(expires: SystemTime) -> Option<Instant> {
 /// cookie). What the handler says of caches stands.
 fn keep_private(headers: &mut HeaderMap) {
     const SAYS_WHO: [&str; 4] = ["no-store", "private", "public", "s-maxage"];
-    let said = headers.get_all(header::CACHE_CONTROL).iter();
-    let said: Vec<_> = said
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
-        .collect();
-    let said = said.join(", ");
+    let said = joined(headers, &header::CACHE_CONTROL);
     if SAYS_WHO.iter().any(|word| said.contains(word)) {
         return;
     }
@@ -119,6 +122,34 @@ fn keep_private(headers: &mut HeaderMap) {
         header::CACHE_CONTROL,
         private.unwrap_or(HeaderValue::from_static("no-store")),
     );
+}
+
+/// The cache of a browser may keep the answer: not for the next one who logs in there.
+fn vary_by_credentials(headers: &mut HeaderMap) {
+    const FOR_ALL: [&str; 3] = ["no-store", "public", "s-maxage"];
+    let cache_control = joined(headers, &header::CACHE_CONTROL);
+    let mut vary = joined(headers, &header::VARY);
+    if vary.contains('*') || FOR_ALL.iter().any(|word| cache_control.contains(word)) {
+        return;
+    }
+    for name in ["authorization", "cookie"] {
+        if !vary.split(',').any(|varied| varied.trim() == name) {
+            let comma = if vary.is_empty() { "" } else { ", " };
+            vary = format!("{vary}{comma}{name}");
+        }
+    }
+    if let Ok(vary) = HeaderValue::try_from(vary) {
+        headers.insert(header::VARY, vary);
+    }
+}
+
+/// The values of a header as one, in lower case.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
+    let values = headers.get_all(name).iter();
+    let values: Vec<_> = values
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase())
+        .collect();
+    values.join(", ")
 }
 
 /// Surrounds the handler of a route that is not public: it runs for callers only, however a request has found it.
@@ -175,6 +206,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_browser_may_keep_is_kept_for_one_caller() {
+        for (cache_control, vary, expected) in [
+            ("no-store", "origin", "origin"),
+            ("public, max-age=60", "", ""),
+            ("s-maxage=60", "", ""),
+            ("private, max-age=60", "*", "*"),
+            ("private, max-age=60", "", "authorization, cookie"),
+            ("no-cache, private", "Origin", "origin, authorization, cookie"),
+            ("private", "Cookie, Accept", "cookie, accept, authorization"),
+        ] {
+            let mut headers = HeaderMap::from_iter([(header::CACHE_CONTROL, HeaderValue::from_static(cache_control))]);
+            if !vary.is_empty() {
+                headers.insert(header::VARY, HeaderValue::from_static(vary));
+            }
+            vary_by_credentials(&mut headers);
+            let answer = joined(&headers, &header::VARY);
+            assert_eq!(answer, expected, "{cache_control} {vary}");
+            assert!(headers.get_all(header::VARY).iter().count() <= 1);
+        }
+    }
+
     #[tokio::test]
     async fn no_handler_runs_without_the_gate() {
         use axum::{Router, middleware::from_fn, routing::get};
@@ -185,7 +238,7 @@ mod tests {
         let mut request = Request::new(Body::empty());
         request
             .extensions_mut()
-            .insert(Caller::from_platform("aws-iam", "alice"));
+            .insert(Caller::from_platform("aws-iam", "alice", callers::Kind::User));
         assert_eq!(router.oneshot(request).await.unwrap().status(), 200);
     }
 }

@@ -117,6 +117,8 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     ///
     /// A scope for a path, such as `streams:read:cases/` ([`Caller::may`](crate::callers::Caller::may)), permits requests whose
     /// `{*rest}` lies below that path. On a route without a `{*rest}`, it permits nothing.
+    /// Parameters before the rest are no part of that path: `files:read:cases/` reads `/t/{tenant}/files/{*rest}` below `cases/`
+    /// of every tenant. Such a route is one for [`Route::callers`], whose handler asks `caller.may(..)` for the path with its tenant.
     #[cfg(feature = "callers")]
     #[must_use]
     pub fn scopes(mut self, callers: &Callers, scopes: &'static [&'static str]) -> Self {

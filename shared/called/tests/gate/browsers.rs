@@ -129,5 +129,14 @@ async fn no_shared_cache_keeps_an_answer_to_a_caller() {
         assert_eq!(answer.status, 200, "{path}");
         let said: Vec<_> = answer.headers.get_all("cache-control").iter().collect();
         assert_eq!(said, expected, "{path}");
+        let vary = answer.headers.get_all("vary").iter();
+        let vary: Vec<_> = vary.map(|vary| vary.to_str().unwrap()).collect();
+        let varies = |name: &str| vary.iter().any(|vary| vary.contains(name));
+        let is_kept = path == "/cached";
+        assert_eq!(
+            (varies("origin"), varies("authorization"), varies("cookie")),
+            (true, is_kept, is_kept),
+            "{path}: {vary:?}"
+        );
     }
 }

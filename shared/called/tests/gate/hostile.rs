@@ -138,14 +138,36 @@ async fn a_route_that_is_not_public_answers_no_bad_token_with_anything_but_401_4
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
-#[tokio::test]
-async fn an_issuer_that_does_not_answer_holds_up_its_callers_for_a_bounded_time_and_nobody_else() {
-    let (listener, url) = testing::loopback().await;
+/// The kit's issuer, with its keys at this server.
+fn issuers_at(url: &str) -> String {
     let mut issuers: Value = serde_json::from_str(&tokens::issuers()).unwrap();
     let issuer = issuers[0].as_object_mut().unwrap();
     issuer.remove("jwks").unwrap();
     issuer.insert("jwks_url".to_owned(), format!("{url}/keys").into());
-    let server = called().with("TOKEN_ISSUERS", issuers.to_string()).serve();
+    issuers.to_string()
+}
+
+#[tokio::test]
+async fn on_lambda_an_issuer_that_does_not_answer_is_503_before_the_invocation_ends() {
+    let ((listener, url), api) = (testing::loopback().await, FakeRuntimeApi::start().await);
+    let _lambda = called().with("TOKEN_ISSUERS", issuers_at(&url)).on_lambda(&api);
+    let token = crate::bearer(&tokens::token(json!({})));
+    let event = EventShape::HttpApi.event("GET", "/whoami", &[("authorization", &token)]);
+    // The first invocation waits for the process to start.
+    api.exchange(&EventShape::HttpApi.event("GET", "/public", &[])).await;
+    let (start, time) = (Instant::now(), Duration::from_secs(2));
+    let answer = api.invoke(&event, time).await.exchange().await;
+    let took = start.elapsed();
+    assert_eq!(refused(&answer), refusal(503, "unavailable"));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert!(took < time && took > time / 2, "{took:?}");
+    drop(listener);
+}
+
+#[tokio::test]
+async fn an_issuer_that_does_not_answer_holds_up_its_callers_for_a_bounded_time_and_nobody_else() {
+    let (listener, url) = testing::loopback().await;
+    let server = called().with("TOKEN_ISSUERS", issuers_at(&url)).serve();
     let token = crate::bearer(&tokens::token(json!({})));
     let mut waiting = JoinSet::new();
     for _ in 0..100 {
@@ -163,4 +185,28 @@ async fn an_issuer_that_does_not_answer_holds_up_its_callers_for_a_bounded_time_
     }
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     drop(listener);
+}
+
+/// The head of a request has 8 KiB in all, over HTTP/1 and HTTP/2.
+#[tokio::test]
+async fn a_token_that_fits_into_a_head_is_read_and_a_longer_one_is_431() {
+    let server = called().serve();
+    let padded = |length: usize| {
+        let token = |padding: usize| tokens::token(json!({"text": "x".repeat(padding)}));
+        let token = token((length - token(0).len()) / 4 * 3);
+        assert!(token.len().abs_diff(length) < 8, "{}", token.len());
+        crate::bearer(&token)
+    };
+    for (length, status) in [(7 * 1024 + 512, 200), (8 * 1024, 431), (16 * 1024, 431)] {
+        for client in [Client::http1(), Client::h2c()] {
+            let answer = client
+                .send(
+                    Method::GET,
+                    &format!("{}/whoami", server.url),
+                    &[("authorization", &padded(length))],
+                )
+                .await;
+            assert_eq!(answer.status, status, "{length}");
+        }
+    }
 }

@@ -1,13 +1,23 @@
 use super::*;
-use crate::callers::settings::Source;
+use crate::callers::{json::Object, settings::Source};
 use serde_json::{Value, json};
 
 const NOW: u64 = 1_800_000_000;
 
 fn verified(claims: &Value, audience_claim: &'static str) -> Result<Caller, Refusal> {
+    let claims = Claims::new(with_usual(claims)).unwrap();
+    claims.verify(&issuer(audience_claim), UNIX_EPOCH + Duration::from_secs(NOW))
+}
+
+fn with_usual(claims: &Value) -> Object {
     let mut all = json!({"iss": "https://issuer", "sub": "alice", "aud": "api", "exp": NOW + 600});
-    all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
-    let issuer = Issuer {
+    let all = all.as_object_mut().unwrap();
+    all.extend(claims.as_object().unwrap().clone());
+    all.clone()
+}
+
+fn issuer(audience_claim: &'static str) -> Issuer {
+    Issuer {
         name: "https://issuer".into(),
         audience: Audience {
             claim: audience_claim,
@@ -15,9 +25,7 @@ fn verified(claims: &Value, audience_claim: &'static str) -> Result<Caller, Refu
         },
         algorithms: Vec::new(),
         source: Source::Inline(Vec::new().into()),
-    };
-    let claims: Claims = serde_json::from_value(all).unwrap();
-    claims.verify(&issuer, UNIX_EPOCH + Duration::from_secs(NOW))
+    }
 }
 
 /// `ok`, or the slug and the seconds of a wrong clock.
@@ -42,7 +50,6 @@ fn times_count_with_a_skew_of_a_minute_and_a_wrong_clock_is_measured() {
         (json!({"iat": NOW + 600}), ("token-not-yet-valid", 600)),
         (json!({"iat": NOW as f64 + 59.5}), ("ok", 0)),
         (json!({"exp": NOW as f64 - 59.5}), ("ok", 0)),
-        (json!({"nbf": null, "iat": null}), ("ok", 0)),
         (json!({"exp": -1}), ("token-malformed", 0)),
         (json!({"exp": 1e300}), ("token-malformed", 0)),
         (json!({"exp": u64::MAX}), ("token-malformed", 0)),
@@ -51,6 +58,46 @@ fn times_count_with_a_skew_of_a_minute_and_a_wrong_clock_is_measured() {
         (json!({"sub": ""}), ("token-malformed", 0)),
     ] {
         assert_eq!(answer(&claims), expected, "{claims}");
+    }
+}
+
+#[test]
+fn a_time_or_a_name_of_another_type_is_malformed() {
+    for claim in ["iss", "sub", "exp", "nbf", "iat"] {
+        for value in [json!(null), json!(true), json!([1]), json!({}), json!([])] {
+            assert!(
+                Claims::new(with_usual(&json!({claim: value}))).is_none(),
+                "{claim}: {value}"
+            );
+        }
+    }
+}
+
+/// A provider may give such a name another meaning, or another shape.
+#[test]
+fn a_claim_that_decides_nothing_may_have_any_type() {
+    for value in [json!(null), json!(1), json!(true), json!(["app"]), json!({"a": "app"})] {
+        for claim in [
+            "azp",
+            "client_id",
+            "email",
+            "email_verified",
+            "gty",
+            "idtyp",
+            "preferred_username",
+            "scope",
+            "scp",
+            "jti",
+        ] {
+            let caller = verified(&json!({claim: value}), "aud").unwrap();
+            assert_eq!((caller.kind(), caller.email()), (Kind::User, None), "{claim}: {value}");
+            let words = caller.scopes().count();
+            assert_eq!(
+                words,
+                usize::from(claim.starts_with("sc") && value.is_array()),
+                "{claim}: {value}"
+            );
+        }
     }
 }
 
@@ -69,6 +116,9 @@ fn a_token_is_for_this_api_or_for_no_one_here() {
         (json!({"client_id": "api"}), "client_id", true),
         (json!({"azp": "api"}), "azp", true),
         (json!({"azp": "x"}), "azp", false),
+        (json!({"azp": ["api"]}), "azp", false),
+        (json!({"client_id": 1}), "client_id", false),
+        (json!({"client_id": null}), "client_id", false),
     ] {
         let answer = verified(&claims, claim);
         assert_eq!(answer.is_ok(), expected, "{claims}");
@@ -84,6 +134,8 @@ fn scopes_are_words_whatever_claim_the_provider_puts_them_in() {
         json!({"scope": "a b:c/"}),
         json!({"scp": "a b:c/"}),
         json!({"scp": ["a", "b:c/"]}),
+        json!({"scope": ["a", "b:c/"]}),
+        json!({"scope": ["a", 1, null, "b:c/"]}),
         json!({"scope": "a", "scp": ["b:c/"]}),
     ] {
         let caller = verified(&claims, "aud").unwrap();
@@ -118,7 +170,35 @@ fn a_service_is_told_from_a_user_as_each_provider_says_it() {
             json!({"preferred_username": "service-account-app", "azp": "other"}),
             Kind::User,
         ),
-        (json!({"email": "a@gserviceaccount.com.example"}), Kind::User),
+        (
+            json!({"iss": GOOGLE, "email": "a@gserviceaccount.com.example", "email_verified": true}),
+            Kind::User,
+        ),
+        (
+            json!({"iss": GOOGLE, "email": "a@b.iam.gserviceaccount.com"}),
+            Kind::User,
+        ),
+        (
+            json!({"email": "a@b.iam.gserviceaccount.com", "email_verified": true}),
+            Kind::User,
+        ),
+        (json!({"oid": "alice"}), Kind::User),
+        (
+            json!({"iss": "https://login.microsoftonline.com/t/v2.0", "oid": "bob"}),
+            Kind::User,
+        ),
+        (
+            json!({"iss": "https://login.microsoftonline.com/t/v2.0", "oid": "alice"}),
+            Kind::Service,
+        ),
+        (json!({"cid": "app"}), Kind::User),
+        (json!({"cid": "alice"}), Kind::Service),
+        (json!({"sub": "app@clients.example"}), Kind::User),
+        (json!({"sub": "app@clients"}), Kind::Service),
+        (
+            json!({"preferred_username": "service-account-app", "azp": "App"}),
+            Kind::Service,
+        ),
         (json!({"client_id": "alice"}), Kind::Service),
         (json!({"azp": "alice"}), Kind::Service),
         (json!({"gty": "client-credentials"}), Kind::Service),
@@ -127,7 +207,10 @@ fn a_service_is_told_from_a_user_as_each_provider_says_it() {
             json!({"preferred_username": "service-account-app", "azp": "app"}),
             Kind::Service,
         ),
-        (json!({"email": "a@b.iam.gserviceaccount.com"}), Kind::Service),
+        (
+            json!({"iss": GOOGLE, "email": "a@b.iam.gserviceaccount.com", "email_verified": true}),
+            Kind::Service,
+        ),
     ] {
         assert_eq!(verified(&claims, "aud").unwrap().kind(), expected, "{claims}");
     }

@@ -36,7 +36,7 @@ fn every_mistake_is_named_with_its_place_and_no_value_is_repeated() {
     assert!(issuers.is_empty());
     assert_eq!(
         mistakes,
-        ["TOKEN_ISSUERS must be a JSON array of objects, one for each issuer"]
+        ["TOKEN_ISSUERS must be a JSON array of objects, one for each issuer, in which no member is there twice"]
     );
     let settings = settings.as_array().unwrap()[..3].into();
     let (_, mistakes) = read(&settings);
@@ -89,6 +89,11 @@ fn an_issuer_and_its_keys_are_at_https_or_on_loopback() {
         ("https://user:password@issuer.example", false),
         ("https://issuer.example?a=b", false),
         ("https://issuer.example#a", false),
+        ("https://issuer.example:443/a", true),
+        ("https://issuer.example:99999", false),
+        ("https://issuer.example:0", false),
+        ("https://issuer.example:", false),
+        ("http://[::1]:99999", false),
         ("issuer.example", false),
         ("/keys", false),
         ("ftp://issuer.example", false),
@@ -107,11 +112,55 @@ fn the_keys_come_from_one_place_and_an_issuer_is_there_once() {
     assert_eq!(places(&json!([one, one])), ["TOKEN_ISSUERS[1].issuer"]);
     let unfit =
         json!({"issuer": "https://a.example", "audience": "api", "algorithms": ["RS256"], "jwks": {"keys": [key()]}});
-    assert_eq!(places(&json!([unfit])), ["TOKEN_ISSUERS[0].jwks.keys[0]"]);
+    assert_eq!(places(&json!([unfit])), ["TOKEN_ISSUERS[0].jwks"]);
     for jwks in [json!([]), json!({}), json!({"keys": []}), json!("{}"), json!(null)] {
         let settings = json!([{"issuer": "https://a.example", "audience": "api", "jwks": jwks}]);
         assert_eq!(places(&settings), ["TOKEN_ISSUERS[0].jwks"], "{jwks}");
     }
+}
+
+#[test]
+fn an_audience_of_blanks_is_none() {
+    for audience in [json!(" "), json!(["api", "\t "])] {
+        let settings = json!([{"issuer": "https://a.example", "audience": audience}]);
+        assert_eq!(places(&settings), ["TOKEN_ISSUERS[0].audience"], "{audience}");
+    }
+}
+
+#[test]
+fn an_inline_key_is_public_and_can_verify() {
+    let read = |added: &Value| {
+        let mut second = key();
+        second
+            .as_object_mut()
+            .unwrap()
+            .extend(added.as_object().unwrap().clone());
+        let (_, mistakes) = read(&json!([{"issuer": "https://a.example", "audience": "api",
+            "algorithms": ["EdDSA", "RS256", "ES256"], "jwks": {"keys": [key(), second]}}]));
+        mistakes
+    };
+    assert!(read(&json!({})).is_empty());
+    for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] {
+        let mistakes = read(&json!({name: "hunter2"}));
+        assert_eq!(
+            mistakes,
+            ["TOKEN_ISSUERS[0].jwks.keys[1] must be a public key alone, without the members of its private part"]
+        );
+    }
+    for other in [
+        json!({"use": "enc"}),
+        json!({"alg": "RSA-OAEP"}),
+        json!({"crv": "X25519"}),
+        json!({"kty": "EC"}),
+    ] {
+        assert!(read(&other).is_empty(), "{other}");
+    }
+    let off = "A".repeat(43);
+    let mistakes = read(&json!({"kty": "EC", "crv": "P-256", "x": off, "y": off}));
+    assert!(
+        mistakes.len() == 1 && mistakes[0].starts_with("TOKEN_ISSUERS[0].jwks.keys[1] must be a public key for"),
+        "{mistakes:?}"
+    );
 }
 
 #[test]
@@ -120,7 +169,16 @@ fn unset_and_an_empty_array_mean_no_issuer_and_anything_else_is_a_mistake() {
         let (issuers, mistakes) = read_text(text.to_owned());
         assert!(issuers.is_empty() && mistakes.is_empty(), "{text}");
     }
-    for text in ["{}", "https://issuer.example", "[", "[[]]", "null", "1"] {
+    for text in [
+        r#"[{"issuer": "https://a.example", "issuer": "https://b.example", "audience": "api"}]"#,
+        r#"[{"issuer": "https://a.example", "audience": "api", "jwks": {"keys": [], "keys": []}}]"#,
+        "{}",
+        "https://issuer.example",
+        "[",
+        "[[]]",
+        "null",
+        "1",
+    ] {
         let (_, mistakes) = read_text(text.to_owned());
         assert_eq!(mistakes.len(), 1, "{text}");
     }

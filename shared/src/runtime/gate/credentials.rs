@@ -103,7 +103,7 @@ fn malformed() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::env;
+    use crate::{callers::Kind, config::tests::env};
     use axum::http::{HeaderName, HeaderValue, Request};
 
     const COOKIE: &[(&str, &str)] = &[("TOKEN_COOKIE", "__Host-token")];
@@ -117,7 +117,7 @@ mod tests {
         if platform {
             parts
                 .extensions
-                .insert(PlatformCaller(Caller::from_platform("aws-iam", "role")));
+                .insert(PlatformCaller(Caller::from_platform("aws-iam", "role", Kind::Service)));
         }
         match credentials(&parts, TokenCookie::from_env(&env(COOKIE)).as_ref()) {
             Ok(Credentials::Header(token)) => format!("header {token}"),

@@ -31,6 +31,14 @@ pub enum Fault {
     Empty,
     /// The keys of somebody else.
     OtherKeys,
+    /// An array in place of the key set.
+    Array,
+    /// A key set whose `keys` are there twice.
+    Twice,
+    /// A key that is not on its curve.
+    OffCurve,
+    /// A key for an algorithm that few accept.
+    OtherAlgorithm,
 }
 
 impl Fault {
@@ -55,6 +63,13 @@ impl Fault {
                 Body::from_stream(stream::iter([Ok(half), Err("the issuer breaks off")])).into_response()
             }
             Self::Empty => Json(json!({"keys": []})).into_response(),
+            Self::Array => Json(json!([keys["keys"]])).into_response(),
+            Self::Twice => format!(r#"{{"keys": [], "keys": {}}}"#, keys["keys"]).into_response(),
+            Self::OffCurve => {
+                let x = "A".repeat(43);
+                Json(json!({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": x}]})).into_response()
+            }
+            Self::OtherAlgorithm => Json(json!({"keys": [SigningKey::eddsa().public()]})).into_response(),
             Self::OtherKeys => Json(json!({"keys": [SigningKey::es256().public()]})).into_response(),
         }
     }

@@ -19,6 +19,10 @@ async fn an_issuer_that_is_broken_at_the_start_is_503_with_retry_after_and_never
         Fault::Huge,
         Fault::Truncated,
         Fault::Empty,
+        Fault::Array,
+        Fault::Twice,
+        Fault::OffCurve,
+        Fault::OtherAlgorithm,
         Fault::Slow(slow),
     ] {
         let issuer = Issuer::start().await;
@@ -95,6 +99,43 @@ async fn a_key_set_without_the_key_is_a_key_that_is_unknown() {
         assert_eq!(ask(&callers, &issuer.token(&alice())).await, "key-unknown");
     }
     assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_can_verify_nothing_replace_none() {
+    for fault in [
+        Fault::Empty,
+        Fault::Array,
+        Fault::Twice,
+        Fault::OffCurve,
+        Fault::OtherAlgorithm,
+    ] {
+        let issuer = Issuer::start().await;
+        let callers = callers_of(&issuer);
+        let (good, stranger) = (issuer.token(&alice()), SigningKey::es256());
+        assert_eq!(ask(&callers, &good).await, "ok");
+        issuer.set_fault(Some(fault));
+        let claims = json!({"iss": issuer.url, "sub": "a", "exp": 9_999_999_999_u64});
+        let unknown = stranger.sign(&stranger.header(), &claims);
+        assert_eq!(seen(&callers, &unknown).await.0, 503, "{fault:?}");
+        assert_eq!(issuer.fetches(), 2, "{fault:?} was fetched");
+        assert_eq!(ask(&callers, &good).await, "ok", "{fault:?}");
+    }
+    let issuer = Issuer::start().await;
+    let callers = callers_of(&issuer);
+    let good = issuer.token(&alice());
+    assert_eq!(ask(&callers, &good).await, "ok");
+    issuer.set_fault(Some(Fault::OtherKeys));
+    let unknown = issuer.newest_key().sign(
+        &json!({"alg": "ES256", "kid": "x"}),
+        &json!({"iss": issuer.url, "sub": "a", "exp": 9e9}),
+    );
+    assert_eq!(ask(&callers, &unknown).await, "key-unknown");
+    assert_eq!(
+        ask(&callers, &good).await,
+        "key-unknown",
+        "the control: a set that can verify counts"
+    );
 }
 
 #[tokio::test]

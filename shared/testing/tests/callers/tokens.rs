@@ -70,6 +70,10 @@ async fn a_token_that_is_not_valid_is_answered_from_a_closed_set_and_repeats_not
         r#"{{"iss":"x","iss":"{}","sub":"a","exp":9e9,"aud":"the-api"}}"#,
         issuer.url
     );
+    let twice_unknown = twice.replace(r#""iss":"x","#, r#""x":1,"x":1,"#);
+    let array = json!([issuer.url, "a", 9e9, null, null, "the-api"]).to_string();
+    let header_array = encode(&json!(["ES256", key.header()["kid"], null]).to_string());
+    let header_twice = encode(r#"{"alg":"ES256","x":1,"x":1}"#);
     let hmac = format!("{}.{claims}", encode(r#"{"alg":"HS256"}"#));
     for (token, expected) in [
         (String::new(), "token-malformed"),
@@ -85,6 +89,16 @@ async fn a_token_that_is_not_valid_is_answered_from_a_closed_set_and_repeats_not
         (format!("{header}.{}.{signature}", encode(&deep)), "token-malformed"),
         (format!("{header}.{}.{signature}", encode(&twice)), "token-malformed"),
         (format!("{header}.{}.{signature}", encode("[]")), "token-malformed"),
+        (
+            format!("{header}.{}.{signature}", encode(&twice_unknown)),
+            "token-malformed",
+        ),
+        (format!("{header}.{}.{signature}", encode(&array)), "token-malformed"),
+        (format!("{header_array}.{claims}.{signature}"), "token-malformed"),
+        (format!("{header_twice}.{claims}.{signature}"), "token-malformed"),
+        (with(json!({"typ": null})), "token-malformed"),
+        (with(json!({"kid": null})), "token-malformed"),
+        (issuer.token(&json!({"nbf": "0"})), "token-malformed"),
         (with(json!({"crit": ["exp"]})), "token-malformed"),
         (with(json!({"crit": null})), "token-malformed"),
         (with(json!({"b64": false, "crit": ["b64"]})), "token-malformed"),
@@ -126,6 +140,10 @@ async fn a_token_that_is_not_valid_is_answered_from_a_closed_set_and_repeats_not
             "ok",
         ),
         (with(json!({"typ": "application/AT+JWT"})), "ok"),
+        (
+            issuer.token(&json!({"scope": ["a"], "azp": 1, "gty": [], "email": {}})),
+            "ok",
+        ),
     ] {
         let answer = ask(&callers, &token).await;
         assert_eq!(answer, expected, "{token}");

@@ -4,7 +4,10 @@
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>.
 
 use super::Event;
-use crate::{callers::Caller, runtime::gate::PlatformCaller};
+use crate::{
+    callers::{Caller, Kind},
+    runtime::gate::PlatformCaller,
+};
 use serde_json::Value;
 
 /// Who vouches for these callers.
@@ -23,18 +26,22 @@ impl Event {
             subject(iam.get("userArn"), iam.pointer("/cognitoIdentity/identityId"), guest)
         } else {
             let identity = context.identity.as_ref()?;
-            let guest = identity.get("cognitoAuthenticationType").is_some_and(is_guest);
+            // A REST API names the type, and an HTTP API with payloads of version 1.0 the methods.
+            let methods = ["cognitoAuthenticationType", "cognitoAmr"];
+            let guest = methods.iter().any(|name| identity.get(name).is_some_and(is_guest));
             subject(identity.get("userArn"), identity.get("cognitoIdentityId"), guest)
         };
-        Some(PlatformCaller(Caller::from_platform(ISSUER, subject?)))
+        let (subject, kind) = subject?;
+        Some(PlatformCaller(Caller::from_platform(ISSUER, subject, kind)))
     }
 }
 
-/// The users of an identity pool share a role: there, the identity says who calls. Its guests are nobody.
-fn subject<'a>(arn: Option<&'a Value>, identity: Option<&'a Value>, is_guest: bool) -> Option<&'a str> {
+/// The users of an identity pool are people who share a role: there, the identity says who calls. Its guests are nobody.
+fn subject<'a>(arn: Option<&'a Value>, identity: Option<&'a Value>, is_guest: bool) -> Option<(&'a str, Kind)> {
     let arn = arn.and_then(Value::as_str).filter(|_| !is_guest)?;
     let identity = identity.and_then(Value::as_str);
-    Some(identity.unwrap_or(arn)).filter(|subject| !subject.is_empty())
+    let (subject, kind) = identity.map_or((arn, Kind::Service), |identity| (identity, Kind::User));
+    (!subject.is_empty()).then_some((subject, kind))
 }
 
 /// `unauthenticated`, as a word or in a list.
@@ -48,7 +55,7 @@ mod tests {
     use super::{super::Origin, *};
     use serde_json::json;
 
-    fn verified(origin: Origin, context: Value) -> Option<String> {
+    fn verified(origin: Origin, context: Value) -> Option<(String, Kind)> {
         let mut event = json!({"requestContext": context, "httpMethod": "GET", "path": "/"});
         match origin {
             Origin::HttpApi => {
@@ -63,7 +70,7 @@ mod tests {
         let event = Event::parse(event.as_bytes()).unwrap();
         let PlatformCaller(caller) = event.platform_caller()?;
         assert_eq!((caller.issuer(), caller.expires()), (ISSUER, None));
-        Some(caller.subject().to_owned())
+        Some((caller.subject().to_owned(), caller.kind()))
     }
 
     const ROLE: &str = "arn:aws:sts::123456789012:assumed-role/caller/session";
@@ -116,6 +123,8 @@ mod tests {
                 "userArn": ROLE, "cognitoIdentityId": user, "cognitoAuthenticationType": kind,
             }})
         };
+        let version_1 =
+            |amr: Value| json!({"identity": {"userArn": ROLE, "cognitoIdentityId": user, "cognitoAmr": amr}});
         for (origin, context, subject) in [
             (
                 Origin::HttpApi,
@@ -131,8 +140,21 @@ mod tests {
             ),
             (Origin::RestApi, rest("authenticated"), Some(user)),
             (Origin::RestApi, rest("unauthenticated"), None),
+            (Origin::RestApi, version_1(json!("unauthenticated")), None),
+            (Origin::RestApi, version_1(json!(["unauthenticated"])), None),
+            (
+                Origin::RestApi,
+                version_1(json!(["authenticated", "issuer"])),
+                Some(user),
+            ),
         ] {
-            assert_eq!(verified(origin, context).as_deref(), subject);
+            let kind = if subject == Some(user) {
+                Kind::User
+            } else {
+                Kind::Service
+            };
+            let expected = subject.map(|subject| (subject.to_owned(), kind));
+            assert_eq!(verified(origin, context), expected);
         }
     }
 }
