@@ -120,8 +120,14 @@ async fn a_server_without_tls_that_must_have_it_is_tls_failed() {
 async fn a_server_without_a_slot_left_has_too_many_connections_and_recovers() {
     let postgres = Postgres::start(&["max_connections=5", "superuser_reserved_connections=0"]);
     let url = postgres.migrated_database().await;
-    let holders = [(); 5].map(|()| PgConnection::connect(&url));
-    let holders = futures_util::future::try_join_all(holders).await.unwrap();
+    // The session that has made the database takes a moment to end.
+    let hold = async || loop {
+        match PgConnection::connect(&url).await {
+            Ok(holder) => return holder,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let holders = futures_util::future::join_all([(); 5].map(|()| hold())).await;
     let server = probed(&url);
     server.fails("too_many_connections").await;
     drop(holders);

@@ -22,13 +22,13 @@ fn sent() -> impl Strategy<Value = Sent> {
         Just(Method::DELETE),
     ];
     let path = prop_oneof![
-        Just("/greetings/1".to_owned()),
-        "/greetings/[0-9a-z%]{0,12}",
-        Just("/size".to_owned()),
-        Just("/picture".to_owned()),
-        Just("/text".to_owned()),
-        Just("/unread".to_owned()),
-        Just("/health".to_owned()),
+        6 => Just("/greetings/1".to_owned()),
+        2 => "/greetings/[0-9a-z%]{0,12}",
+        1 => Just("/size".to_owned()),
+        1 => Just("/picture".to_owned()),
+        1 => Just("/text".to_owned()),
+        1 => Just("/unread".to_owned()),
+        1 => Just("/health".to_owned()),
     ];
     let media_type = prop_oneof![
         4 => Just("application/json"),
@@ -37,12 +37,12 @@ fn sent() -> impl Strategy<Value = Sent> {
         1 => Just(";;;"),
     ];
     let json = prop_oneof![
-        Just(String::new()),
-        Just("{\"name\":\"Ada\"}".to_owned()),
-        Just("{\"name\":\"nobody\"}".to_owned()),
-        "\\{\"name\":(null|7|\"[a-z]{0,9}\"|\\[\\]),\"times\":-?[0-9]{1,5}\\}",
-        "[\\[\\]{}\",:0-9a]{0,30}",
-        hostile(),
+        1 => Just(String::new()),
+        1 => Just("{\"name\":\"Ada\"}".to_owned()),
+        3 => Just("{\"name\":\"nobody\"}".to_owned()),
+        2 => "\\{\"name\":(null|7|\"[a-z]{0,9}\"|\\[\\]),\"times\":-?[0-9]{1,5}\\}",
+        1 => "[\\[\\]{}\",:0-9a]{0,30}",
+        1 => hostile(),
     ];
     let body = prop_oneof![
         4 => json.prop_map(String::into_bytes),
