@@ -1,7 +1,7 @@
 //! The environment: reads settings through an injected `get(key)`, and reports every invalid variable at once. The settings
 //! of a module stand in that module, with a `from_env`.
 
-use std::{borrow::Cow, cell::RefCell, fmt, time::Duration};
+use std::{borrow::Cow, cell::RefCell, ffi::OsString, fmt, time::Duration};
 
 /// The source of settings, and the invalid variables among those read so far.
 #[derive(Clone)]
@@ -11,7 +11,7 @@ pub struct Env {
     invalid: RefCell<Vec<Invalid>>,
 }
 
-type Source = dyn Fn(&str) -> Option<String>;
+type Source = dyn Fn(&str) -> Option<OsString>;
 
 /// An invalid variable, which keeps this process from starting.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,11 +31,15 @@ impl fmt::Display for Invalid {
 impl Env {
     /// Settings from the environment of this process.
     pub fn from_process() -> Self {
-        Self::new(|key| std::env::var(key).ok())
+        Self::from_source(|key| std::env::var_os(key))
     }
 
     /// Settings from any source. An empty value counts as unset.
     pub fn new(get: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        Self::from_source(move |key| get(key).map(OsString::from))
+    }
+
+    fn from_source(get: impl Fn(&str) -> Option<OsString> + 'static) -> Self {
         Self {
             get: Box::leak(Box::new(get)),
             invalid: RefCell::default(),
@@ -45,12 +49,19 @@ impl Env {
     /// The same settings, except for variables that `replaced` has a value for. An empty value hides the variable.
     pub fn overlay(&self, replaced: impl Fn(&str) -> Option<String> + 'static) -> Self {
         let get = self.get;
-        Self::new(move |key| replaced(key).or_else(|| get(key)))
+        Self::from_source(move |key| replaced(key).map(OsString::from).or_else(|| get(key)))
     }
 
-    /// The value of `key`, unless it is unset or empty.
+    /// The value of `key`, unless it is unset or empty. One that is not UTF-8 is kept for [`Env::take_invalid`]: as an unset
+    /// variable, it would give way to a default that nobody has chosen.
     pub fn text(&self, key: &str) -> Option<String> {
-        (self.get)(key).filter(|value| !value.is_empty())
+        match (self.get)(key)?.into_string() {
+            Ok(text) => Some(text).filter(|text| !text.is_empty()),
+            Err(_) => {
+                self.refuse(key, "UTF-8");
+                None
+            }
+        }
     }
 
     /// The parsed value of `key`, or `default`. A value that `parse` refuses is kept for [`Env::take_invalid`].
@@ -73,12 +84,10 @@ impl Env {
     /// Outside of [`Env::parse`], whose code is copied for each type.
     #[cold]
     #[inline(never)]
-    fn refuse(&self, key: &'static str, expected: &'static str) {
-        let mut invalid = self.invalid.borrow_mut();
+    fn refuse(&self, key: &str, expected: &'static str) {
         // Several functions of a process may read it.
-        if invalid.iter().all(|known| known.key != key) {
-            let expected = Cow::Borrowed(expected);
-            invalid.push(Invalid { key, expected });
+        if self.invalid.borrow().iter().all(|known| known.key != key) {
+            self.refuse_part(key.to_owned(), expected);
         }
     }
 
@@ -128,6 +137,7 @@ pub fn misconfigured(key: &'static str, expected: impl Into<Cow<'static, str>>) 
 pub(crate) mod tests {
     use super::*;
     use crate::{health, sse};
+    use std::os::unix::ffi::OsStringExt;
 
     pub(crate) fn env(settings: &'static [(&str, &str)]) -> Env {
         Env::new(|key| settings.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_owned()))
@@ -157,6 +167,20 @@ pub(crate) mod tests {
         assert_eq!(health::Settings::from_env(&env).cache, Duration::from_secs(1));
         assert_eq!(sse::Settings::from_env(&env).max_age, Duration::from_secs(300));
         assert_eq!(env.take_invalid(), []);
+    }
+
+    #[test]
+    fn a_value_that_is_not_utf_8_is_named_once_by_every_reader_and_an_overlay() {
+        let bytes = || OsString::from_vec(b"hunter2\xff".to_vec());
+        let env = Env::from_source(move |key| (key != "C").then(bytes));
+        for env in [env.overlay(|key| (key == "B").then(|| "2".to_owned())), env] {
+            let read = ["A", "A", "C"].map(|key| env.text(key));
+            assert_eq!(read, [None, None, None]);
+            assert_eq!(env.duration("A", Duration::from_secs(7)), Duration::from_secs(7));
+            let invalid = env.take_invalid().into_iter();
+            let invalid: Vec<String> = invalid.map(|invalid| invalid.to_string()).collect();
+            assert_eq!(invalid, ["A must be UTF-8"]);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod nearest;
 mod new;
 mod openapi;
 mod places;
+mod print;
 mod remove;
 mod reset;
 mod serve;
@@ -22,12 +23,13 @@ use checkout::Checkout;
 pub use folder::LocalFolder;
 use futures_util::future::LocalBoxFuture;
 use nearest::nearest;
+use print::{end, refuse, say};
 use shared::{
     config::Env,
     runtime::{self, EXIT_USAGE},
     telemetry,
 };
-use std::{fmt::Write, future::ready, path::Path, process::ExitCode};
+use std::{env::args_os, ffi::OsString, fmt::Write, future::ready, path::Path, process::ExitCode};
 use tokio_util::sync::CancellationToken;
 
 /// A command of `cargo run -- NAME`.
@@ -79,7 +81,7 @@ const COMMANDS: &[Command] = &[
         name: "token",
         arguments: "[CLAIMS]",
         about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email, --service; or --settings",
-        run: |env, arguments| Some(done(token::run(env, arguments))),
+        run: |env, arguments| Some(Box::pin(token::run(env, arguments))),
     },
     Command {
         name: "new",
@@ -121,19 +123,22 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Runs the command in the arguments of this process. A command that does not exist, or arguments that are not valid, print
+/// Runs the command in the arguments of this process. An argument that is not UTF-8 exits with 64, as a command that does not exist, or arguments that are not valid, print
 /// the list of commands and exit with 64.
 pub fn run(env: &Env) -> Run {
-    let arguments = runtime::arguments();
+    let arguments: Result<Vec<String>, _> = args_os().skip(1).map(OsString::into_string).collect();
+    let Ok(arguments) = arguments else {
+        say("an argument is not UTF-8");
+        return done(ExitCode::from(EXIT_USAGE));
+    };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (name, rest) = arguments.split_first().unwrap_or((&COMMANDS[0].name, &[]));
     if matches!(*name, "help" | "--help" | "-h") {
-        println!("{}", usage());
-        return done(ExitCode::SUCCESS);
+        return done(end(usage(), ExitCode::SUCCESS));
     }
     let command = COMMANDS.iter().find(|command| command.name == *name);
     command.and_then(|command| (command.run)(env, rest)).unwrap_or_else(|| {
-        eprintln!("local: {}\n\n{}", not_run(name, command), usage());
+        say(format_args!("{}\n\n{}", not_run(name, command), usage()));
         done(ExitCode::from(EXIT_USAGE))
     })
 }
@@ -187,10 +192,4 @@ fn change(env: &Env, arguments: &[&str], command: Change) -> Run {
             Err(panic) => refuse(&panic.to_string()),
         }
     })
-}
-
-/// Prints why a command ends before it has done anything.
-fn refuse(sentence: &str) -> ExitCode {
-    eprintln!("local: {sentence}");
-    ExitCode::FAILURE
 }

@@ -76,7 +76,7 @@ impl Issuer {
     }
 
     /// The value of `TOKEN_ISSUERS` with this issuer beside those of an environment. The key stands in the value: a function
-    /// takes the tokens also while no `local` runs.
+    /// takes the tokens also while no `local` runs. Without a space, so that a shell takes it for one word.
     ///
     /// # Errors
     /// The value in the environment is not a JSON array.
@@ -87,7 +87,8 @@ impl Issuer {
         // The environment may have this issuer already, with an older key.
         let others = others.into_iter().filter(|issuer| issuer["issuer"] != ISSUER);
         let issuers: Vec<Value> = others.chain([self.setting()]).collect();
-        Ok(Value::from(issuers).to_string())
+        // In compact JSON, spaces stand in strings only.
+        Ok(Value::from(issuers).to_string().replace(' ', r"\u0020"))
     }
 
     fn setting(&self) -> Value {

@@ -1,7 +1,7 @@
 //! The database and the bucket of `local`: those that the environment names, or private ones. And its issuer of tokens, beside
 //! those that the environment names.
 
-use super::folder::LocalFolder;
+use super::{folder::LocalFolder, say};
 use crate::issuer::{Issuer, SETTING};
 use postgres::{Options, PrivatePostgres};
 use shared::{
@@ -85,7 +85,7 @@ impl Dependencies {
             tcp_port: None,
             settings: Vec::new(),
         };
-        let start = move || PrivatePostgres::start(&options, |progress| eprintln!("local: {progress}"));
+        let start = move || PrivatePostgres::start(&options, |progress| say(progress));
         // On another thread, so that a signal can end this process, and the server it has started, in the meantime.
         #[expect(
             clippy::disallowed_methods,

@@ -5,6 +5,7 @@ mod callers;
 mod declared;
 mod rules;
 
+use super::end;
 use crate::deployment::{Choice, Deployed, Deployment};
 use declared::Declared;
 use rules::{RULES, Rule};
@@ -56,16 +57,13 @@ pub fn run(env: &Env, root: &Path) -> ExitCode {
     let mut findings = strangers(&deployment, root, limits);
     findings.extend(examine(&environment(env), limits));
     findings.extend(examine_choices(&deployment, read, limits));
-    for finding in &findings {
-        println!("unsafe: {finding}");
-    }
     if findings.is_empty() {
         let (functions, rules) = (deployment.functions.len(), RULES.len());
-        println!("safe: {functions} deployed functions, {rules} rules");
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+        let safe = format_args!("safe: {functions} deployed functions, {rules} rules");
+        return end(safe, ExitCode::SUCCESS);
     }
+    let findings = findings.iter().map(|finding| format!("unsafe: {finding}"));
+    end(findings.collect::<Vec<_>>().join("\n"), ExitCode::FAILURE)
 }
 
 /// The environment of this process, as if a function had it: the scripts that deploy hand it over.

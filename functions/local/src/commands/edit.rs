@@ -1,6 +1,6 @@
 //! Changes to several files of the checkout: all of them are made, or none.
 
-use super::checkout::Checkout;
+use super::{checkout::Checkout, print::print};
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
@@ -40,7 +40,7 @@ impl<'a> Edit<'a> {
         };
         if checkout.path(JOURNAL).exists() {
             edit.undo()?;
-            println!("undone: what an interrupted command had changed");
+            print("undone: what an interrupted command had changed")?;
         }
         edit.clean().map_err(failed)?;
         Ok(edit)

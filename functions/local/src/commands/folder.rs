@@ -3,8 +3,10 @@
 use rustix::fs::OFlags;
 use shared::config::Env;
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    hash::{DefaultHasher, Hash, Hasher},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -36,14 +38,36 @@ impl LocalFolder {
         self.0.join("storage")
     }
 
-    /// The file of the issuer's key, in this folder.
+    /// The file of the issuer's key, in a folder in which no other user can replace it: this one, or, where root uses the
+    /// checkout of another user, one in `/var/tmp`, as with the private Postgres.
     ///
     /// # Errors
-    /// The folder cannot be made, or belongs to another user, who could replace the key.
+    /// The folder cannot be made, or belongs to another user.
     pub fn key(&self) -> Result<PathBuf, String> {
         self.make()?;
-        self.is_ours(&self.0)?;
-        Ok(self.0.join("issuer.pk8"))
+        let is_root = rustix::process::geteuid().is_root();
+        let is_others =
+            fs::symlink_metadata(&self.0).is_ok_and(|found| found.is_dir() && found.uid() != effective_uid());
+        let folder = if is_root && is_others {
+            self.of_root()?
+        } else {
+            self.0.clone()
+        };
+        self.is_ours(&folder)?;
+        Ok(folder.join("issuer.pk8"))
+    }
+
+    /// A folder of root in place of this one.
+    fn of_root(&self) -> Result<PathBuf, String> {
+        let mut hash = DefaultHasher::new();
+        self.0.hash(&mut hash);
+        let folder = PathBuf::from(format!("/var/tmp/{}-{:016x}-issuer", shared::BUNDLE, hash.finish()));
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(format!("cannot make {}: {error}", folder.display()))
+            }
+            _ => Ok(folder),
+        }
     }
 
     fn make(&self) -> Result<(), String> {
@@ -78,8 +102,12 @@ impl LocalFolder {
         if !found.is_dir() {
             return Err(format!("{} is not a folder but a link or a file", folder.display()));
         }
-        if found.uid() != rustix::process::geteuid().as_raw() {
-            return Err(format!("{} belongs to another user", folder.display()));
+        if found.uid() != effective_uid() {
+            return Err(format!(
+                "{folder} belongs to another user: as root, delete it, or give it to the user of this checkout, by \
+                 `chown -R USER '{folder}'`",
+                folder = folder.display()
+            ));
         }
         Ok(true)
     }
@@ -98,4 +126,8 @@ impl LocalFolder {
             Err(TryLockError::Error(error)) => Err(format!("cannot lock {}: {error}", path.display())),
         }
     }
+}
+
+fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
 }

@@ -1,6 +1,6 @@
 //! `migration`: begins a migration, a pair of files with the next number.
 
-use super::checkout::Checkout;
+use super::{checkout::Checkout, print::print};
 use std::{
     fs::{self, File},
     io::Write,
@@ -35,11 +35,10 @@ pub fn run(checkout: &Checkout, arguments: &[&str]) -> Result<(), String> {
     // A file with the way back alone would not compile, so that comes second.
     create(checkout, &path("up"), UP)?;
     create(checkout, &path("down"), DOWN).inspect_err(|_| _ = fs::remove_file(checkout.path(&path("up"))))?;
-    println!("{}: new\n{}: new", path("up"), path("down"));
-    println!(
+    print(format_args!("{}: new\n{}: new", path("up"), path("down")))?;
+    print(format_args!(
         "\n`cargo run` applies it. Where another branch has taken the number {number:04}, the later one takes the next."
-    );
-    Ok(())
+    ))
 }
 
 fn check(name: &str) -> Result<(), String> {

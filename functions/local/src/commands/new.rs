@@ -7,7 +7,12 @@ mod name;
 pub mod record;
 mod route;
 
-use super::{checkout::Checkout, edit::Edit, generated, places};
+use super::{
+    checkout::Checkout,
+    edit::Edit,
+    generated, places,
+    print::{print, print_changes},
+};
 use crate::{issuer, pages, route_table};
 use arguments::{Arguments, Kind};
 use function::Function;
@@ -36,11 +41,9 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
     record::write(checkout, name.as_str(), &checkout.texts(&staged)?)?;
     let places = places::add(&mut edit, checkout, &name, arguments.route(), &function.block)?;
     edit.apply(generated::FILES, || generated::renew(checkout, stop))?;
-    println!("functions/{}: new", name.as_str());
-    places.iter().for_each(|place| println!("{place}: changed"));
-    generated::FILES.iter().for_each(|file| println!("{file}: renewed"));
-    println!("\nTry it:\n{}", try_it(&name, &arguments));
-    Ok(())
+    print(format_args!("functions/{}: new", name.as_str()))?;
+    print_changes(&places)?;
+    print(format_args!("\nTry it:\n{}", try_it(&name, &arguments)))
 }
 
 /// The files of Rust in a folder.

@@ -1,6 +1,13 @@
 //! `remove`: takes a function out of the bundle.
 
-use super::{checkout::Checkout, edit::Edit, generated, new::record, places};
+use super::{
+    checkout::Checkout,
+    edit::Edit,
+    generated,
+    new::record,
+    places,
+    print::{print, print_changes},
+};
 use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -38,11 +45,9 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
     edit.remove_folder(&folder);
     let places = places::remove(&mut edit, checkout, name)?;
     edit.apply(generated::FILES, || generated::renew(checkout, stop))?;
-    println!("{folder}: deleted");
-    places.iter().for_each(|place| println!("{place}: changed"));
-    generated::FILES.iter().for_each(|file| println!("{file}: renewed"));
-    println!("\nStill there: its migrations and rows, its objects, and what is deployed of it.");
-    Ok(())
+    print(format_args!("{folder}: deleted"))?;
+    print_changes(&places)?;
+    print("\nStill there: its migrations and rows, its objects, and what is deployed of it.")
 }
 
 fn check(checkout: &Checkout, name: &str) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! `local reset`: empties the private database and the private bucket. Never those that the environment names.
 
-use super::{folder::LocalFolder, refuse};
+use super::{end, folder::LocalFolder, refuse};
 use postgres::PrivatePostgres;
 use shared::config::Env;
 use std::{fs, io, path::Path, process::ExitCode};
@@ -11,13 +11,12 @@ pub fn run(env: &Env) -> ExitCode {
         Ok(deleted) => deleted,
         Err(sentence) => return refuse(&sentence),
     };
-    for what in &deleted {
-        println!("deleted {what}");
-    }
-    if deleted.is_empty() {
-        println!("nothing to delete");
-    }
-    ExitCode::SUCCESS
+    let deleted: Vec<String> = deleted.iter().map(|what| format!("deleted {what}")).collect();
+    let all = deleted.join("\n");
+    end(
+        if all.is_empty() { "nothing to delete" } else { &all },
+        ExitCode::SUCCESS,
+    )
 }
 
 /// Checks everything before it deletes anything. The lock is held to the end, so that nothing starts meanwhile.

@@ -1,7 +1,7 @@
 //! `local`, without arguments: every route of the bundle in one process, with a private Postgres, a bucket in a folder, and
 //! pages.
 
-use super::{dependencies::Dependencies, refuse};
+use super::{dependencies::Dependencies, print::print, refuse};
 use crate::{
     bundle,
     functions::{self, FUNCTIONS, Function},
@@ -49,20 +49,21 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
                 .merge(issuer::service(&issuer, address)),
             Err(sentence) => return refuse(&sentence),
         };
-        announce(address, &dependencies);
+        if let Err(sentence) = announce(address, &dependencies) {
+            return refuse(&sentence);
+        }
         let responses = service.responses();
         runtime::serve_until(stop, listener, App::new(service, &cors), responses).await;
         ExitCode::SUCCESS
     }
 }
 
-fn announce(address: SocketAddr, dependencies: &Dependencies) {
-    println!("{} is lit: http://{address}", bundle::title());
+fn announce(address: SocketAddr, dependencies: &Dependencies) -> Result<(), String> {
+    print(format_args!("{} is lit: http://{address}", bundle::title()))?;
     for path in FUNCTIONS.iter().flat_map(Function::paths) {
-        println!("  http://{address}{path}");
+        print(format_args!("  http://{address}{path}"))?;
     }
-    println!("  database: {}", dependencies.database_is());
-    println!("  storage:  {}", dependencies.storage_is());
-    println!("  tokens:   cargo run -- token");
-    println!("Ctrl-C stops it all.");
+    print(format_args!("  database: {}", dependencies.database_is()))?;
+    print(format_args!("  storage:  {}", dependencies.storage_is()))?;
+    print("  tokens:   cargo run -- token\nCtrl-C stops it all.")
 }

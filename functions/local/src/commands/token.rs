@@ -1,6 +1,6 @@
 //! `local token`: prints a token that the functions of this checkout take, or the settings with which one by itself takes it.
 
-use super::{folder::LocalFolder, refuse};
+use super::{end, folder::LocalFolder, refuse};
 use crate::issuer::{Claims, Issuer, SETTING};
 use shared::config::{Env, parse_duration};
 use std::{process::ExitCode, time::Duration};
@@ -10,14 +10,14 @@ pub const ARGUMENTS: &str = "[--sub NAME] [--scope 'A B'] [--ttl 1h] [--email AD
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Prints one line, and nothing else: shells insert it.
-pub fn run(env: &Env, arguments: &[&str]) -> ExitCode {
-    match line(env, arguments) {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
+/// Prints one line, and nothing else: shells insert it. Not before the settings are known to be valid.
+pub fn run(env: &Env, arguments: &[&str]) -> impl Future<Output = ExitCode> + use<> {
+    let line = line(env, arguments);
+    async {
+        match line {
+            Ok(line) => end(line, ExitCode::SUCCESS),
+            Err(sentence) => refuse(&sentence),
         }
-        Err(sentence) => refuse(&sentence),
     }
 }
 
@@ -29,7 +29,7 @@ fn line(env: &Env, arguments: &[&str]) -> Result<String, String> {
     let issuer = Issuer::open(&LocalFolder::from_env(env))?;
     match claims {
         Some(claims) => issuer.token(&claims),
-        // Without quotes, as `env`, Docker and others read it, and without a space, so that a shell takes it for one word.
+        // Without quotes, as `env`, Docker and others read it.
         None => issuer.beside(env).map(|value| format!("{SETTING}={value}")),
     }
 }

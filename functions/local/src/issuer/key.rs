@@ -10,10 +10,12 @@ use ring::{
 use rustix::fs::OFlags;
 use serde_json::{Value, json};
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// `alg` of the key and of its tokens (RFC 7518, section 3.4).
@@ -32,7 +34,7 @@ impl Key {
         let failed = |error: io::Error| format!("cannot use the key {}: {error}", path.display());
         let mut file = open(path).map_err(failed)?;
         check(&file, path)?;
-        file.lock().map_err(failed)?;
+        lock(&file).map_err(failed)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
         let random = SystemRandom::new();
@@ -95,6 +97,23 @@ fn open(path: &Path) -> io::Result<File> {
     options.custom_flags(flags.bits().cast_signed()).open(path)
 }
 
+/// Waits while another process makes the key, which takes milliseconds, and no longer than a person would.
+fn lock(file: &File) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if start.elapsed() > PATIENCE => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "another process has locked it"));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Nobody else may know the key.
 fn check(file: &File, path: &Path) -> Result<(), String> {
     let path = path.display();
@@ -105,7 +124,9 @@ fn check(file: &File, path: &Path) -> Result<(), String> {
         return Err(format!("{path} is not a file"));
     }
     if found.uid() != rustix::process::geteuid().as_raw() {
-        return Err(format!("{path} belongs to another user"));
+        return Err(format!(
+            "{path} belongs to another user: delete it, and the next start makes another"
+        ));
     }
     if found.mode() & 0o077 != 0 {
         return Err(format!(

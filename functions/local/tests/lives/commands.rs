@@ -133,6 +133,47 @@ fn help_lists_every_command() {
 }
 
 #[test]
+fn an_argument_that_is_not_utf_8_exits_with_64_and_a_sentence() {
+    for command in ["token --sub", "job", "new", ""] {
+        let script = format!("exec \"$0\" {command} \"$(printf '\\377')\"");
+        let output = local().under(&["sh", "-c", &script]).run(&[]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected = (Some(64), "local: an argument is not UTF-8\n");
+        assert_eq!((output.status.code(), &*said), expected, "{command}");
+    }
+}
+
+/// What a command says to standard error, and its code, with its output where a shell sends it.
+fn printed_to(local: &Binary, command: &str, output: &str) -> (String, String) {
+    let script = format!("{{ \"$0\" {command}; echo $? >&3; }} 3>&2 2>&2 {output}");
+    let output = local.clone().under(&["sh", "-c", &script]).run(&[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let mut lines: Vec<&str> = said.lines().collect();
+    let code = lines.pop().unwrap_or_default().to_owned();
+    (lines.join("\n"), code)
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_sentence_and_a_reader_that_has_gone_is_none() {
+    let checkout = Checkout::new("output");
+    let root = self::checkout();
+    let doctor = format!("doctor '{}'", root.display());
+    let serve = "serve".to_owned();
+    let commands = ["token", "token --settings", "openapi", "help", "reset", &doctor];
+    for command in commands {
+        let full = printed_to(&checkout.local(), command, ">/dev/full");
+        let sentence = "local: cannot write the output: No space left on device (os error 28)";
+        assert_eq!(full, (sentence.to_owned(), "1".to_owned()), "{command}");
+        let gone = printed_to(&checkout.local(), command, "| true");
+        assert_eq!(gone, (String::new(), "0".to_owned()), "{command}");
+        let neither = printed_to(&checkout.local(), command, ">/dev/full 2>/dev/full");
+        assert_eq!(neither, (String::new(), "1".to_owned()), "{command}");
+    }
+    let (said, code) = printed_to(&checkout.local().with("STORAGE_URL", "memory:"), &serve, ">/dev/full");
+    assert!(said.contains("cannot write the output") && code == "1", "{said}");
+}
+
+#[test]
 fn openapi_prints_the_committed_document() {
     assert!(stdout(&local().run(&["openapi"])) == text("functions/local/openapi.json"));
 }

@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
-use testing::{Process, signal, signal_group};
+use testing::{Process, signal, signal_group, tokens};
 
 fn cloud_run() -> Script {
     let services = functions_with("service.yaml").into_iter();
@@ -29,7 +29,8 @@ fn lambda() -> Script {
 /// A `local` that the smoke test finds healthy, with a heartbeat of 1 s, so that the test is short.
 fn healthy(name: &str) -> (Checkout, Process) {
     let checkout = Checkout::new(name);
-    let server = started(&checkout.local().with("SSE_HEARTBEAT_INTERVAL", "1s"));
+    let local = checkout.local().with("SSE_HEARTBEAT_INTERVAL", "1s");
+    let server = started(&local.with("TOKEN_ISSUERS", tokens::issuers()));
     (checkout, server)
 }
 

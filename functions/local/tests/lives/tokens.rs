@@ -1,6 +1,6 @@
 //! Tokens of `local`, and what takes them.
 
-use crate::newcomer::Checkout;
+use crate::newcomer::{Checkout, started};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use shared::{
@@ -9,8 +9,18 @@ use shared::{
     deadline::Deadline,
     problem::Problem,
 };
-use std::os::unix::fs::{PermissionsExt, chown};
-use testing::Client;
+use std::{
+    collections::HashSet,
+    fs::File,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+use testing::{Binary, Client};
 
 /// What a command prints: one line.
 fn line(checkout: &Checkout, arguments: &[&str]) -> String {
@@ -131,19 +141,117 @@ fn what_is_not_a_token_is_one_sentence() {
     }
 }
 
+/// What a shell passes on of the settings, as README has it.
+fn inserted(local: &Binary, shell: &str) -> String {
+    let script = r#"set -e; line=$("$0" token --settings); env $line printenv TOKEN_ISSUERS"#;
+    let output = local.clone().under(&[shell, "-c", script]).run(&[]);
+    assert!(output.status.success(), "{shell}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_shell_inserts_the_settings_also_beside_an_issuer_with_spaces() {
+    let checkout = Checkout::new("spaces");
+    let theirs = json!({"issuer": "https://a.example", "audience": "my  app\tα", "algorithms": ["RS256"]});
+    let local = checkout.local().with("TOKEN_ISSUERS", json!([theirs]).to_string());
+    for shell in ["sh", "bash"] {
+        let issuers: Vec<Value> = serde_json::from_str(&inserted(&local, shell)).unwrap();
+        assert_eq!((issuers.len(), &issuers[0]), (2, &theirs), "{shell}");
+    }
+}
+
+#[test]
+fn a_key_that_another_process_has_locked_is_waited_for_and_then_named() {
+    let checkout = Checkout::new("locked");
+    line(&checkout, &["token"]);
+    let key = File::open(checkout.0.join(".local/issuer.pk8")).unwrap();
+    key.lock().unwrap();
+    let start = Instant::now();
+    let sentence = refused(&checkout, &["token"]);
+    assert!(
+        sentence.contains("issuer.pk8") && sentence.contains("another process has locked it"),
+        "{sentence}"
+    );
+    assert!((1..10).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    let unlock = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(500));
+        key.unlock().unwrap();
+    });
+    line(&checkout, &["token"]);
+    unlock.join().unwrap();
+}
+
 #[test]
 #[ignore = "needs root; .ci/run runs it"]
-fn as_root_a_key_or_a_folder_of_another_user_is_refused() {
-    for taken in [".local", ".local/issuer.pk8"] {
-        let checkout = Checkout::new("issuer-other");
-        line(&checkout, &["token"]);
-        chown(checkout.0.join(taken), Some(54321), Some(54321)).unwrap();
-        for arguments in [&["token"][..], &["token", "--settings"], &[]] {
-            let sentence = refused(&checkout, arguments);
-            assert!(
-                sentence.contains(taken) && sentence.contains("belongs to another user"),
-                "{sentence}"
-            );
-        }
+fn as_root_the_key_of_another_user_is_refused_with_the_way_out() {
+    let checkout = Checkout::new("issuer-other");
+    line(&checkout, &["token"]);
+    let key = checkout.0.join(".local/issuer.pk8");
+    chown(&key, Some(54321), Some(54321)).unwrap();
+    for arguments in [&["token"][..], &["token", "--settings"], &[]] {
+        let sentence = refused(&checkout, arguments);
+        assert!(
+            sentence.contains("issuer.pk8 belongs to another user: delete it"),
+            "{sentence}"
+        );
     }
+}
+
+#[tokio::test]
+#[ignore = "needs root; .ci/run runs it"]
+async fn as_root_in_the_checkout_of_another_user_the_key_lies_where_that_user_cannot_change_it() {
+    let checkout = Checkout::new("issuer-of-root");
+    let folder = checkout.0.join(".local");
+    std::fs::create_dir(&folder).unwrap();
+    for owned in [&checkout.0, &folder] {
+        chown(owned, Some(54321), Some(54321)).unwrap();
+    }
+    let before: HashSet<PathBuf> = keys_of_root().collect();
+    let server = started(&checkout.local().with("STORAGE_URL", "memory:"));
+    let token = line(&checkout, &["token"]);
+    let verified = verify(&settings(&checkout), &token).await.unwrap();
+    assert_eq!(verified.subject(), "developer");
+    drop(server);
+    assert!(!folder.join("issuer.pk8").exists());
+    let new: Vec<PathBuf> = keys_of_root().filter(|key| !before.contains(key)).collect();
+    assert_eq!(new.len(), 1, "{new:?}");
+    let found = new[0].metadata().unwrap();
+    assert_eq!((found.uid(), found.permissions().mode() & 0o777), (0, 0o700));
+    chown(&new[0], Some(54321), Some(54321)).unwrap();
+    let sentence = refused(&checkout, &["token"]);
+    assert!(sentence.contains("-issuer belongs to another user"), "{sentence}");
+    std::fs::remove_dir_all(&new[0]).unwrap();
+}
+
+/// The folders of keys that root has for checkouts of other users.
+fn keys_of_root() -> impl Iterator<Item = PathBuf> {
+    let folders = std::fs::read_dir("/var/tmp").unwrap().flatten();
+    let folders = folders.map(|folder| folder.path());
+    folders.filter(|folder| {
+        let name = folder.file_name().unwrap().to_string_lossy();
+        name.starts_with(shared::BUNDLE) && name.ends_with("-issuer")
+    })
+}
+
+#[test]
+#[ignore = "needs root; .ci/run runs it"]
+fn as_root_a_user_whose_folder_is_roots_hears_the_way_out() {
+    let checkout = Checkout::new("issuer-roots");
+    line(&checkout, &["token"]);
+    // The program must be where this user can execute it.
+    let program = checkout.0.join("local");
+    std::fs::copy(env!("CARGO_BIN_EXE_local"), &program).unwrap();
+    let mut user = std::process::Command::new(program);
+    let user = user
+        .arg("token")
+        .uid(54321)
+        .gid(54321)
+        .env("CARGO_MANIFEST_DIR", checkout.0.join("functions/local"));
+    let output = user.output().unwrap();
+    let sentence = String::from_utf8(output.stderr).unwrap();
+    let chown = format!("`chown -R USER '{}'`", checkout.0.join(".local").display());
+    assert!(
+        output.status.code() == Some(1) && sentence.contains(&chown),
+        "{sentence}"
+    );
 }

@@ -2,11 +2,15 @@
 
 use super::{Limits, declared::Declared};
 use crate::deployment::{Deployed, Deployment, Platform};
-use shared::{callers::Callers, config::Env};
+use axum::http::Uri;
+use serde_json::Value;
+use shared::{callers::Callers, config::Env, runtime::Cors};
+use std::net::IpAddr;
 
 /// The settings that these rules look at.
-pub const SETTINGS: [&str; 3] = ["CORS_ORIGINS", ISSUERS, COOKIE];
+pub const SETTINGS: [&str; 3] = [ORIGINS, ISSUERS, COOKIE];
 
+const ORIGINS: &str = "CORS_ORIGINS";
 const ISSUERS: &str = "TOKEN_ISSUERS";
 const COOKIE: &str = "TOKEN_COOKIE";
 
@@ -18,6 +22,32 @@ pub fn name_no_audience(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
 /// Issuers whose keys come from whoever is on the way.
 pub fn are_asked_over_http(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
     mistakes(deployment, |member| URLS.contains(&member))
+}
+
+/// Issuers on the machine of whoever asks them, as that of `local` is.
+pub fn are_on_this_machine(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
+    let mut places = Vec::new();
+    for function in &deployment.functions {
+        let issuers = value(function, ISSUERS).and_then(|text| serde_json::from_str::<Vec<Value>>(text).ok());
+        for (number, issuer) in issuers.iter().flatten().enumerate() {
+            let is_here = |member: &&&str| issuer[**member].as_str().is_some_and(is_this_machine);
+            let member = URLS.iter().find(is_here);
+            let place = &function.place;
+            places.extend(member.map(|member| format!("{place}: {ISSUERS}[{number}].{member} is on this machine")));
+        }
+    }
+    places
+}
+
+/// Whether the host of a URL is the machine that asks (RFC 6761, section 6.3, for the names).
+fn is_this_machine(url: &str) -> bool {
+    let url: Option<Uri> = url.parse().ok();
+    let host = url.as_ref().and_then(Uri::host).unwrap_or_default();
+    let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    let address = host.parse().map(|address: IpAddr| address.to_canonical());
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// Issuers with any other mistake.
@@ -45,16 +75,34 @@ fn mistakes(deployment: &Deployment, is_one: impl Fn(&str) -> bool) -> Vec<Strin
     places
 }
 
+/// Functions that refuse what they are to know of browsers. `*` has a rule of its own.
+pub fn refuse_a_cookie_or_origins(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
+    let mut places = Vec::new();
+    for function in &deployment.functions {
+        for key in [COOKIE, ORIGINS] {
+            let Some(text) = value(function, key).filter(|text| !text.contains('*')) else {
+                continue;
+            };
+            let text = text.to_owned();
+            let env = Env::new(move |asked| (asked == key).then(|| text.clone()));
+            Cors::from_env(&env);
+            let invalid = env.take_invalid().into_iter();
+            places.extend(invalid.map(|invalid| format!("{}: {invalid}", function.place)));
+        }
+    }
+    places
+}
+
 /// Functions with a cookie, and without the origins whose pages may send it.
 pub fn take_a_cookie_without_origins(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
     let has_cookie = |function: &&Deployed| value(function, COOKIE).is_some();
-    let lacks_origins = |function: &&Deployed| match function.settings.get("CORS_ORIGINS") {
+    let lacks_origins = |function: &&Deployed| match function.settings.get(ORIGINS) {
         Some(origins) => origins.as_deref() == Some(""),
         None => true,
     };
     let functions = deployment.functions.iter().filter(has_cookie).filter(lacks_origins);
     functions
-        .map(|function| format!("{}: {COOKIE} is set, and CORS_ORIGINS is not", function.place))
+        .map(|function| format!("{}: {COOKIE} is set, and {ORIGINS} is not", function.place))
         .collect()
 }
 

@@ -28,7 +28,7 @@ const MAX_AGE: &str = "SSE_MAX_AGE";
 const RESERVED_CONNECTIONS: u64 = 3;
 
 /// Every rule.
-pub const RULES: [Rule; 20] = [
+pub const RULES: [Rule; 22] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
         broken: deletes_evidence,
@@ -90,8 +90,16 @@ pub const RULES: [Rule; 20] = [
         broken: callers::are_asked_over_http,
     },
     Rule {
+        why: "an issuer there is for development: whoever runs a program on the machine, or has the key of `local`, is every caller",
+        broken: callers::are_on_this_machine,
+    },
+    Rule {
         why: "a function whose issuers have a mistake does not start",
         broken: callers::are_refused,
+    },
+    Rule {
+        why: "a function that cannot read the name of its cookie or its origins does not start",
+        broken: callers::refuse_a_cookie_or_origins,
     },
     Rule {
         why: "browsers send a cookie for any page, so that a write by cookie is refused from every origin that CORS_ORIGINS lacks",

@@ -39,7 +39,7 @@ fn an_issuer_without_an_audience_is_named_with_its_number() {
 }
 
 #[test]
-fn an_issuer_that_is_asked_over_http_is_named_unless_it_is_this_machine() {
+fn an_issuer_that_is_asked_over_http_is_named() {
     let with = |member: &str| format!(r#"[{{"audience": "app", {member}}}]"#);
     for member in [
         r#""issuer": "http://a.example""#,
@@ -54,17 +54,68 @@ fn an_issuer_that_is_asked_over_http_is_named_unless_it_is_this_machine() {
         let found = findings(&[("service.yaml", &issuers(&with(member)))]);
         names(&found, "must be an https:// URL");
     }
-    for member in [
-        r#""issuer": "https://a.example", "jwks_url": "https://a.example/keys""#,
-        r#""issuer": "http://127.0.0.1:9000""#,
-        r#""issuer": "http://localhost:8080/realms/app""#,
-        r#""issuer": "http://[::1]/""#,
+    let elsewhere = with(r#""issuer": "https://a.example", "jwks_url": "https://a.example/keys""#);
+    assert_eq!(findings(&[("service.yaml", &issuers(&elsewhere))]), [""; 0]);
+}
+
+#[test]
+fn an_issuer_on_the_machine_itself_is_named_in_files_and_in_the_environment() {
+    let with = |member: &str| {
+        format!(r#"[{{"issuer": "https://a.example", "audience": "app"}}, {{"audience": "app", {member}}}]"#)
+    };
+    for (member, named) in [
+        (r#""issuer": "http://127.0.0.1:9000""#, "issuer"),
+        (r#""issuer": "HTTP:\/\/127.0.0.1:9000/""#, "issuer"),
+        (r#""issuer": "http://localhost:8080/realms/app""#, "issuer"),
+        (r#""issuer": "http://[::1]/""#, "issuer"),
+        (r#""issuer": "https://127.0.0.1""#, "issuer"),
+        (r#""issuer": "https://app.LOCALHOST./""#, "issuer"),
+        (r#""issuer": "https://[::ffff:127.0.0.1]/""#, "issuer"),
+        (r#""issuer": "https://0.0.0.0/""#, "issuer"),
+        (
+            r#""issuer": "https://b.example", "jwks_url": "http://127.0.0.2/keys""#,
+            "jwks_url",
+        ),
     ] {
-        assert_eq!(
-            findings(&[("service.yaml", &issuers(&with(member)))]),
-            [""; 0],
-            "{member}"
+        let (value, named) = (with(member), format!("TOKEN_ISSUERS[1].{named} is on this machine"));
+        names(&findings(&[("service.yaml", &issuers(&value))]), &named);
+        names(&findings(&[("template.yaml", &from_parameter(&value))]), &named);
+        let env = Env::new(move |key| (key == "TOKEN_ISSUERS").then(|| value.clone()));
+        names(
+            &examine(&environment(&env), LIMITS),
+            &format!("the environment: {named}"),
         );
+    }
+    for member in [
+        r#""issuer": "https://localhost.example""#,
+        r#""issuer": "https://10.0.0.1/realms/app""#,
+    ] {
+        let found = findings(&[("service.yaml", &issuers(&with(member)))]);
+        assert_eq!(found, [""; 0], "{member}");
+    }
+}
+
+#[test]
+fn a_cookie_or_origins_that_functions_refuse_are_named_and_no_value_is_repeated() {
+    for (key, value) in [
+        ("TOKEN_COOKIE", "hunter2"),
+        ("TOKEN_COOKIE", "__Host-"),
+        ("TOKEN_COOKIE", "__Host-hunter2;"),
+        ("TOKEN_COOKIE", "__host-hunter2"),
+        ("CORS_ORIGINS", "hunter2"),
+        ("CORS_ORIGINS", "https://hunter2.example/path"),
+        ("CORS_ORIGINS", "https://a.example,"),
+        ("CORS_ORIGINS", r#"["https://a.example""#),
+    ] {
+        let origins = if key == "TOKEN_COOKIE" {
+            ", { name: CORS_ORIGINS, value: 'https://a.example' }"
+        } else {
+            ""
+        };
+        let text = service("", 10, &format!("{{ name: {key}, value: '{value}' }}{origins}"));
+        let found = findings(&[("service.yaml", &text)]);
+        names(&found, &format!("service.yaml, app: {key} must be"));
+        assert!(!found[0].contains("hunter2"), "{found:?}");
     }
 }
 
