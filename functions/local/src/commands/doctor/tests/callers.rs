@@ -132,8 +132,13 @@ fn the_name_of_a_cookie_and_public_keys_are_no_secrets_and_private_keys_are() {
     assert_eq!(findings(&[("service.yaml", &key(""))]), [""; 0]);
     for private in [r#", "d": "hunter2""#, r#", "k" : "hunter2""#] {
         let found = findings(&[("service.yaml", &key(private))]);
-        names(&found, "TOKEN_ISSUERS stands there in plain text");
-        assert!(!found[0].contains("hunter2"), "{found:?}");
+        // A function refuses it, too.
+        let [secret, mistake] = &found[..] else {
+            panic!("{found:?}")
+        };
+        assert!(secret.contains("TOKEN_ISSUERS stands there in plain text"), "{secret}");
+        assert!(mistake.contains("jwks.keys[0] must be a public key"), "{mistake}");
+        assert!(!secret.contains("hunter2") && !mistake.contains("hunter2"), "{found:?}");
     }
 }
 
