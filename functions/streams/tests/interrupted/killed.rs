@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 /// How often. By hand: `ROUNDS=1000`.
 fn rounds() -> u64 {
     let rounds = std::env::var("ROUNDS").ok();
-    rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
+    rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(100)
 }
 
 /// Appends of one round, one after the other, by one producer.
