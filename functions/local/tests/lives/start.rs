@@ -225,6 +225,32 @@ fn an_invalid_setting_exits_with_78() {
     );
 }
 
+#[test]
+fn a_setting_that_is_not_utf_8_exits_with_78_and_is_named_and_nothing_is_printed() {
+    let checkout = Checkout::new("utf-8");
+    let refused = |key: &str, command: &str| {
+        let script = format!("{key}=\"$(printf 'hunter2\\377')\" exec \"$0\" {command}");
+        let output = checkout.local().under(&["sh", "-c", &script]).run(&[]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{key}: {message}");
+        let named = format!("{key} must be UTF-8");
+        assert!(message.contains(&named) && !message.contains("hunter2"), "{message}");
+        assert!(output.stdout.is_empty(), "{key}: {:?}", output.stdout);
+    };
+    for key in [
+        "TOKEN_ISSUERS",
+        "TOKEN_COOKIE",
+        "CORS_ORIGINS",
+        "DATABASE_URL",
+        "STORAGE_URL",
+        "PORT",
+    ] {
+        refused(key, "serve");
+    }
+    assert!(!checkout.0.join(".local").exists());
+    refused("TOKEN_ISSUERS", "token --settings");
+}
+
 #[tokio::test]
 async fn a_bad_setting_of_the_bucket_is_reported_by_its_health_and_keeps_nothing_from_starting() {
     let checkout = Checkout::new("bucket");
