@@ -28,6 +28,8 @@ impl Dependencies {
     /// Reads what the environment names.
     pub fn from_env(env: &Env) -> Self {
         let folder = LocalFolder::from_env(env);
+        // Read here, where a value that is not UTF-8 still keeps the process from starting.
+        env.text(SETTING);
         Self {
             env: with_bucket(env, &folder.bucket()),
             folder,
