@@ -36,19 +36,19 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// In front of a server on a port of 127.0.0.1. The first connections, `most` in number, are cut some bytes after the head of
-    /// their first answer, each after another number.
-    pub async fn start(server: u16, most: usize) -> Self {
-        let limit = move |number: usize| (number < most).then_some(Limit::AfterHead(5 + 37 * (number % 11)));
+    /// In front of a server on a port of 127.0.0.1. Connections are cut some bytes after the head of their first answer, each
+    /// after another number, until `least` were: one that its client closes earlier does not count.
+    pub async fn start(server: u16, least: usize) -> Self {
+        let limit = move |number: usize, cuts| (cuts < least).then_some(Limit::AfterHead(5 + 37 * (number % 11)));
         Self::with(server, limit).await
     }
 
     /// Every connection is cut when its first answer begins.
     pub async fn before_answers(server: u16) -> Self {
-        Self::with(server, |_| Some(Limit::Nothing)).await
+        Self::with(server, |_, _| Some(Limit::Nothing)).await
     }
 
-    async fn with(server: u16, limit: impl Fn(usize) -> Option<Limit> + Send + 'static) -> Self {
+    async fn with(server: u16, limit: impl Fn(usize, usize) -> Option<Limit> + Send + 'static) -> Self {
         let (listener, url) = loopback().await;
         let cuts = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&cuts);
@@ -56,7 +56,8 @@ impl Cutter {
             for number in 0.. {
                 let (client, _) = listener.accept().await.unwrap();
                 let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-                tokio::spawn(carry(client, server, limit(number), Arc::clone(&count)));
+                let limit = limit(number, count.load(Ordering::Relaxed));
+                tokio::spawn(carry(client, server, limit, Arc::clone(&count)));
             }
         });
         Self { url, cuts }
