@@ -1,27 +1,12 @@
 //! What a request without a usable token is answered: RFC 6750, section 3.
 
-use crate::problem::{Problem, ProblemType};
+use crate::problem::{Problem, ProblemType, problem_types};
 use axum::http::{HeaderValue, StatusCode, header};
 
-macro_rules! problem_types {
-    ($($name:ident = $status:ident, $slug:literal, $title:literal, $detail:literal;)*) => {
-        $(
-            #[doc = concat!("`", $slug, "`: ", $detail)]
-            pub const $name: ProblemType = ProblemType {
-                slug: $slug,
-                status: StatusCode::$status,
-                title: $title,
-                detail: $detail,
-            };
-        )*
-
-        /// What a route that is not public answers besides its handler's problems. Where the keys of an issuer cannot be
-        /// fetched, that is [`UNAVAILABLE`](crate::problem::UNAVAILABLE).
-        pub const PROBLEMS: &[ProblemType] = &[$($name),*];
-    };
-}
-
 problem_types! {
+    /// What a route that is not public answers besides its handler's problems. Where the keys of an issuer cannot be fetched,
+    /// that is [`UNAVAILABLE`](crate::problem::UNAVAILABLE).
+    PROBLEMS:
     TOKEN_MISSING = UNAUTHORIZED, "token-missing", "Token Missing",
         "This path takes requests with an access token only, as Authorization: Bearer.";
     TOKEN_MALFORMED = UNAUTHORIZED, "token-malformed", "Token Malformed",

@@ -3,8 +3,9 @@
 use super::ProblemType;
 use axum::http::StatusCode;
 
+/// Constants, and a list of all of them.
 macro_rules! problem_types {
-    ($($name:ident = $status:ident, $slug:literal, $title:literal, $detail:literal;)*) => {
+    ($(#[$doc:meta])* $all:ident: $($name:ident = $status:ident, $slug:literal, $title:literal, $detail:literal;)*) => {
         $(
             #[doc = concat!("`", $slug, "`: ", $detail)]
             pub const $name: ProblemType = ProblemType {
@@ -15,12 +16,16 @@ macro_rules! problem_types {
             };
         )*
 
-        /// All of them, for the API document.
-        pub const RUNTIME: &[ProblemType] = &[$($name),*];
+        $(#[$doc])*
+        pub const $all: &[ProblemType] = &[$($name),*];
     };
 }
+#[cfg(feature = "callers")]
+pub(crate) use problem_types;
 
 problem_types! {
+    /// All of them, for the API document.
+    RUNTIME:
     NOT_FOUND = NOT_FOUND, "not-found", "Not Found",
         "Nothing is here: no function answers on this path, or what it names does not exist.";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, "method-not-allowed", "Method Not Allowed",
