@@ -1,6 +1,6 @@
 //! Lambda: from spawn to the first byte of the first answer, and from event to first byte in a warm environment.
 
-use crate::{BARE_LAMBDA, HEALTH, HEALTH_DB, HEALTH_STORAGE, Measured, SSE, median};
+use crate::{BARE_LAMBDA, HEALTH, HEALTH_DB, HEALTH_STORAGE, Measured, SSE, STREAMS, median};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use testing::{Binary, EventShape, FakeRuntimeApi};
@@ -9,7 +9,7 @@ const COLD_ROUNDS: usize = 30;
 const WARM_ROUNDS: usize = 500;
 
 /// The binaries, with the peer first: the ratios are against it.
-const ALL: [Measured; 5] = [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, HEALTH_STORAGE];
+const ALL: [Measured; 6] = [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, STREAMS, HEALTH_STORAGE];
 
 fn event(measured: Measured) -> Value {
     EventShape::FunctionUrl.event("GET", measured.route, &[])

@@ -25,6 +25,7 @@ const BARE_AXUM: Measured = measured("bare-axum", "/health");
 const HEALTH: Measured = measured("health", "/health");
 const SSE: Measured = measured("sse", "/sse/heartbeat");
 const HEALTH_DB: Measured = measured("health-db", "/health/db");
+const STREAMS: Measured = measured("streams", "/health");
 const HEALTH_STORAGE: Measured = measured("health-storage", "/health/storage");
 
 const fn measured(binary: &'static str, route: &'static str) -> Measured {
@@ -42,48 +43,73 @@ impl Measured {
     }
 }
 
+/// What can be measured alone, and the packages whose binaries it needs.
+const PARTS: [(&str, &[&str]); 7] = [
+    ("sizes", &["peers", "health", "sse", "health-db", "streams", "health-storage"]),
+    ("callers", &[]),
+    ("lambda", &["peers", "health", "sse", "health-db", "streams", "health-storage"]),
+    ("server", &["peers", "health", "sse"]),
+    ("rows", &["peers", "rows"]),
+    ("storage", &["bucket"]),
+    ("streams", &[]),
+];
+
+/// Measures the parts that the arguments name, or all.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    // They need no binary.
-    if std::env::args().nth(1).as_deref() == Some("streams") {
-        streams::throughput().await;
-        streams::waking().await;
-        return ExitCode::SUCCESS;
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != name)) {
+        eprintln!("{unknown:?} is not one of {:?}", PARTS.map(|(part, _)| part));
+        return ExitCode::FAILURE;
     }
-    for package in [
-        "peers",
-        "health",
-        "sse",
-        "health-db",
-        "health-storage",
-        "bucket",
-        "rows",
-    ] {
-        let built = Command::new("cargo")
-            .args(["build", "--release", "-p", package])
-            .status();
-        if !built.is_ok_and(|status| status.success()) {
+    for (part, packages) in PARTS {
+        if !wanted.is_empty() && !wanted.iter().any(|name| name == part) {
+            continue;
+        }
+        if let Some(package) = packages.iter().find(|package| !build(package)) {
             eprintln!("cannot build {package}");
             return ExitCode::FAILURE;
         }
+        measure(part).await;
     }
-    sizes();
-    callers::verification().await;
-    lambda::cold_starts().await;
-    lambda::warm_invocations().await;
-    server::memory().await;
-    server::throughput().await;
-    rows::throughput().await;
-    rows::template().await;
-    storage::memory(&measured("bucket", "").path()).await;
-    streams::throughput().await;
-    streams::waking().await;
     ExitCode::SUCCESS
+}
+
+/// Builds the package's binaries as they ship, without the features of others.
+fn build(package: &str) -> bool {
+    let built = Command::new("cargo")
+        .args(["build", "--release", "-p", package])
+        .status();
+    built.is_ok_and(|status| status.success())
+}
+
+async fn measure(part: &str) {
+    match part {
+        "sizes" => sizes(),
+        "callers" => callers::verification().await,
+        "lambda" => {
+            lambda::cold_starts().await;
+            lambda::warm_invocations().await;
+        }
+        "server" => {
+            server::memory().await;
+            server::throughput().await;
+        }
+        "rows" => {
+            rows::throughput().await;
+            rows::template().await;
+        }
+        "storage" => storage::memory(&measured("bucket", "").path()).await,
+        _ => {
+            streams::throughput().await;
+            streams::waking().await;
+        }
+    }
 }
 
 fn sizes() {
     println!("\n| binary | bytes, stripped |\n|---|---|");
-    for measured in [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, HEALTH_STORAGE] {
+    for measured in [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, STREAMS, HEALTH_STORAGE] {
         let bytes = measured.path().metadata().map_or(0, |metadata| metadata.len());
         println!("| {} | {bytes} |", measured.binary);
     }
