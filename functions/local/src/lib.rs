@@ -9,5 +9,6 @@ pub mod openapi;
 pub mod pages;
 pub mod problems;
 pub mod route_table;
+pub mod settings;
 
 pub use commands::run;

@@ -60,6 +60,34 @@ impl Checkout {
         Ok(names.map(|name| name.trim_matches('"').to_owned()).collect())
     }
 
+    /// The names of the folders in `functions`.
+    pub fn functions(&self) -> Vec<String> {
+        let folders = fs::read_dir(self.path("functions")).into_iter().flatten().flatten();
+        let folders = folders.filter(|folder| folder.path().is_dir());
+        folders
+            .map(|folder| folder.file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// The paths of its pages.
+    pub fn pages(&self) -> Vec<String> {
+        const NOT_OURS: [&str; 5] = [".git", ".local", ".venv", "node_modules", "target"];
+        let (mut pages, mut folders) = (Vec::new(), vec![String::new()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(self.path(&folder)).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = format!("{folder}{name}");
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() && !NOT_OURS.contains(&&*name) => folders.push(path + "/"),
+                    Ok(kind) if kind.is_file() && name.ends_with(".md") => pages.push(path),
+                    _ => {}
+                }
+            }
+        }
+        pages.sort();
+        pages
+    }
+
     /// The files of a folder and its folders, with their paths from there.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ impl Dependencies {
         let folder = LocalFolder::from_env(env);
         // Read here, where a value that is not UTF-8 still keeps the process from starting.
         env.text(SETTING);
+        Database::from_env(env);
         Self {
             env: with_bucket(env, &folder.bucket()),
             folder,

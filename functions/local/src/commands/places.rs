@@ -1,7 +1,8 @@
-//! The places beside its folder that name a function: the dependencies of `local`, the route table, and `template.yaml`. Each
-//! is changed as text, so that comments and order stay.
+//! The places beside its folder that name a function: the dependencies of `local`, the route table, `template.yaml`, and what
+//! pages say of it. Each is changed as text, so that comments and order stay.
 
 mod dependencies;
+mod pages;
 mod route_table;
 mod template;
 
@@ -10,7 +11,8 @@ use super::{
     edit::Edit,
     new::{Name, Route},
 };
-use crate::route_table::Route as Routed;
+use crate::{route_table::Route as Routed, settings};
+use std::collections::BTreeSet;
 
 const LOCAL: &str = "functions/local/Cargo.toml";
 const ROOT: &str = "Cargo.toml";
@@ -44,29 +46,35 @@ pub fn add(
 ///
 /// # Errors
 /// A place has it in a form that is not expected.
-pub fn remove(edit: &mut Edit<'_>, checkout: &Checkout, name: &str) -> Result<Vec<&'static str>, String> {
+pub fn remove(edit: &mut Edit<'_>, checkout: &Checkout, name: &str) -> Result<Vec<String>, String> {
+    let folder = format!("functions/{name}/");
+    let pages = checkout.pages().into_iter().filter(|page| !page.starts_with(&folder));
     let mut changed = Vec::new();
-    for place in [LOCAL, TEMPLATE, ROOT, README] {
-        let text = checkout.text(place)?;
-        let without = match place {
+    for place in [LOCAL, TEMPLATE, ROOT].map(str::to_owned).into_iter().chain(pages) {
+        let text = checkout.text(&place)?;
+        let without = match &*place {
             LOCAL => dependencies::remove(&text, name),
             TEMPLATE => template::remove(&text, name),
             ROOT => route_table::remove(&text, name)?,
-            _ => without_row(&text, name),
+            README => pages::remove_settings(&pages::remove(README, &text, name), &read_only_by(checkout, name)),
+            page => pages::remove(page, &text, name),
         };
         if without != text {
-            edit.write(place, without);
+            edit.write(&place, without);
             changed.push(place);
         }
     }
     Ok(changed)
 }
 
-/// A page without the rows of a function in its tables.
-fn without_row(page: &str, name: &str) -> String {
-    let link = format!("| [`{name}`](functions/{name}) |");
-    page.split_inclusive('\n')
-        .filter(|line| !line.starts_with(&link))
+/// The settings that this function reads, and nothing else.
+fn read_only_by(checkout: &Checkout, name: &str) -> BTreeSet<String> {
+    let of = |function: &String| settings::read_in(&checkout.path("functions").join(function));
+    let others = checkout.functions().into_iter().filter(|other| other != name);
+    let others: BTreeSet<String> = others.flat_map(|other| of(&other)).collect();
+    let shared = settings::read_in(&checkout.path("shared/src"));
+    let read = of(&name.to_owned()).into_iter();
+    read.filter(|name| !others.contains(name) && !shared.contains(name))
         .collect()
 }
 

@@ -47,7 +47,9 @@ pub fn run(checkout: &Checkout, arguments: &[&str], stop: &CancellationToken) ->
     edit.apply(generated::FILES, || generated::renew(checkout, stop))?;
     print(format_args!("{folder}: deleted"))?;
     print_changes(&places)?;
-    print("\nStill there: its migrations and rows, its objects, and what is deployed of it.")
+    print(
+        "\nStill there: its migrations and rows, its objects, what is deployed of it, and what pages say of it in words.",
+    )
 }
 
 fn check(checkout: &Checkout, name: &str) -> Result<(), String> {

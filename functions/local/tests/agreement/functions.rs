@@ -1,7 +1,10 @@
 //! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
 
 use crate::checkout::{bundle, checkout, deployment, functions, jobs, services, table, text};
-use local::route_table::{declared, disagreements};
+use local::{
+    route_table::{declared, disagreements},
+    settings,
+};
 use shared::{
     config::Env,
     problem::{ProblemType, RUNTIME},
@@ -72,37 +75,6 @@ async fn a_slug_is_one_kind_of_problem_whichever_function_answers_it() {
     }
 }
 
-/// Every variable that the sources read by a literal name.
-fn settings_in_the_code() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let mut open = vec![checkout().join("shared/src"), checkout().join("functions")];
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(fs::read_dir(&path).unwrap().flatten().map(|entry| entry.path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs")
-            && !path.components().any(|part| part.as_os_str() == "tests")
-        {
-            let source = fs::read_to_string(&path).unwrap();
-            let source = source
-                .split("#[cfg(test)]")
-                .next()
-                .unwrap_or_default()
-                .replace("(\n", "(")
-                .replace("  ", "");
-            for call in ["env.text(\"", "env.parse(\"", "env.duration(\""] {
-                names.extend(
-                    source
-                        .split(call)
-                        .skip(1)
-                        .filter_map(|rest| rest.split('"').next())
-                        .map(str::to_owned),
-                );
-            }
-        }
-    }
-    names
-}
-
 #[test]
 fn the_settings_table_of_the_readme_names_every_setting_and_no_other() {
     let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
@@ -118,8 +90,8 @@ fn the_settings_table_of_the_readme_names_every_setting_and_no_other() {
         .collect();
     // Set by cargo for the binary that it runs.
     let internal = BTreeSet::from(["CARGO_MANIFEST_DIR".to_owned()]);
-    let code: BTreeSet<String> = settings_in_the_code().difference(&internal).cloned().collect();
-    assert_eq!(code, named);
+    let read = &settings::read_in(&checkout().join("shared/src")) | &settings::read_in(&checkout().join("functions"));
+    assert_eq!(&read - &internal, named);
 }
 
 fn any_migration() -> PathBuf {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { EventSource } from 'eventsource'
-import { Local } from './local.mjs'
+import { Local, needs } from './local.mjs'
 
 let local
 
@@ -12,7 +12,7 @@ before(async () => {
 })
 after(() => local?.dispose())
 
-test('it reads beats, comes back by the retry it was given, and says where it was', async () => {
+test('it reads beats, comes back by the retry it was given, and says where it was', needs('/sse/heartbeat'), async () => {
   const asked = []
   const events = new EventSource(`${local.url}/sse/heartbeat`, {
     fetch: (url, init) => {

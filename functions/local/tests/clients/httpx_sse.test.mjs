@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { Local } from './local.mjs'
+import { Local, needs } from './local.mjs'
 
-test('httpx-sse reads the stream to its clean end', async () => {
+test('httpx-sse reads the stream to its clean end', needs('/sse/heartbeat'), async () => {
   const local = await Local.start({ SSE_HEARTBEAT_INTERVAL: '200ms', SSE_MAX_AGE: '2s' })
   try {
     const script = new URL('test_httpx_sse.py', import.meta.url).pathname

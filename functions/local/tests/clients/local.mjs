@@ -7,6 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+const { paths } = JSON.parse(readFileSync(new URL('../../openapi.json', import.meta.url)))
+
+/** Is the route in this bundle? A team may have removed its function. */
+export const has = path => path in paths
+
+/** The options of a test that needs a route. */
+export const needs = path => ({ skip: has(path) ? false : `no function of this bundle answers ${path}` })
+
 const binary = name => new URL(`../../../../target/debug/${name}`, import.meta.url).pathname
 
 /** A port that nobody listens on. */

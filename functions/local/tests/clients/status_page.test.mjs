@@ -5,8 +5,10 @@ import { mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { launch, open as openPage } from './browser.mjs'
-import { Local } from './local.mjs'
+import { Local, has, needs } from './local.mjs'
 
+const routes = { process: '/health', database: '/health/db', storage: '/health/storage', stream: '/sse/heartbeat' }
+const cards = Object.keys(routes).filter(card => has(routes[card]))
 const screenshots = process.env.SCREENSHOTS
 let local, browser
 
@@ -20,19 +22,27 @@ after(async () => {
 })
 
 const open = options => openPage(browser, local.url, options)
+const states = { stream: 'beating' }
+const healthy = async page => {
+  for (const card of cards) await state(page, card, states[card] ?? 'healthy')
+}
 const state = (page, card, word) => page.locator(`#${card} .state`, { hasText: new RegExp(`^${word}$`) }).waitFor({ timeout: 15_000 })
 
 test('every card turns healthy, the pulse beats, and nothing is loaded from outside', async () => {
   const { page, complaints, close } = await open()
-  for (const card of ['process', 'database', 'storage']) await state(page, card, 'healthy')
-  await state(page, 'stream', 'beating')
-  await page.locator('#stream .detail', { hasText: /beat [3-9]/ }).waitFor()
-  assert.match(await page.locator('#database .detail').textContent(), /schema (\d+) of \1 · [\d.]+ ms/)
+  await healthy(page)
+  assert.deepEqual(await page.locator('article').evaluateAll(shown => shown.map(card => card.id)), cards)
+  const hints = await page.locator('[data-route]').evaluateAll(shown => shown.map(hint => hint.dataset.route))
+  assert.deepEqual(hints, ['/sse/heartbeat', '/health/db'].filter(has))
+  if (has('/sse/heartbeat')) await page.locator('#stream .detail', { hasText: /beat [3-9]/ }).waitFor()
+  if (has('/health/db')) {
+    assert.match(await page.locator('#database .detail').textContent(), /schema (\d+) of \1 · [\d.]+ ms/)
+  }
   assert.deepEqual(complaints, [])
   await close()
 })
 
-test('a database that hangs turns its card unhealthy, and healthy when it goes on', async () => {
+test('a database that hangs turns its card unhealthy, and healthy when it goes on', needs('/health/db'), async () => {
   const { page, close } = await open()
   await state(page, 'database', 'healthy')
   local.signalPostgres('SIGSTOP')
@@ -47,7 +57,7 @@ test('a database that hangs turns its card unhealthy, and healthy when it goes o
   await close()
 })
 
-test('a bucket that goes turns its card unhealthy, and healthy when it is back', async () => {
+test('a bucket that goes turns its card unhealthy, and healthy when it is back', needs('/health/storage'), async () => {
   const { page, close } = await open()
   await state(page, 'storage', 'healthy')
   const bucket = join(local.folder, '.local/storage')
@@ -59,15 +69,14 @@ test('a bucket that goes turns its card unhealthy, and healthy when it is back',
   await close()
 })
 
-test('the pulse stops with the process and resumes with the next one, without a reload', async () => {
+test('the pulse stops with the process and resumes with the next one, without a reload', needs('/sse/heartbeat'), async () => {
   const { page, close } = await open()
   await state(page, 'stream', 'beating')
   await local.stop('SIGKILL')
   await state(page, 'stream', 'reconnecting')
   await state(page, 'process', 'unhealthy')
   await local.run()
-  await state(page, 'stream', 'beating')
-  for (const card of ['process', 'database', 'storage']) await state(page, card, 'healthy')
+  await healthy(page)
   await close()
 })
 
@@ -75,8 +84,7 @@ test('it fits a phone and a desk, in the light and in the dark', async () => {
   for (const colorScheme of ['light', 'dark']) {
     for (const [name, viewport] of [['desk', { width: 1100, height: 820 }], ['phone', { width: 360, height: 740 }]]) {
       const { page, close } = await open({ colorScheme, viewport })
-      await state(page, 'database', 'healthy')
-      await state(page, 'stream', 'beating')
+      await healthy(page)
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
       assert.ok(overflow <= 0, `${name} scrolls sideways by ${overflow} px`)
       const background = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)

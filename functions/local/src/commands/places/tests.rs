@@ -134,3 +134,38 @@ fn a_name_that_the_template_has_for_something_else_is_refused() {
         );
     }
 }
+
+#[test]
+fn a_page_loses_what_leads_to_a_function_and_nothing_else() {
+    let page = "| [`sse`](functions/sse) | beats |\n| [`sse2`](functions/sse2) | too |\n\nSee [its\npage](functions/sse/README.md#limits), \
+                [others](functions/sse2), [a][b](c) and [outside](https://functions/sse).\n```\nfunctions/sse/src/a.rs  the map\n\
+                functions/sse2/src/a.rs\n```\n";
+    let left = "| [`sse2`](functions/sse2) | too |\n\nSee its\npage, [others](functions/sse2), [a][b](c) and \
+                [outside](https://functions/sse).\n```\nfunctions/sse2/src/a.rs\n```\n";
+    assert_eq!(pages::remove(README, page, "sse"), left);
+    assert_eq!(pages::remove(README, left, "sse"), left);
+    for (path, link, is_gone) in [
+        ("shared/src/a/README.md", "../../../functions/sse", true),
+        ("functions/local/README.md", "../sse/src", true),
+        ("functions/local/README.md", "../sse2", false),
+        ("functions/local/README.md", "functions/sse", false),
+        ("README.md", "./functions/sse#a", true),
+        ("README.md", "functions/sse", true),
+        ("README.md", "#functions/sse", false),
+    ] {
+        let page = format!("[a]({link}) [open](");
+        let left = pages::remove(path, &page, "sse");
+        assert_eq!(left == "a [open](", is_gone, "{path} {link}: {left}");
+        assert!(is_gone || left == page, "{left}");
+    }
+}
+
+#[test]
+fn a_row_of_settings_goes_with_the_last_that_reads_one_of_them() {
+    let readme = "| variable |\n|---|\n| `A` | 1 |\n| `B`, `C` | 2 | `A` |\n| A | `A` |\n";
+    let without =
+        |unread: &[&str]| pages::remove_settings(readme, &unread.iter().map(|&name| name.to_owned()).collect());
+    assert_eq!(without(&["A", "C"]), readme.replace("| `A` | 1 |\n", ""));
+    assert_eq!(without(&["B", "C"]), readme.replace("| `B`, `C` | 2 | `A` |\n", ""));
+    assert_eq!(without(&[]), readme);
+}
