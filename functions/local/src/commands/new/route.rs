@@ -44,7 +44,7 @@ impl Route {
         segments.collect::<Vec<_>>().join("/")
     }
 
-    /// A command that sends a request to `local`.
+    /// A command that sends a request to `local`, in a shell with the same `PORT`.
     pub fn curl(&self, curl: &str) -> String {
         let method = if self.method == "GET" {
             String::new()
@@ -56,7 +56,10 @@ impl Route {
         } else {
             ""
         };
-        format!("{curl}{method}{body} http://127.0.0.1:9000{}", self.example())
+        format!(
+            "{curl}{method}{body} http://127.0.0.1:${{PORT:-9000}}{}",
+            self.example()
+        )
     }
 
     /// Does its method come with a body?
@@ -184,6 +187,6 @@ mod tests {
         assert_eq!(route.parameters().collect::<Vec<_>>(), ["id", "rest"]);
         assert_eq!(route.example(), "/a.b/1/~c/1");
         let get = Route::parse("GET /orders").unwrap();
-        assert_eq!(get.curl("curl"), "curl http://127.0.0.1:9000/orders");
+        assert_eq!(get.curl("curl"), "curl http://127.0.0.1:${PORT:-9000}/orders");
     }
 }
