@@ -115,12 +115,18 @@ impl Database {
         self.0.jobs.get().ok_or(Reason::Error)
     }
 
-    /// Waits, for a second at most, until the server has ended the sessions of jobs that were closed or dropped: then
-    /// their locks are free.
+    /// Waits, for a second at most, until the server has ended the sessions that a job has closed or dropped: then their
+    /// locks are free, and nothing is left to cancel when the process ends.
     pub async fn until_jobs_have_left(&self) {
-        if let Some(proxy) = self.0.jobs.get() {
-            let _ = timeout(Duration::from_secs(1), proxy.sessions_have_ended()).await;
-        }
+        let have_left = async {
+            if let Some(proxy) = self.0.jobs.get() {
+                proxy.sessions_have_ended().await;
+            }
+            if let Some(pool) = self.0.pool.get() {
+                pool.sessions_have_ended().await;
+            }
+        };
+        let _ = timeout(Duration::from_secs(1), have_left).await;
     }
 
     /// How many connections one process opens for queries, at most.

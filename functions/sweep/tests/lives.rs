@@ -164,6 +164,11 @@ async fn a_signal_or_the_deadline_stops_it_and_it_says_so() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     let written: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), &written["status"]), (Some(1), &json!("stopped")));
+    assert_eq!(
+        scalar(&database.url, deleting).await,
+        0,
+        "the statement outlives its process"
+    );
 
     let api = FakeRuntimeApi::start().await;
     let mut lambda = database.binary().on_lambda(&api);

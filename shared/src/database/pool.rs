@@ -69,6 +69,12 @@ impl Pool {
             .inspect_err(|error| _ = logged(error))
     }
 
+    /// Closes the sessions that are not lent, and waits until the server has ended all.
+    pub async fn sessions_have_ended(&self) {
+        self.unused.close();
+        self.proxy.sessions_have_ended().await;
+    }
+
     async fn wait(&self, fate: Fate) -> sqlx::Result<Session> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;

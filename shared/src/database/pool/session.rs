@@ -102,6 +102,11 @@ impl Unused {
         self.lock().push(open);
     }
 
+    /// Closes all.
+    pub fn close(&self) {
+        self.lock().clear();
+    }
+
     /// Closes those that were not used for long.
     pub async fn close_old(self: Arc<Self>) {
         loop {

@@ -18,7 +18,8 @@ const KEYWORDS: &[&str] = &[
     "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// Crates of the toolchain, folders in which Cargo builds, and accounts of the deployment.
+/// Crates of the toolchain, folders in which Cargo builds, accounts of the deployment, and modules that are imported where a
+/// function is named.
 const RESERVED: &[&str] = &[
     "alloc",
     "core",
@@ -29,6 +30,8 @@ const RESERVED: &[&str] = &[
     "deps",
     "examples",
     "incremental",
+    "openapi",
+    "runtime",
     "scheduler",
     "smoke",
 ];
@@ -124,6 +127,8 @@ mod tests {
             ("proc-macro", "uses it"),
             ("test", "uses it"),
             ("deps", "uses it"),
+            ("openapi", "uses it"),
+            ("runtime", "uses it"),
             ("smoke", "uses it"),
             ("axum", "a package"),
             ("http-body-util", "a package"),
