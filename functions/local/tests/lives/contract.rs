@@ -40,7 +40,7 @@ fn holds(url: &str, header: Option<&str>) {
     }
 }
 
-/// A token with every scope of the bundle, as a header.
+/// A token with every scope of the bundle, as a header: schemathesis knows it by a name with a capital letter alone.
 fn credential(checkout: &Checkout) -> String {
     let scopes: BTreeSet<&str> = for_callers()
         .iter()
@@ -50,7 +50,7 @@ fn credential(checkout: &Checkout) -> String {
     let output = checkout.local().run(&["token", "--scope", &scope]);
     let token = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{scope}");
-    format!("authorization: Bearer {}", token.trim())
+    format!("Authorization: Bearer {}", token.trim())
 }
 
 /// Each route for callers, with its scopes.
