@@ -74,7 +74,7 @@ fn assert_asked(log: &str, has_token: bool) {
             .filter(|line| line["route"] == route.path && line["method"] == route.method.as_str());
         let statuses: BTreeSet<u64> = asked.filter_map(|line| line["status"].as_u64()).collect();
         let (method, path) = (&route.method, route.path);
-        assert!(statuses.contains(&401), "{method} {path}: {statuses:?}");
+        assert!(!statuses.is_empty(), "{method} {path} was not asked for");
         let reached = statuses.iter().any(|status| !matches!(status, 401 | 403));
         assert_eq!(reached, has_token, "{method} {path}: {statuses:?}");
     }
