@@ -71,7 +71,6 @@ struct Details {
 
 /// A part of a body that is not valid: a member of `errors`, as in the example of RFC 9457, section 3.
 #[derive(Clone, Debug, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     /// What is wrong with it.
     pub detail: String,

@@ -69,12 +69,11 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
         }
         let app = App::with_routes(routes, &Cors::from_env(env));
         let arguments = arguments();
-        let known = arguments.iter().all(|argument| argument == "check");
-        let is_job = env.text("CLOUD_RUN_JOB").is_some() || !arguments.is_empty();
+        let known = arguments.is_some_and(|all| all.iter().all(|argument| argument == "check"));
+        let is_job = env.text("CLOUD_RUN_JOB").is_some() || std::env::args_os().len() > 1;
         async move {
             if !known {
-                tracing::error!(target: PROCESS, "the only argument is `check`; everything else is a setting");
-                ExitCode::from(EXIT_USAGE)
+                usage("the only argument is `check`; everything else is a setting")
             } else if let Some(settings) = lambda {
                 lambda::serve(settings, app, responses).await
             } else if is_job {
@@ -87,9 +86,16 @@ pub fn serve(build: impl FnOnce(&Env) -> Service) -> ExitCode {
     })
 }
 
-/// The command-line arguments, without the program's name.
-pub fn arguments() -> Vec<String> {
-    std::env::args().skip(1).collect()
+/// The command-line arguments, without the program's name; `None` if one is not UTF-8.
+fn arguments() -> Option<Vec<String>> {
+    let arguments = std::env::args_os().skip(1);
+    arguments.map(|argument| argument.into_string().ok()).collect()
+}
+
+/// Logs why the arguments are not valid.
+fn usage(reason: &str) -> ExitCode {
+    tracing::error!(target: PROCESS, "{reason}");
+    ExitCode::from(EXIT_USAGE)
 }
 
 /// Reads the settings, starts telemetry, and runs `life` on this thread unless a setting is invalid.

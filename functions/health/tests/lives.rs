@@ -268,9 +268,11 @@ async fn it_keeps_one_connection_to_the_runtime_api() {
 
 #[test]
 fn an_unknown_argument_exits_with_64() {
-    let refused = health().run(&["--help"]);
-    assert_eq!(refused.status.code(), Some(64));
-    assert!(String::from_utf8(refused.stderr).unwrap().contains("`check`"));
+    let not_utf_8 = health().under(&["sh", "-c", r#"exec "$0" "$(printf '\377')""#]);
+    for refused in [health().run(&["--help"]), not_utf_8.run(&[])] {
+        assert_eq!(refused.status.code(), Some(64));
+        assert!(String::from_utf8(refused.stderr).unwrap().contains("`check`"));
+    }
 }
 
 #[test]

@@ -130,3 +130,14 @@ async fn on_lambda_each_invocation_is_a_run() {
     let (error, body) = invoke(json!({})).await;
     assert_eq!((error, &body["errorType"]), (true, &json!("JobFailed")));
 }
+
+#[test]
+fn an_argument_that_is_not_utf_8_exits_with_64() {
+    let shell = ["sh", "-c", r#"exec "$0" up "$(printf '\377')""#];
+    let output = migrate("postgres://127.0.0.1:1/nowhere").under(&shell).run(&[]);
+    assert_eq!(output.status.code(), Some(64), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("not UTF-8"),
+        "{output:?}"
+    );
+}

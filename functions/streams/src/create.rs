@@ -50,7 +50,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         ("Stream-Fork-Offset" = Option<String>, Header, description = "With its data up to this offset. Otherwise, with all."),
         ("Stream-Fork-Sub-Offset" = Option<u64>, Header, description = "And so many bytes, or messages of JSON, after that."),
     ),
-    request_body(content((Vec<u8> = "application/octet-stream"), (String = "application/json")),
+    request_body(content((Vec<u8> = "application/octet-stream"), (serde_json::Value = "application/json")),
         description = "The first data. Its type is that of the stream. An array of JSON is one message an element."),
     responses(
         (status = 201, description = "The stream is new.", headers(("Stream-Next-Offset" = String, description = "The offset of the end."))),

@@ -78,7 +78,7 @@ enum Live {
     responses(
         (status = 200, description = "What comes after the offset, in the type of the stream: a page, whose end is \
             `Stream-Next-Offset`; JSON as an array. With `live=sse` events: `data`, each followed by a `control`.",
-            content((Vec<u8> = "application/octet-stream"), (String = "application/json")),
+            content((Vec<u8> = "application/octet-stream"), (Vec<serde_json::Value> = "application/json")),
             headers(("Stream-Next-Offset" = String, description = "The offset of the end."), ("Stream-Closed" = Option<String>, description = "`true` once the stream takes no more data."),
                 ("Stream-Up-To-Date" = Option<String>, description = "`true` if there is no more at present."),
                 ("Stream-Cursor" = Option<String>, description = "For the next live request."),

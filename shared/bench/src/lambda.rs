@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 use testing::{Binary, EventShape, FakeRuntimeApi};
 
-const COLD_ROUNDS: usize = 30;
+pub const COLD_ROUNDS: usize = 30;
 const WARM_ROUNDS: usize = 500;
 
 /// The binaries, with the peer first: the ratios are against it.
@@ -17,7 +17,7 @@ fn event(measured: Measured) -> Value {
 
 /// The variables without which `lambda_http` does not start. The dependencies are not configured: their round trips
 /// would be measured too.
-fn function(measured: Measured) -> Binary {
+pub fn function(measured: Measured) -> Binary {
     measured
         .function()
         .with("AWS_LAMBDA_FUNCTION_NAME", measured.binary)
@@ -45,14 +45,19 @@ pub async fn cold_starts() {
     let mut times = ALL.map(|_| Vec::new());
     for _ in 0..COLD_ROUNDS {
         for (measured, times) in ALL.into_iter().zip(&mut times) {
-            let (api, event, function) = (FakeRuntimeApi::start().await, event(measured), function(measured));
-            let start = Instant::now();
-            let _process = function.on_lambda(&api);
-            times.push(first_byte(&api, measured, &event, start).await);
+            times.push(cold_start(measured, &function(measured), &event(measured)).await);
         }
     }
     println!("\n| cold start, spawn to first byte | ms, median of {COLD_ROUNDS} | ratio |\n|---|---|---|");
     print_ratios(times);
+}
+
+/// The time from the spawn of the function to the first byte of its first answer, in ms.
+pub async fn cold_start(measured: Measured, function: &Binary, event: &Value) -> f64 {
+    let api = FakeRuntimeApi::start().await;
+    let start = Instant::now();
+    let _process = function.on_lambda(&api);
+    first_byte(&api, measured, event, start).await
 }
 
 /// The binaries take turns, so that a machine that changes its pace changes it for all of them.

@@ -1,6 +1,7 @@
 //! Measures the figures of README and prints them as tables. Builds each binary alone, as it ships.
 
 mod callers;
+mod callers_bytes;
 mod lambda;
 mod rows;
 mod server;
@@ -23,6 +24,7 @@ pub struct Measured {
 const BARE_LAMBDA: Measured = measured("bare-lambda", "/");
 const BARE_AXUM: Measured = measured("bare-axum", "/health");
 const HEALTH: Measured = measured("health", "/health");
+const CALLED: Measured = measured("called", "/whoami");
 const SSE: Measured = measured("sse", "/sse/heartbeat");
 const HEALTH_DB: Measured = measured("health-db", "/health/db");
 const STREAMS: Measured = measured("streams", "/health");
@@ -38,6 +40,10 @@ impl Measured {
         target.with_file_name(self.binary)
     }
 
+    fn bytes(self) -> u64 {
+        self.path().metadata().map_or(0, |metadata| metadata.len())
+    }
+
     fn function(self) -> Binary {
         Binary::new(self.path())
     }
@@ -49,7 +55,7 @@ const PARTS: [(&str, &[&str]); 7] = [
         "sizes",
         &["peers", "health", "sse", "health-db", "streams", "health-storage"],
     ),
-    ("callers", &[]),
+    ("callers", &["peers", "called"]),
     (
         "lambda",
         &["peers", "health", "sse", "health-db", "streams", "health-storage"],
@@ -85,16 +91,23 @@ async fn main() -> ExitCode {
 
 /// Builds the package's binaries as they ship, without the features of others.
 fn build(package: &str) -> bool {
-    let built = Command::new("cargo")
-        .args(["build", "--release", "-p", package])
-        .status();
-    built.is_ok_and(|status| status.success())
+    build_with(package, &[])
+}
+
+fn build_with(package: &str, options: &[&str]) -> bool {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "-p", package]).args(options);
+    cargo.status().is_ok_and(|status| status.success())
 }
 
 async fn measure(part: &str) {
     match part {
         "sizes" => sizes(),
-        "callers" => callers::verification().await,
+        "callers" => {
+            callers::verification().await;
+            callers::cold_starts().await;
+            callers_bytes::measure();
+        }
         "lambda" => {
             lambda::cold_starts().await;
             lambda::warm_invocations().await;
@@ -118,8 +131,7 @@ async fn measure(part: &str) {
 fn sizes() {
     println!("\n| binary | bytes, stripped |\n|---|---|");
     for measured in [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, STREAMS, HEALTH_STORAGE] {
-        let bytes = measured.path().metadata().map_or(0, |metadata| metadata.len());
-        println!("| {} | {bytes} |", measured.binary);
+        println!("| {} | {} |", measured.binary, measured.bytes());
     }
 }
 

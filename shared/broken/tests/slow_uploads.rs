@@ -119,7 +119,7 @@ async fn ten_thousand_slow_uploads_leave_memory_flat_and_probes_fast() {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
-    memory.is_flat(32);
+    memory.is_flat(40);
 }
 
 /// As many uploads on each connection as the server allows. Returns the status of each, once all have sent their bytes.

@@ -1,5 +1,7 @@
 //! Public keys of an issuer (RFC 7517, RFC 7518, section 6).
 
+mod small_order;
+
 use super::algorithm::{Algorithm, Method};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::{
@@ -100,7 +102,7 @@ impl Key {
     }
 
     /// Whether the key can verify anything: a pair of numbers need not be a point of the curve. A key agreement finds out, in
-    /// 0.1 ms or more; nothing in ring says so of Ed25519, so such a key counts as good.
+    /// 0.1 ms or more; nothing in ring says so of Ed25519, so such a key counts as good, and verifies nothing.
     pub fn is_sound(&self) -> bool {
         let (curve, point) = match &self.material {
             Material::Point("P-256", point) => (&ECDH_P256, point),
@@ -135,7 +137,7 @@ impl Material {
             ("EC", Some("P-384")) => Self::point("P-384", jwk, 48),
             ("OKP", Some("Ed25519")) => {
                 let point = decoded(jwk.x.as_ref()?)?;
-                (point.len() == 32).then_some(Self::Point("Ed25519", point))
+                (point.len() == 32 && !small_order::has(&point)).then_some(Self::Point("Ed25519", point))
             }
             _ => None,
         }

@@ -1,6 +1,6 @@
 //! The life of a job: runs once, prints one report, and ends with exit code 0 or 1.
 
-use super::{FLUSH_TIMEOUT, arguments, lambda, signals, start};
+use super::{FLUSH_TIMEOUT, arguments, lambda, signals, start, usage};
 use crate::{
     config::Env,
     deadline::Deadline,
@@ -57,7 +57,10 @@ pub fn run_job(build: impl FnOnce(&Env) -> Job) -> ExitCode {
         async move {
             match lambda {
                 Some(settings) => lambda::run(settings, job).await,
-                None => run_once(job, arguments(), format).await,
+                None => match arguments() {
+                    Some(arguments) => run_once(job, arguments, format).await,
+                    None => usage("an argument is not UTF-8"),
+                },
             }
         }
     })

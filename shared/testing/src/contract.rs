@@ -1,5 +1,6 @@
 //! The API document against a running server, by schemathesis, which generates requests well and badly formed: parameters and
-//! bodies that the document allows, and those that it does not, other methods and media types.
+//! bodies that the document allows, and those that it does not, other methods and media types. It sends no token but that of a
+//! header among the options, and then asks without that and with a broken one, too.
 
 use serde_json::Value;
 use std::{fs, path::Path, process::Command};
@@ -15,7 +16,8 @@ pub fn holds_while_unhealthy(url: &str, paths: &[&str]) {
     holds_with(url, paths, &["--exclude-checks", "not_a_server_error"]);
 }
 
-fn holds_with(url: &str, paths: &[&str], options: &[&str]) {
+/// As [`holds`], with more options of schemathesis.
+pub fn holds_with(url: &str, paths: &[&str], options: &[&str]) {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../functions/local/openapi.json");
     if let Err(broken) = examine(&document, url, paths, options) {
         panic!("{broken}");

@@ -3,7 +3,7 @@
 
 use crate::problems::{self, Answered};
 use shared::{
-    problem::{self, FieldError, ProblemType, RUNTIME},
+    problem::{self, ProblemType, RUNTIME},
     runtime::Declared,
 };
 use std::borrow::Cow;
@@ -30,9 +30,29 @@ pub struct Problem {
     status: u16,
     /// What this request ran into.
     detail: String,
-    /// Of `/problems/invalid-body`: what does not fit.
+    /// Of `/problems/invalid-body` and the like: what does not fit.
     #[schema(nullable = false)]
     errors: Option<Vec<FieldError>>,
+}
+
+/// A part of a request that does not fit, in the body, a parameter or a header.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "for its schema; a test compares it with what `shared::problem` writes"
+)]
+struct FieldError {
+    /// What is wrong with it.
+    detail: String,
+    /// Where it is in the body: a JSON pointer as a fragment (RFC 6901, section 6), such as `#/items/0/price`.
+    #[schema(nullable = false)]
+    pointer: Option<String>,
+    /// The name of the parameter.
+    #[schema(nullable = false)]
+    parameter: Option<String>,
+    /// The name of the header.
+    #[schema(nullable = false)]
+    header: Option<String>,
 }
 
 /// The closed set of types.

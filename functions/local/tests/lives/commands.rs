@@ -1,10 +1,9 @@
 //! The command line, and the commands `doctor` and `openapi`.
 
 use crate::checkout::{checkout, services, text};
-use crate::newcomer::{Checkout, started};
-use local::functions::FUNCTIONS;
-use std::{collections::BTreeSet, fs};
-use testing::{Binary, contract};
+use crate::newcomer::Checkout;
+use std::fs;
+use testing::Binary;
 
 fn local() -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_local"))
@@ -176,16 +175,4 @@ fn output_that_cannot_be_written_is_a_sentence_and_a_reader_that_has_gone_is_non
 #[test]
 fn openapi_prints_the_committed_document() {
     assert!(stdout(&local().run(&["openapi"])) == text("functions/local/openapi.json"));
-}
-
-#[test]
-#[ignore = "needs schemathesis; .ci/run installs it"]
-fn its_answers_are_those_of_the_api_document() {
-    let checkout = Checkout::new("contract");
-    let local = checkout.local().with("SSE_MAX_AGE", "50ms");
-    let server = started(&local.with("SSE_HEARTBEAT_INTERVAL", "10ms"));
-    // Functions may share a path, and schemathesis refuses one that is named twice.
-    let paths: BTreeSet<String> = FUNCTIONS.iter().flat_map(|function| function.paths()).collect();
-    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-    contract::holds(&server.url, &paths);
 }

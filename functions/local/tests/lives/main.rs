@@ -6,6 +6,7 @@
 mod checkout;
 mod cloud;
 mod commands;
+mod contract;
 mod deploy;
 mod disk;
 mod newcomer;

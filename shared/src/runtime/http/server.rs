@@ -33,8 +33,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long a client may take over a request's head, and how long a connection may idle between two requests.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest request head, in bytes.
-const MAX_HEAD: usize = 8 * 1024;
+/// The longest request head, in bytes: a token of 8 KiB, and as much for the rest.
+const MAX_HEAD: usize = 16 * 1024;
 /// How long open requests may take after SIGTERM. Platforms kill the process after 10 s.
 const DRAIN: Duration = Duration::from_secs(8);
 /// How long a connection lingers after the server has closed its half, so that the client can read the end of the answer.
