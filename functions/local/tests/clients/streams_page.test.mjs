@@ -39,7 +39,7 @@ const state = (page, word) => page.locator('#state', { hasText: new RegExp(`^${w
 const button = (page, name) => page.getByRole('button', { name, exact: true })
 const press = (page, name) => button(page, name).click()
 const pathOf = page => new URL(page.url()).searchParams.get('path')
-const said = page => page.locator('#log li:not(.model, .cut, .note) > :first-child').allTextContents()
+const said = page => page.locator('#log > :not(.model, .cut, .note) > :first-child').allTextContents()
 const answer = page => page.locator('#log .model p').last()
 
 /** Another client, without a browser. */
@@ -99,8 +99,7 @@ test('a reload in the middle of an answer loses no word', async () => {
   await press(page, 'Ask the fake model')
   for (const least of [12, 40, 70]) {
     await until(async () => (await words(page)) >= least, 'the model does not write')
-    await press(page, 'Reload')
-    await page.waitForEvent('load')
+    await Promise.all([page.waitForEvent('load'), press(page, 'Reload')])
     await state(page, 'live')
     assert.ok((await words(page)) >= least, 'the reload has lost words')
     assert.notEqual(await answer(page).textContent(), ANSWER, 'the answer was written before the reload')
@@ -146,7 +145,7 @@ test('a second tab shows the same, and what one says comes to the other', async 
     const text = `from ${from === page ? 'one' : 'the other'}`
     await from.getByLabel('Say something').fill(text)
     await from.getByRole('button', { name: 'Append' }).click()
-    await to.locator('#log li:not(.mine) p', { hasText: text }).waitFor()
+    await to.locator('#log > :not(.mine) p', { hasText: text }).waitFor()
   }
   await isWritten(page)
   await isWritten(second)
@@ -321,6 +320,12 @@ test('what is refused is said in words, with a page about it', async () => {
   await page.getByLabel('Path of the stream').fill('a//b')
   await press(page, 'Open')
   await alert.filter({ hasText: 'Invalid Parameter' }).waitFor()
+  await page.getByLabel('Path of the stream').fill(`tests/../${path}`)
+  await press(page, 'Open')
+  await alert.filter({ hasText: 'no segment' }).waitFor()
+  assert.ok(await button(page, 'Delete').isDisabled())
+  await page.goBack()
+  await alert.filter({ hasText: 'Invalid Parameter' }).waitFor()
   await alert.getByRole('link').click()
   await page.getByRole('heading', { name: 'Invalid Parameter' }).first().waitFor()
   await page.goBack()
@@ -341,6 +346,10 @@ test('the line for a terminal does what the page has done', async () => {
   await page.getByLabel('Say something').fill(`it's "$HOME" \\ \`x\``)
   await press(page, 'Append')
   await until(async () => (await said(page)).length === 1, 'it was not said')
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
+  await press(page, 'Copy')
+  await button(page, 'Copied').waitFor()
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), await page.locator('#curl').textContent())
   const posted = await run()
   assert.equal(posted.stderr, '')
   await until(async () => (await said(page)).length === 2, 'the line appends nothing')

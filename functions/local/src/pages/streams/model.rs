@@ -47,8 +47,10 @@ pub async fn answer(
         authorization: headers.get(header::AUTHORIZATION).cloned(),
         began: began.as_millis() as u64,
     };
-    let first = answer.append(0, json!({"word": ""})).await;
+    let mut first = answer.append(0, json!({"word": ""})).await;
     if !first.status().is_success() {
+        // The problem is one that the function declares, not this route.
+        first.extensions_mut().clear();
         return Ok(first);
     }
     telemetry::spawn(async move { deadline.cut_off(answer.write()).await });

@@ -3,7 +3,7 @@
 use crate::issuer::{Claims, Issuer};
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::IntoResponse,
 };
 use serde_json::json;
@@ -45,9 +45,11 @@ fn is_own_page(headers: &HeaderMap) -> bool {
     let (Some(host), Some(origin)) = (only(header::HOST), only(header::ORIGIN)) else {
         return false;
     };
-    let authority = host.parse::<Authority>();
-    let is_loopback = authority.is_ok_and(|host| ["127.0.0.1", "localhost", "[::1]"].contains(&host.host()));
-    is_loopback && origin == format!("http://{host}")
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    ["127.0.0.1", "localhost", "[::1]"].contains(&name) && origin == format!("http://{host}")
 }
 
 #[cfg(test)]
@@ -98,5 +100,6 @@ mod tests {
             ("origin", "http://localhost:9100")
         ]));
         assert!(is_own(&[("host", "[::1]:9000"), ("origin", "http://[::1]:9000")]));
+        assert!(is_own(&[("host", "[::1]"), ("origin", "http://[::1]")]));
     }
 }
