@@ -387,14 +387,14 @@ test('a token that is refused or about to end is renewed, and a stream that ends
 })
 
 test('a connection that the server ends is taken up again at once', async () => {
-  const short = await Local.start({ SSE_MAX_AGE: '1s' })
+  const short = await Local.start({ SSE_MAX_AGE: '2s' })
   try {
     const { page, complaints, close } = await open({ origin: short.url })
     await press(page, 'Ask the fake model')
     await isWritten(page)
-    assert.ok(Number(await page.locator('#connections').textContent()) >= 5)
+    assert.ok(Number(await page.locator('#connections').textContent()) >= 4)
     const marks = await page.locator('.cut').allTextContents()
-    assert.ok(marks.length >= 4 && marks.every(mark => !mark.includes('is not what')), marks.join('\n'))
+    assert.ok(marks.length >= 3 && marks.every(mark => !mark.includes('is not what')), marks.join('\n'))
     assert.deepEqual(complaints, [])
     await close()
   } finally {
