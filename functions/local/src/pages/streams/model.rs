@@ -1,6 +1,6 @@
 //! `POST /streams/model/{path}`: a fake model appends its answer to a stream, word by word. The writer is a task, so that the
-//! page may be reloaded while it writes; and another instance of the functions, with connections of its own to the database, so
-//! that what the page shows has come through Postgres.
+//! page may be reloaded meanwhile. It is a client of another instance of the functions, with other connections to the database,
+//! so that what the page shows has come through Postgres.
 
 use crate::functions;
 use axum::{

@@ -18,7 +18,7 @@ const TTL: Duration = Duration::from_secs(10 * 60);
 /// # Errors
 /// [`ORIGIN_REFUSED`]: the request is not of a page of `local`.
 pub async fn answer(State(issuer): State<Arc<Issuer>>, headers: HeaderMap) -> Result<impl IntoResponse, Problem> {
-    if !is_own_page(&headers) {
+    if !is_of_this_server(&headers) {
         let detail = "Only the page at http://127.0.0.1 gets a token. Elsewhere: cargo run -- token.";
         return Err(Problem::new(&ORIGIN_REFUSED).detail(detail));
     }
@@ -36,7 +36,7 @@ pub async fn answer(State(issuer): State<Arc<Issuer>>, headers: HeaderMap) -> Re
 
 /// Whether a page of this server asks. Browsers send `Origin` with each POST, and no page can set it. A page that reaches the
 /// server by DNS rebinding has a name as its host; a page of `CORS_ORIGINS`, or of another port, has another origin.
-fn is_own_page(headers: &HeaderMap) -> bool {
+fn is_of_this_server(headers: &HeaderMap) -> bool {
     let only = |name: HeaderName| {
         let mut values = headers.get_all(name).iter();
         let value = values.next().filter(|_| values.next().is_none());
@@ -56,11 +56,11 @@ fn is_own_page(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn is_own(headers: &[(&'static str, &'static str)]) -> bool {
+    fn gets_token(headers: &[(&'static str, &'static str)]) -> bool {
         let pair = |(name, value): &(&'static str, &'static str)| {
             (HeaderName::from_static(name), HeaderValue::from_static(value))
         };
-        is_own_page(&headers.iter().map(pair).collect())
+        is_of_this_server(&headers.iter().map(pair).collect())
     }
 
     #[test]
@@ -92,14 +92,14 @@ mod tests {
             &[("host", "user@127.0.0.1"), ("origin", "http://user@127.0.0.1")],
             &[("origin", "http://127.0.0.1:9000")],
         ] {
-            assert!(!is_own(headers), "{headers:?}");
+            assert!(!gets_token(headers), "{headers:?}");
         }
-        assert!(is_own(&[HOST, ("origin", "http://127.0.0.1:9000")]));
-        assert!(is_own(&[
+        assert!(gets_token(&[HOST, ("origin", "http://127.0.0.1:9000")]));
+        assert!(gets_token(&[
             ("host", "localhost:9100"),
             ("origin", "http://localhost:9100")
         ]));
-        assert!(is_own(&[("host", "[::1]:9000"), ("origin", "http://[::1]:9000")]));
-        assert!(is_own(&[("host", "[::1]"), ("origin", "http://[::1]")]));
+        assert!(gets_token(&[("host", "[::1]:9000"), ("origin", "http://[::1]:9000")]));
+        assert!(gets_token(&[("host", "[::1]"), ("origin", "http://[::1]")]));
     }
 }
