@@ -1,4 +1,6 @@
-//! The pages of `local`: the status page, the API document and its viewer, and a page for each problem.
+//! The pages of `local`: the status page, durable streams, the API document and its viewer, and a page for each problem.
+
+pub mod streams;
 
 use crate::{
     bundle, openapi,
@@ -8,6 +10,8 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::{Html, IntoResponse},
 };
+use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
+use ring::digest::{SHA256, digest};
 use shared::{
     parameters::Path,
     problem::{NOT_FOUND, Problem},
@@ -18,6 +22,7 @@ use shared::{
 pub fn service() -> Service {
     let pages = [
         Route::get("/", async || page(include_str!("pages/status.html"))),
+        Route::get("/streams", async || page(include_str!("pages/streams.html"))),
         Route::get("/docs", docs),
         Route::get("/docs/scalar.js", viewer),
         Route::get("/openapi.json", openapi::openapi_json),
@@ -27,31 +32,50 @@ pub fn service() -> Service {
     Service::new(pages.map(Route::public))
 }
 
-/// A page that loads nothing from elsewhere; its `Content-Security-Policy` makes the browser enforce that.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
-                      script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// A page that loads nothing from elsewhere, and runs no script but the one that stands in its file: text of a stream cannot
+/// become code. Its `Content-Security-Policy` makes the browser enforce that.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
 
 /// The viewer comes in a file, so that no script in the page runs: text of the document cannot become code.
 const VIEWER_POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self' data: blob:; style-src 'unsafe-inline'; \
                              script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 fn page(html: &str) -> impl IntoResponse + use<> {
-    with_policy(POLICY, html)
+    let html = filled(html);
+    let policy = match script(&html) {
+        Some(script) => format!("{POLICY}; script-src '{}'", hash(script)),
+        None => POLICY.to_owned(),
+    };
+    with_policy(&policy, html)
 }
 
 async fn docs() -> impl IntoResponse {
-    with_policy(VIEWER_POLICY, include_str!("pages/docs.html"))
+    with_policy(VIEWER_POLICY, filled(include_str!("pages/docs.html")))
 }
 
-fn with_policy(policy: &'static str, html: &str) -> impl IntoResponse + use<> {
-    let headers: [(HeaderName, HeaderValue); 2] = [
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    let html = html
-        .replace("{icon}", include_str!("pages/icon.html").trim_end())
+fn filled(html: &str) -> String {
+    html.replace("{icon}", include_str!("pages/icon.html").trim_end())
         .replace("{style}", include_str!("pages/style.css").trim_end())
-        .replace("{title}", &bundle::title());
+        .replace("{title}", &bundle::title())
+}
+
+/// The text of a page's script.
+fn script(html: &str) -> Option<&str> {
+    let (_, script) = html.split_once("<script type=\"module\">")?;
+    Some(script.split_once("</script>")?.0)
+}
+
+/// The source of a script as a policy has it (Content Security Policy Level 3, section 2.3.1).
+fn hash(script: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(digest(&SHA256, script.as_bytes())))
+}
+
+fn with_policy(policy: &str, html: String) -> impl IntoResponse + use<> {
+    let headers: [(HeaderName, String); 2] = [
+        (header::CONTENT_SECURITY_POLICY, policy.to_owned()),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
     (headers, Html(html))
 }
 

@@ -53,7 +53,7 @@ const LONGEST_SEQ: usize = 256;
         ("Producer-Seq" = Option<u64>, Header, description = "From 0 in each epoch, one more for each request."),
         ("Stream-Seq" = Option<String>, Header, description = "Greater than that of the append before, byte by byte."),
     ),
-    request_body(content((Vec<u8> = "application/octet-stream"), (serde_json::Value = "application/json")),
+    request_body(content((Vec<u8> = "application/octet-stream"), (serde_json::Value = "application/json", example = json!({"type": "opened"}))),
         description = "The data, of the type of the stream. Empty only where the stream is closed."),
     responses(
         (status = 204, description = "It is done; of a producer: it was done before.", headers(("Stream-Next-Offset" = String, description = "The offset of the end."), ("Stream-Closed" = Option<String>, description = "`true` once the stream takes no more data."))),

@@ -46,7 +46,8 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
         let service = match started {
             Ok((env, issuer)) => functions::service(env)
                 .merge(pages::service())
-                .merge(issuer::service(&issuer, address)),
+                .merge(issuer::service(&issuer, address))
+                .merge(pages::streams::service(issuer, env)),
             Err(sentence) => return refuse(&sentence),
         };
         if let Err(sentence) = announce(address, &dependencies) {

@@ -150,6 +150,28 @@ test('a token of local that is pasted opens an operation, and without one the fu
   }
 })
 
+test('with a token that is pasted, a stream is created, appended to, read and deleted', needs('/v1/stream/{path}'), async () => {
+  const { page, complaints, close } = await view()
+  const token = local.print('token', '--scope', 'streams:read streams:write')
+  for (const [summary, operation, expected] of [
+    ['Creates a stream', 'put /v1/stream/{path}', /201 Created/],
+    ['Appends to a stream', 'post /v1/stream/{path}', /204 No Content/],
+    ['Reads a stream', 'get /v1/stream/{path}', /200 OK[^]*"type": "opened"/],
+    ['Deletes a stream', 'delete /v1/stream/{path}', /204 No Content/],
+  ]) {
+    const dialog = await form(page, summary, operation)
+    if (operation.startsWith('put')) {
+      await dialog.getByRole('button', { name: /Authentication/ }).click()
+      await dialog.getByLabel('Bearer Token').fill(token)
+    }
+    await send(dialog)
+    await shows(dialog, expected)
+    await page.keyboard.press('Escape')
+  }
+  assert.deepEqual(complaints, [])
+  await close()
+})
+
 test('the viewer shows a stream while it runs, and the page stays usable', needs('/sse/heartbeat'), async () => {
   const { page, complaints, close } = await view()
   const dialog = await form(page, 'A stream that beats', 'get /sse/heartbeat')
