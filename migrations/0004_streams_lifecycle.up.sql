@@ -1,8 +1,8 @@
 -- How streams begin and end.
 
--- A content type without its parameters.
+-- A content type without its parameters. By the rules of ASCII: in Turkish, the small letter of I is another one.
 CREATE FUNCTION streams.media_type(content_type text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT lower(btrim(split_part(content_type, ';', 1)))
+    SELECT lower(btrim(split_part(content_type, ';', 1), E' \t') COLLATE "C")
 $$;
 
 -- Takes the path from an expired stream, and from its forks, unless one of these has not expired. Locks them all, because a
@@ -66,13 +66,13 @@ BEGIN
     ELSE
         verdict := 'new';
     END IF;
-    SELECT COALESCE(array_agg(u.source), '{}'), COALESCE(array_agg(LEAST(u.point, at)), '{}')
+    -- The first source stays even if nothing is inherited from it: its number is in the offset of the start.
+    SELECT array_agg(u.source ORDER BY u.n), array_agg(LEAST(u.point, at) ORDER BY u.n)
     INTO draft.sources, draft.points
     FROM (
-        SELECT g.source, g.point, lag(g.point, 1, source.first_kept) OVER (ORDER BY g.point, g.source) AS after
-        FROM unnest(source.sources || source.id, source.points || source.tail) g (source, point)
-        ORDER BY g.point, g.source
-    ) u WHERE u.after < LEAST(u.point, at);
+        SELECT g.source, g.point, g.n, lag(g.point) OVER (ORDER BY g.n) AS after
+        FROM unnest(source.sources || source.id, source.points || source.tail) WITH ORDINALITY g (source, point, n)
+    ) u WHERE u.n = 1 OR u.after < at;
     draft.content_type := source.content_type;
     draft.ttl := source.ttl;
     draft.expires_at := source.expires_at;
@@ -120,6 +120,10 @@ BEGIN
     IF source_path IS NULL THEN
         content_type := COALESCE(content_type, 'application/octet-stream');
     END IF;
+    IF max_streams IS NOT NULL AND (SELECT h.verdict FROM streams.head(path) h) = 'not_found' THEN
+        -- Whoever counts, counts what the others have created. Taken first: those that wait for it hold no lock of a stream.
+        PERFORM pg_advisory_xact_lock(hashtextextended('streams.put', 0));
+    END IF;
     LOOP
         SELECT s.* INTO stream FROM streams.streams s WHERE s.path = put.path AND s.live;
         verdict := CASE
@@ -136,8 +140,13 @@ BEGIN
             draft := fork.draft;
             verdict := CASE WHEN fork.verdict = 'new' AND sub_offset > 0 AND prefix IS NULL THEN 'beyond' ELSE fork.verdict END;
         END IF;
+        -- What has ended is counted only where this is decisive: the other count needs an index alone.
         IF verdict = 'new' AND max_streams IS NOT NULL
-            AND EXISTS (SELECT FROM streams.streams s WHERE s.live OFFSET max_streams - 1) THEN
+            AND EXISTS (SELECT FROM streams.streams s WHERE s.live OFFSET max_streams - 1)
+            AND EXISTS (
+                SELECT FROM streams.streams s
+                WHERE s.live AND (s.expires_at > clock_timestamp() OR streams.has_forks(s.id)) OFFSET max_streams - 1
+            ) THEN
             verdict := 'too_many_streams';
         END IF;
         IF verdict <> 'new' THEN

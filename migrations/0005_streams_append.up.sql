@@ -119,13 +119,18 @@ CREATE FUNCTION streams.fragment(data json) RETURNS bytea LANGUAGE sql IMMUTABLE
     END, 'UTF8')
 $$;
 
--- Appends bytes, in the transaction of the caller, and returns the offset of their end. The stream is locked until that transaction
--- ends. Wakes readers when it commits, unless `ring` is false: the server serialises the commits of transactions that do.
-CREATE FUNCTION streams.append(path text, data bytea, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+-- Whether a stream consists of JSON. NULL if there is none.
+CREATE FUNCTION streams.is_json(path text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT streams.media_type(s.content_type) = 'application/json' FROM streams.streams s WHERE s.path = $1 AND s.live
+$$;
+
+-- Appends a record as it is stored, to a stream that consists of JSON or does not.
+CREATE FUNCTION streams.append_record(path text, data bytea, is_json boolean, close boolean, ring boolean) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     done record;
 BEGIN
+    close := COALESCE(close, false);
     IF octet_length(data) = 0 OR (data IS NULL AND NOT close) THEN
         PERFORM streams.refuse('empty');
     END IF;
@@ -136,6 +141,10 @@ BEGIN
     IF done.verdict IS DISTINCT FROM 'stored' THEN
         PERFORM streams.refuse(COALESCE(done.verdict, 'not_found'));
     END IF;
+    -- Now that the stream is locked: it may be another one than that whose type decided the form of the record.
+    IF data IS NOT NULL AND is_json IS DISTINCT FROM streams.is_json(path) THEN
+        PERFORM streams.refuse('content_type');
+    END IF;
     IF ring THEN
         PERFORM streams.ring(done.stream);
     END IF;
@@ -143,26 +152,61 @@ BEGIN
 END
 $$;
 
--- The same with JSON, for a stream of JSON.
+-- Appends JSON, in the transaction of the caller, and returns the offset of its end. The stream is locked until that transaction
+-- ends. Wakes readers when it commits, unless `ring` is false: the server serialises the commits of transactions that do.
 CREATE FUNCTION streams.append(path text, data json, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
-LANGUAGE sql AS $$ SELECT streams.append(path, streams.fragment(data), close, ring) $$;
+LANGUAGE sql AS $$ SELECT streams.append_record(path, streams.fragment(data), true, close, ring) $$;
 
 CREATE FUNCTION streams.append(path text, data jsonb, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
 LANGUAGE sql AS $$ SELECT streams.append(path, data::json, close, ring) $$;
 
 -- The same with text: JSON for a stream of JSON, and UTF-8 for others.
 CREATE FUNCTION streams.append(path text, data text, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
-LANGUAGE sql AS $$
-    SELECT streams.append(path, CASE
-        WHEN (SELECT streams.media_type(s.content_type) = 'application/json' FROM streams.streams s WHERE s.path = $1 AND s.live)
-            THEN streams.fragment(data::json)
-        ELSE convert_to(data, 'UTF8')
-    END, close, ring)
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF streams.is_json(path) THEN
+        RETURN streams.append(path, data::json, close, ring);
+    END IF;
+    RETURN streams.append_record(path, convert_to(data, 'UTF8'), false, close, ring);
+END
+$$;
+
+-- The same with bytes: those of JSON for a stream of JSON, and any for others.
+CREATE FUNCTION streams.append(path text, data bytea, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF streams.is_json(path) THEN
+        RETURN streams.append(path, convert_from(data, 'UTF8')::json, close, ring);
+    END IF;
+    RETURN streams.append_record(path, data, false, close, ring);
+END
 $$;
 
 -- Closes a stream, and returns the offset of its end.
 CREATE FUNCTION streams.close(path text, ring boolean DEFAULT true) RETURNS text LANGUAGE sql AS $$
     SELECT streams.append(path, NULL::bytea, true, ring)
+$$;
+
+-- Refuses what a URL cannot have: see `StreamPath` of the function that serves streams.
+CREATE FUNCTION streams.check_path(path text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF (octet_length(convert_to(path, 'UTF8')) BETWEEN 1 AND 1024
+        AND path !~ '[\u0001-\u001F\u007F-\u009F]'
+        AND '/' || path || '/' !~ '/\.{0,2}/'
+        AND split_part(path, '/', 1) <> '__ds') IS NOT TRUE THEN
+        PERFORM streams.refuse('path');
+    END IF;
+END
+$$;
+
+-- Refuses what a header cannot have.
+CREATE FUNCTION streams.check_content_type(content_type text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF octet_length(content_type) > 256 OR content_type !~ '^[\t -~]*$'
+        OR streams.media_type(content_type) !~ '^[!#$%&''*+.^_`|~0-9a-z-]+/[!#$%&''*+.^_`|~0-9a-z-]+$' THEN
+        PERFORM streams.refuse('content_type');
+    END IF;
+END
 $$;
 
 -- Creates a stream, unless it is there, and returns the offset of its end.
@@ -171,6 +215,11 @@ LANGUAGE plpgsql AS $$
 DECLARE
     done record;
 BEGIN
+    PERFORM streams.check_path(path);
+    PERFORM streams.check_content_type(content_type);
+    IF extract(epoch FROM ttl) NOT BETWEEN 0 AND 4294967295 THEN
+        PERFORM streams.refuse('ttl');
+    END IF;
     SELECT p.* INTO done
     FROM streams.put(path, content_type, extract(epoch FROM ttl)::bigint, NULL, false, NULL, NULL) p;
     IF done.verdict NOT IN ('new', 'existing') THEN

@@ -45,6 +45,7 @@ impl Model {
             Some(_) => self.fork(create)?,
             None => Stream {
                 path: create.path.clone(),
+                root: self.incarnation(self.streams.len()),
                 content_type: create
                     .content_type
                     .clone()
@@ -84,7 +85,7 @@ impl Model {
         if repeats {
             stored = Stored::Repeated;
         } else if !is_closed_again {
-            stream.check(incarnation, append, known)?;
+            stream.check(append, known)?;
             if let Some(data) = &append.data {
                 stream.push(incarnation, data.clone());
             }
@@ -99,7 +100,7 @@ impl Model {
         Ok(Appended {
             stored,
             incarnation,
-            tail: stream.tail(incarnation),
+            tail: stream.tail(),
             closed: stream.closed,
             producer: producer.and_then(|by| stream.producers.get(&by.id).copied()),
         })
@@ -147,7 +148,7 @@ impl Model {
         let (stream, incarnation) = (&self.streams[index], self.incarnation(index));
         Head {
             incarnation,
-            tail: stream.tail(incarnation),
+            tail: stream.tail(),
             content_type: stream.content_type.clone(),
             closed: stream.closed,
             expiry: stream.expiry,
@@ -164,6 +165,7 @@ impl Model {
         let upto = match inherited.last() {
             _ if at.incarnation == incarnation => stream.end(),
             Some(record) => record.position.end,
+            None if at.incarnation == stream.root => 0,
             None if at.incarnation > incarnation => return Err(Refusal::Beyond),
             None => return Err(Refusal::Gone),
         };

@@ -89,6 +89,7 @@ impl Streams {
             self.0.hub.record(cursor.incarnation, |seen| {
                 seen.gone = false;
                 seen.tail = page.head.tail.end;
+                seen.closed = page.head.closed;
             });
         }
     }
