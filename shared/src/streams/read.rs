@@ -8,8 +8,11 @@ use super::{
 };
 use crate::{database::Connection, deadline::Deadline};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
+
+/// How long the read of a page may take that readers wait for.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a wait for more of a stream has ended.
 #[derive(Clone, Debug)]
@@ -78,7 +81,7 @@ impl Streams {
             }
             let page = tokio::select! {
                 biased;
-                page = self.next_page(deadline, &reader, path, cursor, limit) => page?,
+                page = self.next_page(&reader, path, cursor, limit) => page?,
                 // Another reader may be at it for longer.
                 () = deadline.ended() => return Ok(Follow::Silent),
             };
@@ -94,10 +97,10 @@ impl Streams {
         }
     }
 
-    /// The page at the cursor. All readers of this process that are there get the same one.
+    /// The page at the cursor. All readers of this process that are there get the same one. The deadline of none of them is that
+    /// of the read: a server that is cut off has not failed.
     async fn next_page(
         &self,
-        deadline: &Deadline,
         reader: &Reader,
         path: &str,
         cursor: &Cursor,
@@ -107,7 +110,8 @@ impl Streams {
         if let Some(page) = last.as_ref().and_then(|last| last.shared(cursor, limit)) {
             return Ok(page?);
         }
-        let connection = self.0.database.connection(deadline);
+        let deadline = Deadline::default().earlier(Instant::now() + READ_TIMEOUT);
+        let connection = self.0.database.connection(&deadline);
         let page = match read(&connection, path, From::At(cursor.at), limit).await {
             Ok(page) if page.head.incarnation == cursor.incarnation => Ok(Arc::new(page)),
             Ok(_) => Err(Refusal::Gone),

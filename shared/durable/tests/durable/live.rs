@@ -2,6 +2,7 @@
 
 use durable::{Log, append, create, within};
 use shared::streams::{Append, Error, Follow, From, Refusal};
+use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use testing::{Postgres, execute, scalar};
 
@@ -103,6 +104,21 @@ async fn a_close_that_was_lost_leaves_its_readers_waiting() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let count = scalar(&log.url, transactions).await - before;
     assert!(count < 100, "{count}");
+}
+
+/// The database has not failed because somebody else's time was up.
+#[tokio::test]
+async fn a_deadline_that_comes_while_the_page_is_read_is_silence() {
+    let (log, _) = two_processes().await;
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let mut connection = PgConnection::connect(&log.url).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let lock = sqlx::query("LOCK TABLE streams.records IN ACCESS EXCLUSIVE MODE");
+    lock.execute(&mut *transaction).await.unwrap();
+    execute(&log.url, "UPDATE streams.streams SET tail = 1").await;
+    let silent = log.streams.follow(&within(2), "a", &cursor, 100).await;
+    assert!(matches!(silent, Ok(Follow::Silent)), "{silent:?}");
 }
 
 /// The database is asked for nothing while it is left to sleep, and readers that come back are served.
