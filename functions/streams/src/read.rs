@@ -174,7 +174,7 @@ fn answer(page: &Page, from: From, cursor: Option<u64>, request: &HeaderMap, par
     if from == From::Tail {
         return (headers, body(page, part)).into_response();
     }
-    let etag = etag::of(page, from);
+    let etag = etag::of(page);
     let is_known = etag::matches(&etag, request);
     headers.insert(ETAG, etag);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control(page, from)));

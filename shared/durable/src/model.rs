@@ -115,22 +115,31 @@ impl Model {
     pub fn page(&self, path: &str, from: From, limit: usize) -> Done<Page> {
         let index = self.find(path)?;
         let head = self.head_of(index);
-        let begin = match from {
+        let end = match from {
             From::Start => 0,
             From::Tail => head.tail.end,
             From::At(at) => self.place(index, at)?,
         };
+        let begin = Position {
+            incarnation: self.streams[index].holder(end),
+            end,
+        };
         let after = self.streams[index]
             .records
             .iter()
-            .filter(|record| record.position.end > begin);
-        let limit = begin.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX));
+            .filter(|record| record.position.end > end);
+        let limit = end.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX));
         let fit = after
             .enumerate()
             .take_while(|(nth, record)| *nth == 0 || record.position.end <= limit);
         let records: Vec<Record> = fit.map(|(_, record)| record.clone()).collect();
         let next = records.last().map_or(head.tail, |record| record.position);
-        Ok(Page { head, records, next })
+        Ok(Page {
+            head,
+            begin,
+            records,
+            next,
+        })
     }
 
     /// Deletes a stream.

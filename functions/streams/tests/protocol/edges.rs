@@ -41,6 +41,39 @@ async fn a_fork_is_read_from_any_offset_of_its_source_and_is_the_same_when_it_is
     assert_eq!(slug(&foreign), "offset-beyond");
 }
 
+/// The first record is that of a source of the source, or the source's.
+#[tokio::test]
+async fn a_fork_within_the_first_append_is_the_same_when_it_is_made_again() {
+    let server = Server::start().await;
+    server.create("empty", &[TEXT], "").await;
+    server
+        .create("inherits", &[("stream-forked-from", "/v1/stream/empty")], "")
+        .await;
+    server.append("inherits", &[TEXT], "data").await;
+    server
+        .create("inherits-data", &[("stream-forked-from", "/v1/stream/inherits")], "")
+        .await;
+    for source in ["inherits", "inherits-data"] {
+        let from = format!("/v1/stream/{source}");
+        let point = [
+            ("stream-forked-from", &*from),
+            ("stream-fork-offset", "-1"),
+            ("stream-fork-sub-offset", "2"),
+        ];
+        let target = format!("stream/{source}-2");
+        for status in [201, 200] {
+            let made = server.ask(Method::PUT, &target, &point, "").await;
+            assert_eq!(made.status, status, "{}", made.transcript());
+        }
+        assert_eq!(server.get(&target, &[]).await.body, "da");
+        let other = [point[0], point[1], ("stream-fork-sub-offset", "3")];
+        assert_eq!(
+            slug(&server.ask(Method::PUT, &target, &other, "").await),
+            "stream-exists"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_expiry_is_any_time_of_rfc_3339_up_to_the_last_one() {
     let server = Server::start().await;

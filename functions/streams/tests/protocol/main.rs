@@ -8,7 +8,7 @@ mod server;
 use hyper::Method;
 use serde_json::{Value, json};
 use server::{JSON, Server, TEXT, next_offset, slug, token};
-use testing::{Client, Exchange};
+use testing::Exchange;
 
 /// The fields of each event that has one.
 fn events(stream: &Exchange) -> Vec<Vec<(String, String)>> {
