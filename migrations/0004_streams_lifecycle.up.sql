@@ -5,6 +5,56 @@ CREATE FUNCTION streams.media_type(content_type text) RETURNS text LANGUAGE sql 
     SELECT lower(btrim(split_part(content_type, ';', 1), E' \t') COLLATE "C")
 $$;
 
+-- Raises a verdict as the violation of a constraint, such as stream_not_found or
+-- stream_closed. No path is in the message, because messages are logged.
+CREATE FUNCTION streams.refuse(verdict text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a stream refuses: %', verdict
+        USING ERRCODE = 'check_violation', SCHEMA = 'streams', CONSTRAINT = 'stream_' || verdict;
+END
+$$;
+
+-- Refuses what a URL cannot have: see `StreamPath` of the function that serves streams.
+CREATE FUNCTION streams.check_path(path text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF (octet_length(convert_to(path, 'UTF8')) BETWEEN 1 AND 1024
+        AND path !~ '[\u0001-\u001F\u007F-\u009F]'
+        AND '/' || path || '/' !~ '/\.{0,2}/'
+        AND split_part(path, '/', 1) <> '__ds') IS NOT TRUE THEN
+        PERFORM streams.refuse('path');
+    END IF;
+END
+$$;
+
+-- Refuses what a header cannot have.
+CREATE FUNCTION streams.check_content_type(content_type text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF octet_length(content_type) > 256 OR content_type !~ '^[\t -~]*$'
+        OR streams.media_type(content_type) !~ '^[!#$%&''*+.^_`|~0-9a-z-]+/[!#$%&''*+.^_`|~0-9a-z-]+$' THEN
+        PERFORM streams.refuse('content_type');
+    END IF;
+END
+$$;
+
+-- JSON as it is stored: an array is as many values.
+CREATE FUNCTION streams.fragment(data json) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT convert_to(CASE json_typeof(data)
+        WHEN 'array' THEN (SELECT COALESCE(string_agg(e.value::text, ',' ORDER BY e.n), '')
+            FROM json_array_elements(data) WITH ORDINALITY e (value, n))
+        ELSE btrim(data::text, E' \t\n\r')
+    END, 'UTF8')
+$$;
+
+-- The record that a body becomes in a stream of this type.
+CREATE FUNCTION streams.record_of(content_type text, body bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF streams.media_type(content_type) = 'application/json' THEN
+        RETURN streams.fragment(convert_from(body, 'UTF8')::json);
+    END IF;
+    RETURN body;
+END
+$$;
+
 -- Takes the path from an expired stream, and from its forks, unless one of these has not expired. Locks them all, because a
 -- transaction may be about to renew one.
 CREATE FUNCTION streams.release(stream bigint) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -105,11 +155,11 @@ CREATE FUNCTION streams.matches(
 $$;
 
 -- Creates a stream with a first record, unless the same stream is there. The verdict is 'new', 'existing', or why it is neither.
--- A fork has a part of the source's next record as its `prefix`.
+-- A fork has a part of the source's next record as its `prefix`. With `is_body`, `data` are still to be made a record.
 CREATE FUNCTION streams.put(
     path text, content_type text, ttl bigint, expires_at timestamptz, closed boolean, data bytea, max_streams bigint,
     source_path text DEFAULT NULL, at_incarnation bigint DEFAULT NULL, at_position bigint DEFAULT NULL,
-    sub_offset bigint DEFAULT 0, prefix bytea DEFAULT NULL,
+    sub_offset bigint DEFAULT 0, prefix bytea DEFAULT NULL, is_body boolean DEFAULT false,
     OUT verdict text, OUT stream streams.streams
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -120,6 +170,7 @@ BEGIN
     IF source_path IS NULL THEN
         content_type := COALESCE(content_type, 'application/octet-stream');
     END IF;
+    PERFORM streams.check_path(path), streams.check_content_type(content_type);
     IF max_streams IS NOT NULL AND (SELECT h.verdict FROM streams.head(path) h) = 'not_found' THEN
         -- Whoever counts, counts what the others have created. Taken first: those that wait for it hold no lock of a stream.
         PERFORM pg_advisory_xact_lock(hashtextextended('streams.put', 0));
@@ -169,7 +220,10 @@ BEGIN
         ) ON CONFLICT (path) WHERE live DO NOTHING RETURNING s.* INTO stream;
         EXIT WHEN FOUND;
     END LOOP;
-    FOREACH data IN ARRAY ARRAY[prefix, data] LOOP
+    IF is_body THEN
+        data := streams.record_of(stream.content_type, data);
+    END IF;
+    FOREACH data IN ARRAY ARRAY[prefix, NULLIF(data, '')] LOOP
         CONTINUE WHEN data IS NULL;
         stream.tail := stream.tail + octet_length(data);
         INSERT INTO streams.records (stream, position, data) VALUES (stream.id, stream.tail, data);

@@ -97,6 +97,7 @@ async fn nothing_but_json_comes_into_a_stream_of_json() {
     }
     for empty in [
         "'[]'::bytea",
+        "''",
         "NULL",
         "NULL::json",
         "NULL::bytea",
