@@ -1,1 +1,2 @@
-DROP FUNCTION streams.delete, streams.put, streams.matches, streams.draft, streams.release, streams.media_type;
+DROP FUNCTION streams.delete, streams.put, streams.matches, streams.draft, streams.release, streams.record_of, streams.fragment;
+DROP FUNCTION streams.check_path, streams.check_content_type, streams.refuse, streams.media_type;

@@ -1,8 +1,58 @@
 -- How streams begin and end.
 
--- A content type without its parameters.
+-- A content type without its parameters. By the rules of ASCII: in Turkish, the small letter of I is another one.
 CREATE FUNCTION streams.media_type(content_type text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT lower(btrim(split_part(content_type, ';', 1)))
+    SELECT lower(btrim(split_part(content_type, ';', 1), E' \t') COLLATE "C")
+$$;
+
+-- Raises a verdict as the violation of a constraint, such as stream_not_found or
+-- stream_closed. No path is in the message, because messages are logged.
+CREATE FUNCTION streams.refuse(verdict text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a stream refuses: %', verdict
+        USING ERRCODE = 'check_violation', SCHEMA = 'streams', CONSTRAINT = 'stream_' || verdict;
+END
+$$;
+
+-- Refuses what a URL cannot have: see `StreamPath` of the function that serves streams.
+CREATE FUNCTION streams.check_path(path text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF (octet_length(convert_to(path, 'UTF8')) BETWEEN 1 AND 1024
+        AND path !~ '[\u0001-\u001F\u007F-\u009F]'
+        AND '/' || path || '/' !~ '/\.{0,2}/'
+        AND split_part(path, '/', 1) <> '__ds') IS NOT TRUE THEN
+        PERFORM streams.refuse('path');
+    END IF;
+END
+$$;
+
+-- Refuses what a header cannot have.
+CREATE FUNCTION streams.check_content_type(content_type text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF octet_length(content_type) > 256 OR content_type !~ '^[\t -~]*$'
+        OR streams.media_type(content_type) !~ '^[!#$%&''*+.^_`|~0-9a-z-]+/[!#$%&''*+.^_`|~0-9a-z-]+$' THEN
+        PERFORM streams.refuse('content_type');
+    END IF;
+END
+$$;
+
+-- JSON as it is stored: an array is as many values.
+CREATE FUNCTION streams.fragment(data json) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT convert_to(CASE json_typeof(data)
+        WHEN 'array' THEN (SELECT COALESCE(string_agg(e.value::text, ',' ORDER BY e.n), '')
+            FROM json_array_elements(data) WITH ORDINALITY e (value, n))
+        ELSE btrim(data::text, E' \t\n\r')
+    END, 'UTF8')
+$$;
+
+-- The record that a body becomes in a stream of this type.
+CREATE FUNCTION streams.record_of(content_type text, body bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF streams.media_type(content_type) = 'application/json' THEN
+        RETURN streams.fragment(convert_from(body, 'UTF8')::json);
+    END IF;
+    RETURN body;
+END
 $$;
 
 -- Takes the path from an expired stream, and from its forks, unless one of these has not expired. Locks them all, because a
@@ -66,13 +116,13 @@ BEGIN
     ELSE
         verdict := 'new';
     END IF;
-    SELECT COALESCE(array_agg(u.source), '{}'), COALESCE(array_agg(LEAST(u.point, at)), '{}')
+    -- The first source stays even if nothing is inherited from it: its number is in the offset of the start.
+    SELECT array_agg(u.source ORDER BY u.n), array_agg(LEAST(u.point, at) ORDER BY u.n)
     INTO draft.sources, draft.points
     FROM (
-        SELECT g.source, g.point, lag(g.point, 1, source.first_kept) OVER (ORDER BY g.point, g.source) AS after
-        FROM unnest(source.sources || source.id, source.points || source.tail) g (source, point)
-        ORDER BY g.point, g.source
-    ) u WHERE u.after < LEAST(u.point, at);
+        SELECT g.source, g.point, g.n, lag(g.point) OVER (ORDER BY g.n) AS after
+        FROM unnest(source.sources || source.id, source.points || source.tail) WITH ORDINALITY g (source, point, n)
+    ) u WHERE u.n = 1 OR u.after < at;
     draft.content_type := source.content_type;
     draft.ttl := source.ttl;
     draft.expires_at := source.expires_at;
@@ -105,11 +155,11 @@ CREATE FUNCTION streams.matches(
 $$;
 
 -- Creates a stream with a first record, unless the same stream is there. The verdict is 'new', 'existing', or why it is neither.
--- A fork has a part of the source's next record as its `prefix`.
+-- A fork has a part of the source's next record as its `prefix`. With `is_body`, `data` are still to be made a record.
 CREATE FUNCTION streams.put(
     path text, content_type text, ttl bigint, expires_at timestamptz, closed boolean, data bytea, max_streams bigint,
     source_path text DEFAULT NULL, at_incarnation bigint DEFAULT NULL, at_position bigint DEFAULT NULL,
-    sub_offset bigint DEFAULT 0, prefix bytea DEFAULT NULL,
+    sub_offset bigint DEFAULT 0, prefix bytea DEFAULT NULL, is_body boolean DEFAULT false,
     OUT verdict text, OUT stream streams.streams
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -119,6 +169,11 @@ DECLARE
 BEGIN
     IF source_path IS NULL THEN
         content_type := COALESCE(content_type, 'application/octet-stream');
+    END IF;
+    PERFORM streams.check_path(path), streams.check_content_type(content_type);
+    IF max_streams IS NOT NULL AND (SELECT h.verdict FROM streams.head(path) h) = 'not_found' THEN
+        -- Whoever counts, counts what the others have created. Taken first: those that wait for it hold no lock of a stream.
+        PERFORM pg_advisory_xact_lock(hashtextextended('streams.put', 0));
     END IF;
     LOOP
         SELECT s.* INTO stream FROM streams.streams s WHERE s.path = put.path AND s.live;
@@ -136,8 +191,13 @@ BEGIN
             draft := fork.draft;
             verdict := CASE WHEN fork.verdict = 'new' AND sub_offset > 0 AND prefix IS NULL THEN 'beyond' ELSE fork.verdict END;
         END IF;
+        -- What has ended is counted only where this is decisive: the other count needs an index alone.
         IF verdict = 'new' AND max_streams IS NOT NULL
-            AND EXISTS (SELECT FROM streams.streams s WHERE s.live OFFSET max_streams - 1) THEN
+            AND EXISTS (SELECT FROM streams.streams s WHERE s.live OFFSET max_streams - 1)
+            AND EXISTS (
+                SELECT FROM streams.streams s
+                WHERE s.live AND (s.expires_at > clock_timestamp() OR streams.has_forks(s.id)) OFFSET max_streams - 1
+            ) THEN
             verdict := 'too_many_streams';
         END IF;
         IF verdict <> 'new' THEN
@@ -160,7 +220,10 @@ BEGIN
         ) ON CONFLICT (path) WHERE live DO NOTHING RETURNING s.* INTO stream;
         EXIT WHEN FOUND;
     END LOOP;
-    FOREACH data IN ARRAY ARRAY[prefix, data] LOOP
+    IF is_body THEN
+        data := streams.record_of(stream.content_type, data);
+    END IF;
+    FOREACH data IN ARRAY ARRAY[prefix, NULLIF(data, '')] LOOP
         CONTINUE WHEN data IS NULL;
         stream.tail := stream.tail + octet_length(data);
         INSERT INTO streams.records (stream, position, data) VALUES (stream.id, stream.tail, data);

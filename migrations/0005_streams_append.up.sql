@@ -1,14 +1,15 @@
 -- Appends.
 
 -- Appends to several streams at once. `paths[n]` is the stream of the next `counts[n]` elements of the other arrays. A producer is
--- NULL or has an epoch and a sequence number; data are NULL or not empty.
+-- NULL or has an epoch and a sequence number; data are NULL or not empty, and `bodies[n]` says whether they are still to be made a
+-- record.
 --
 -- Each append has a verdict of its own: 'stored', 'repeated', or why it is refused; with it come the end of the stream, whether it
 -- is closed, and the state of the producer. No row comes back for an append to a stream that does not exist; without `wait` also
 -- for one that another transaction has locked. Only an append to a single stream waits: who holds a lock and waits for another may
 -- be in a deadlock, and holds up those who wait for the first.
 CREATE FUNCTION streams.append_all(
-    paths text[], counts integer[], content_types text[], data bytea[], closes boolean[],
+    paths text[], counts integer[], content_types text[], data bytea[], bodies boolean[], closes boolean[],
     producers text[], epochs bigint[], seqs bigint[], stream_seqs text[], max_producers integer, wait boolean
 ) RETURNS TABLE (
     item integer, verdict text, stream bigint, incarnation bigint, tail bigint, closed boolean, epoch bigint, seq bigint
@@ -20,6 +21,7 @@ DECLARE
     p streams.producers;
     now timestamptz;
     is_changed boolean;
+    stored bytea;
     last integer := 0;
 BEGIN
     FOR n IN 1 .. cardinality(paths) LOOP
@@ -54,11 +56,16 @@ BEGIN
                 WHEN stream_seqs[i] <= s.seq THEN 'stream_seq'
                 ELSE 'stored'
             END;
+            stored := data[i];
+            IF verdict = 'stored' AND bodies[i] THEN
+                stored := streams.record_of(s.content_type, stored);
+                verdict := CASE WHEN octet_length(stored) = 0 THEN 'empty' ELSE 'stored' END;
+            END IF;
             IF verdict = 'stored' THEN
                 is_changed := true;
-                IF data[i] IS NOT NULL THEN
-                    s.tail := s.tail + octet_length(data[i]);
-                    INSERT INTO streams.records (stream, position, data) VALUES (s.id, s.tail, data[i]);
+                IF stored IS NOT NULL THEN
+                    s.tail := s.tail + octet_length(stored);
+                    INSERT INTO streams.records (stream, position, data) VALUES (s.id, s.tail, stored);
                 END IF;
                 IF producers[i] IS NOT NULL THEN
                     s.producers := s.producers + CASE WHEN p.epoch IS NULL THEN 1 ELSE 0 END;
@@ -96,42 +103,24 @@ CREATE FUNCTION streams.ring(stream bigint) RETURNS void LANGUAGE sql AS $$
     SELECT pg_notify('streams', '- ' || stream)
 $$;
 
--- The functions below are for SQL. They raise a verdict as the violation of a constraint, such as stream_not_found or
--- stream_closed. No path is in the message, because messages are logged.
-CREATE FUNCTION streams.refuse(verdict text) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'a stream refuses: %', verdict
-        USING ERRCODE = 'check_violation', SCHEMA = 'streams', CONSTRAINT = 'stream_' || verdict;
-END
-$$;
-
 -- A position as the protocol has it.
 CREATE FUNCTION streams.offset(incarnation bigint, at bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT lpad(incarnation::text, 16, '0') || '_' || lpad(at::text, 16, '0')
 $$;
 
--- JSON as it is stored: an array is as many values.
-CREATE FUNCTION streams.fragment(data json) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
-    SELECT convert_to(CASE json_typeof(data)
-        WHEN 'array' THEN (SELECT COALESCE(string_agg(e.value::text, ',' ORDER BY e.n), '')
-            FROM json_array_elements(data) WITH ORDINALITY e (value, n))
-        ELSE btrim(data::text, E' \t\n\r')
-    END, 'UTF8')
-$$;
-
--- Appends bytes, in the transaction of the caller, and returns the offset of their end. The stream is locked until that transaction
--- ends. Wakes readers when it commits, unless `ring` is false: the server serialises the commits of transactions that do.
-CREATE FUNCTION streams.append(path text, data bytea, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+-- Appends in the transaction of the caller, and returns the offset of the end.
+CREATE FUNCTION streams.append_one(path text, content_type text, data bytea, close boolean, ring boolean) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     done record;
 BEGIN
+    close := COALESCE(close, false);
     IF octet_length(data) = 0 OR (data IS NULL AND NOT close) THEN
         PERFORM streams.refuse('empty');
     END IF;
     SELECT a.* INTO done FROM streams.append_all(
-        ARRAY[path], ARRAY[1], ARRAY[NULL], ARRAY[data], ARRAY[close], ARRAY[NULL], ARRAY[NULL]::bigint[], ARRAY[NULL]::bigint[],
-        ARRAY[NULL], 0, true
+        ARRAY[path], ARRAY[1], ARRAY[content_type], ARRAY[data], ARRAY[true], ARRAY[close], ARRAY[NULL], ARRAY[NULL]::bigint[],
+        ARRAY[NULL]::bigint[], ARRAY[NULL], 0, true
     ) a;
     IF done.verdict IS DISTINCT FROM 'stored' THEN
         PERFORM streams.refuse(COALESCE(done.verdict, 'not_found'));
@@ -143,22 +132,22 @@ BEGIN
 END
 $$;
 
+-- Appends bytes, in the transaction of the caller, and returns the offset of their end. In a stream of JSON they are JSON. The
+-- stream is locked until that transaction ends. Wakes readers when it commits, unless `ring` is false: the server serialises the
+-- commits of transactions that do.
+CREATE FUNCTION streams.append(path text, data bytea, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+LANGUAGE sql AS $$ SELECT streams.append_one(path, NULL, data, close, ring) $$;
+
+-- The same with text, as UTF-8.
+CREATE FUNCTION streams.append(path text, data text, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
+LANGUAGE sql AS $$ SELECT streams.append_one(path, NULL, convert_to(data, 'UTF8'), close, ring) $$;
+
 -- The same with JSON, for a stream of JSON.
 CREATE FUNCTION streams.append(path text, data json, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
-LANGUAGE sql AS $$ SELECT streams.append(path, streams.fragment(data), close, ring) $$;
+LANGUAGE sql AS $$ SELECT streams.append_one(path, 'application/json', convert_to(data::text, 'UTF8'), close, ring) $$;
 
 CREATE FUNCTION streams.append(path text, data jsonb, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
 LANGUAGE sql AS $$ SELECT streams.append(path, data::json, close, ring) $$;
-
--- The same with text: JSON for a stream of JSON, and UTF-8 for others.
-CREATE FUNCTION streams.append(path text, data text, close boolean DEFAULT false, ring boolean DEFAULT true) RETURNS text
-LANGUAGE sql AS $$
-    SELECT streams.append(path, CASE
-        WHEN (SELECT streams.media_type(s.content_type) = 'application/json' FROM streams.streams s WHERE s.path = $1 AND s.live)
-            THEN streams.fragment(data::json)
-        ELSE convert_to(data, 'UTF8')
-    END, close, ring)
-$$;
 
 -- Closes a stream, and returns the offset of its end.
 CREATE FUNCTION streams.close(path text, ring boolean DEFAULT true) RETURNS text LANGUAGE sql AS $$
@@ -171,6 +160,9 @@ LANGUAGE plpgsql AS $$
 DECLARE
     done record;
 BEGIN
+    IF extract(epoch FROM ttl) NOT BETWEEN 0 AND 4294967295 THEN
+        PERFORM streams.refuse('ttl');
+    END IF;
     SELECT p.* INTO done
     FROM streams.put(path, content_type, extract(epoch FROM ttl)::bigint, NULL, false, NULL, NULL) p;
     IF done.verdict NOT IN ('new', 'existing') THEN

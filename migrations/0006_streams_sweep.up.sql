@@ -5,15 +5,17 @@
 CREATE FUNCTION streams.sweep(max_rows bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    now timestamptz := clock_timestamp();
     ended bigint[];
     s streams.streams;
     upto bigint;
     count bigint;
     swept bigint;
 BEGIN
+    -- The second condition is that of the index.
     ended := ARRAY(
         SELECT s.id FROM streams.streams s
-        WHERE s.live AND s.expires_at <= clock_timestamp()
+        WHERE s.live AND s.expires_at <= now AND s.expires_at < 'infinity'
             AND NOT EXISTS (SELECT FROM streams.streams f WHERE f.forked_from = s.id AND f.live)
         LIMIT max_rows FOR UPDATE SKIP LOCKED
     );

@@ -18,7 +18,7 @@ mod sweep;
 mod watched;
 
 use crate::{config::Env, database::Database};
-pub use append::{Append, Appended, Producer, Stored};
+pub use append::{Append, Appended, Form, Producer, Stored};
 pub use create::{Create, Created, Expiry, Fork};
 use futures_util::future::BoxFuture;
 use gather::Gather;

@@ -22,7 +22,7 @@ use shared::{
     deadline::Deadline,
     parameters::Path,
     problem::{Problem, ProblemType},
-    streams::{Append, Appended, Stored},
+    streams::{Append, Appended, Form, Stored},
 };
 
 pub const PROBLEMS: &[ProblemType] = &[
@@ -72,6 +72,7 @@ pub async fn append(
         path: path.as_str().to_owned(),
         content_type: None,
         data: None,
+        form: Form::Record,
         close,
         producer: producer::from_headers(&headers)?,
         seq: stream_seq(&headers)?,

@@ -7,7 +7,7 @@ use shared::{
     deadline::Deadline,
     health::{Measurement, Report, Status, Timestamp, milliseconds},
     random,
-    streams::{Append, Create, Cursor, Error, Expiry, Follow, Streams},
+    streams::{Append, Create, Cursor, Error, Expiry, Follow, Form, Streams},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -69,6 +69,7 @@ async fn whole_life(streams: &Streams, deadline: &Deadline, path: &str) -> Resul
         expiry: Some(Expiry::Ttl(TTL)),
         closed: false,
         data: Some("first".into()),
+        form: Form::Record,
         fork: None,
     };
     streams.create(deadline, create).await?;
@@ -87,6 +88,7 @@ async fn live(streams: &Streams, deadline: &Deadline, path: &str, at: &Cursor) -
         path: path.to_owned(),
         content_type: Some("text/plain".to_owned()),
         data: Some(Bytes::from_static(b"last")),
+        form: Form::Record,
         close: true,
         producer: None,
         seq: None,

@@ -25,7 +25,7 @@ use shared::{
     deadline::Deadline,
     parameters::Path,
     problem::{Problem, ProblemType},
-    streams::{Create, Created, Fork},
+    streams::{Create, Created, Fork, Form},
 };
 
 pub const PROBLEMS: &[ProblemType] = &[
@@ -86,6 +86,7 @@ pub async fn create(
         expiry,
         closed: header::closes(&headers),
         data: Some(data).filter(|data| !data.is_empty()),
+        form: Form::Record,
         fork,
     };
     let (created, head) = log.streams.create(&deadline, create).await.map_err(fork::of_creation)?;

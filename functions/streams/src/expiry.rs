@@ -35,19 +35,26 @@ pub fn to_headers(expiry: Expiry, headers: &mut HeaderMap) {
     };
 }
 
+/// The last time that RFC 3339 can write: the end of the year 9999, in milliseconds since 1970.
+const LAST: i64 = 253_402_300_799_999;
+
 /// A time of RFC 3339, in UTC or with an offset from it. Milliseconds are what it has at most: the rest is left out.
 fn timestamp(text: &str) -> Option<SystemTime> {
-    let (local, offset) = match text.strip_suffix(['Z', 'z']) {
+    let text = text.to_ascii_uppercase();
+    let (local, offset) = match text.strip_suffix('Z') {
         Some(local) => (local, 0),
         None => {
             let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
             (local, minutes(offset)?)
         }
     };
+    if local.ends_with('.') {
+        return None;
+    }
     let time = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
     let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let utc = i64::try_from(since.as_millis()).ok()? - offset * 60_000;
-    Some(SystemTime::UNIX_EPOCH + Duration::from_millis(utc.try_into().ok()?))
+    Some(SystemTime::UNIX_EPOCH + Duration::from_millis(utc.min(LAST).try_into().ok()?))
 }
 
 /// The minutes of `+hh:mm` or `-hh:mm`.
@@ -91,6 +98,10 @@ mod tests {
             "1970-01-01T00:00:00+00:01",
             "1893456000",
             "2030-01-01T00:00:00ß0:00",
+            "2030-01-01T00:00:00.Z",
+            "2030-01-01T00:00:00.+01:00",
+            "2030-01-01 00:00:00Z",
+            "10000-01-01T00:00:00Z",
         ] {
             assert_eq!(seconds(text), None, "{text}");
         }
@@ -99,6 +110,9 @@ mod tests {
             ("2030-01-01T00:00:00.25Z", 1_893_456_000.25),
             ("2030-01-01T02:30:00+02:30", 1_893_456_000.0),
             ("2029-12-31T22:00:00.123456789-02:00", 1_893_456_000.123),
+            ("2030-01-01t00:00:00z", 1_893_456_000.0),
+            ("2016-12-31T23:59:60Z", 1_483_228_799.0),
+            ("9999-12-31T23:59:59-23:59", 253_402_300_799.999),
         ] {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }

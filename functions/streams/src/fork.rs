@@ -44,8 +44,8 @@ pub fn from_headers(headers: &HeaderMap) -> Result<Option<Fork>, Problem> {
 }
 
 /// Copies what the sub-offset names: the beginning of the append after the fork's offset becomes the fork's first record.
-/// Records never change, so that it may be read before the fork is made. Where there is none, the fork is refused, unless it
-/// exists already.
+/// Records never change, so that it may be read before the fork is made, at the position that it was read from: by then, the
+/// start may be that of another stream. Where there is no record, the fork is refused, unless it exists already.
 pub async fn read_prefix(log: &Log, deadline: &Deadline, fork: &mut Fork) -> Result<(), Problem> {
     const ONE_RECORD: usize = 1;
     if fork.sub_offset == 0 {
@@ -60,6 +60,7 @@ pub async fn read_prefix(log: &Log, deadline: &Deadline, fork: &mut Fork) -> Res
     };
     let next = page.records.first();
     fork.prefix = next.and_then(|next| prefix(Kind::of(&page.head.content_type), &next.data, fork.sub_offset));
+    fork.at = next.map(|_| From::At(page.begin)).or(fork.at);
     Ok(())
 }
 

@@ -94,6 +94,7 @@ fn kind(refusal: &Refusal) -> &'static ProblemType {
         Refusal::SourceNotFound => &SOURCE_NOT_FOUND,
         Refusal::SourceDeleted => &SOURCE_DELETED,
         Refusal::ContentType => &CONTENT_TYPE_DIFFERS,
+        Refusal::Empty => &EMPTY_APPEND,
         Refusal::Closed { .. } => &CLOSED,
         Refusal::StaleEpoch { .. } => &PRODUCER_FENCED,
         Refusal::EpochStart => &PRODUCER_EPOCH_START,

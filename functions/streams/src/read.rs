@@ -29,6 +29,8 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
+use futures_util::stream;
 use memory::Part;
 use serde::Deserialize;
 use shared::{
@@ -38,6 +40,7 @@ use shared::{
     sse::LastEventId,
     streams::{From, Head, Page},
 };
+use std::convert::Infallible;
 
 pub const PROBLEMS: &[ProblemType] = &[
     problem::OFFSET_BEYOND,
@@ -124,7 +127,8 @@ async fn head(log: &Log, path: &StreamPath, deadline: &Deadline) -> Result<Respo
     if head.closed {
         headers.insert(STREAM_CLOSED, TRUE);
     }
-    Ok(headers.into_response())
+    // A body without a length: `Content-Length: 0` would be wrong where GET has one (RFC 9110, section 8.6).
+    Ok((headers, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())).into_response())
 }
 
 /// What answers about a stream say of it, at its end.
@@ -170,7 +174,7 @@ fn answer(page: &Page, from: From, cursor: Option<u64>, request: &HeaderMap, par
     if from == From::Tail {
         return (headers, body(page, part)).into_response();
     }
-    let etag = etag::of(page, from);
+    let etag = etag::of(page);
     let is_known = etag::matches(&etag, request);
     headers.insert(ETAG, etag);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control(page, from)));

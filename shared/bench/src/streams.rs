@@ -129,7 +129,7 @@ async fn load(log: &Log, writers: usize, streams: usize) -> f64 {
 fn pgbench(url: &str, clients: usize, streams: usize) -> f64 {
     let script = std::env::temp_dir().join(format!("append-{}.sql", std::process::id()));
     let sql = format!(
-        "\\set n random(0, {})\nSELECT verdict FROM streams.append_all(ARRAY['s/' || :n], ARRAY[1], ARRAY['text/plain'], ARRAY['{}'::bytea],
+        "\\set n random(0, {})\nSELECT verdict FROM streams.append_all(ARRAY['s/' || :n], ARRAY[1], ARRAY['text/plain'], ARRAY['{}'::bytea], ARRAY[false],
          ARRAY[false], ARRAY[NULL], ARRAY[NULL]::bigint[], ARRAY[NULL]::bigint[], ARRAY[NULL], 1000, true)",
         streams - 1,
         data(),

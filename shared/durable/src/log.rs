@@ -4,7 +4,7 @@ use shared::{
     config::Env,
     database::Database,
     deadline::Deadline,
-    streams::{Append, Create, Fork, From, Page, Streams},
+    streams::{Append, Create, Fork, Form, From, Page, Streams},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -78,6 +78,7 @@ pub fn create(path: &str) -> Create {
         expiry: None,
         closed: false,
         data: None,
+        form: Form::Record,
         fork: None,
     }
 }

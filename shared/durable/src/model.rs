@@ -45,6 +45,7 @@ impl Model {
             Some(_) => self.fork(create)?,
             None => Stream {
                 path: create.path.clone(),
+                root: self.incarnation(self.streams.len()),
                 content_type: create
                     .content_type
                     .clone()
@@ -84,7 +85,7 @@ impl Model {
         if repeats {
             stored = Stored::Repeated;
         } else if !is_closed_again {
-            stream.check(incarnation, append, known)?;
+            stream.check(append, known)?;
             if let Some(data) = &append.data {
                 stream.push(incarnation, data.clone());
             }
@@ -99,7 +100,7 @@ impl Model {
         Ok(Appended {
             stored,
             incarnation,
-            tail: stream.tail(incarnation),
+            tail: stream.tail(),
             closed: stream.closed,
             producer: producer.and_then(|by| stream.producers.get(&by.id).copied()),
         })
@@ -114,22 +115,31 @@ impl Model {
     pub fn page(&self, path: &str, from: From, limit: usize) -> Done<Page> {
         let index = self.find(path)?;
         let head = self.head_of(index);
-        let begin = match from {
+        let end = match from {
             From::Start => 0,
             From::Tail => head.tail.end,
             From::At(at) => self.place(index, at)?,
         };
+        let begin = Position {
+            incarnation: self.streams[index].holder(end),
+            end,
+        };
         let after = self.streams[index]
             .records
             .iter()
-            .filter(|record| record.position.end > begin);
-        let limit = begin.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX));
+            .filter(|record| record.position.end > end);
+        let limit = end.saturating_add(i64::try_from(limit).unwrap_or(i64::MAX));
         let fit = after
             .enumerate()
             .take_while(|(nth, record)| *nth == 0 || record.position.end <= limit);
         let records: Vec<Record> = fit.map(|(_, record)| record.clone()).collect();
         let next = records.last().map_or(head.tail, |record| record.position);
-        Ok(Page { head, records, next })
+        Ok(Page {
+            head,
+            begin,
+            records,
+            next,
+        })
     }
 
     /// Deletes a stream.
@@ -147,7 +157,7 @@ impl Model {
         let (stream, incarnation) = (&self.streams[index], self.incarnation(index));
         Head {
             incarnation,
-            tail: stream.tail(incarnation),
+            tail: stream.tail(),
             content_type: stream.content_type.clone(),
             closed: stream.closed,
             expiry: stream.expiry,
@@ -164,6 +174,7 @@ impl Model {
         let upto = match inherited.last() {
             _ if at.incarnation == incarnation => stream.end(),
             Some(record) => record.position.end,
+            None if at.incarnation == stream.root => 0,
             None if at.incarnation > incarnation => return Err(Refusal::Beyond),
             None => return Err(Refusal::Gone),
         };

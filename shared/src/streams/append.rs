@@ -13,12 +13,24 @@ pub struct Append {
     pub content_type: Option<String>,
     /// One record. Without data, the stream is closed.
     pub data: Option<Bytes>,
+    /// What the data are.
+    pub form: Form,
     /// Whether the stream is closed with this append.
     pub close: bool,
     /// Who appends, so that a repetition is not stored twice.
     pub producer: Option<Producer>,
     /// `Stream-Seq`: greater, byte by byte, than that of the last append that had one.
     pub seq: Option<String>,
+}
+
+/// What data are.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Form {
+    /// What a client sends. In a stream of JSON, the database checks that it is JSON, and makes an array as many values.
+    #[default]
+    Body,
+    /// A record as it is stored, which is not checked: in a stream of JSON, values with commas between them.
+    Record,
 }
 
 /// A producer whose repeated appends are stored once.
@@ -62,7 +74,8 @@ impl Streams {
     ///
     /// # Errors
     /// [`NotFound`](super::Refusal::NotFound), [`Deleted`](super::Refusal::Deleted), [`Closed`](super::Refusal::Closed),
-    /// [`ContentType`](super::Refusal::ContentType), [`StreamSeq`](super::Refusal::StreamSeq); with a producer
+    /// [`ContentType`](super::Refusal::ContentType), [`StreamSeq`](super::Refusal::StreamSeq),
+    /// [`Empty`](super::Refusal::Empty); with a producer
     /// [`StaleEpoch`](super::Refusal::StaleEpoch), [`EpochStart`](super::Refusal::EpochStart), [`Gap`](super::Refusal::Gap)
     /// and [`TooManyProducers`](super::Refusal::TooManyProducers).
     pub async fn append(&self, deadline: &Deadline, append: Append) -> Result<Appended, Error> {

@@ -1,7 +1,7 @@
 //! Appends as the database takes them: many in one statement and one commit.
 
 use super::{
-    Append, Appended, Error, Position, Refusal, Stored,
+    Append, Appended, Error, Form, Position, Refusal, Stored,
     facts::{refusal, there},
 };
 use sqlx::PgExecutor;
@@ -62,6 +62,7 @@ impl<'a> Batch<'a> {
         let of_each = self.appends.iter();
         let content_types: Vec<Option<&str>> = of_each.clone().map(|append| append.content_type.as_deref()).collect();
         let data: Vec<Option<&[u8]>> = of_each.clone().map(Append::data).collect();
+        let bodies: Vec<bool> = of_each.clone().map(|append| append.form == Form::Body).collect();
         let closes: Vec<bool> = of_each.clone().map(|append| append.close).collect();
         let producers: Vec<_> = of_each.clone().map(|append| append.producer.as_ref()).collect();
         let ids: Vec<Option<&str>> = producers.iter().map(|producer| producer.map(|it| &*it.id)).collect();
@@ -71,11 +72,12 @@ impl<'a> Batch<'a> {
         sqlx::query_as!(
             Row,
             r#"SELECT item AS "item!", verdict AS "verdict!", stream, incarnation, tail, closed, epoch, seq
-            FROM streams.append_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"#,
+            FROM streams.append_all($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
             &self.paths as _,
             &self.counts,
             &content_types as _,
             &data as _,
+            &bodies,
             &closes,
             &ids as _,
             &epochs as _,

@@ -1,7 +1,7 @@
 //! Creation, of forks too.
 
 use super::{
-    Error, From, Head, Streams,
+    Error, Form, From, Head, Streams,
     facts::{Facts, refusal},
     repeated,
 };
@@ -35,6 +35,8 @@ pub struct Create {
     pub closed: bool,
     /// The first record.
     pub data: Option<Bytes>,
+    /// What the data are.
+    pub form: Form,
     /// What it is a fork of.
     pub fork: Option<Fork>,
 }
@@ -63,7 +65,8 @@ pub enum Created {
 }
 
 impl Streams {
-    /// Creates a stream, unless the same one is there.
+    /// Creates a stream, unless the same one is there. A path that no URL has, and a type that is not one, are the violation of
+    /// the constraints `stream_path` and `stream_content_type`.
     ///
     /// # Errors
     /// [`Differs`](super::Refusal::Differs), [`Deleted`](super::Refusal::Deleted),
@@ -89,7 +92,7 @@ impl Streams {
             Facts,
             r#"SELECT p.verdict AS "verdict!", f.*
             FROM streams.put(
-                $1, $2, $3, timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5, $6, $7, $8, $9, $10, $11, $12
+                $1, $2, $3, timestamptz 'epoch' + $4::bigint * interval '1 microsecond', $5, $6, $7, $8, $9, $10, $11, $12, $13
             ) p, streams.facts(p.stream) f"#,
             create.path,
             create.content_type,
@@ -103,6 +106,7 @@ impl Streams {
             at,
             fork.map_or(0, |fork| i64::try_from(fork.sub_offset).unwrap_or(i64::MAX)),
             fork.and_then(|fork| fork.prefix.as_deref()).filter(|data| !data.is_empty()),
+            create.form == Form::Body,
         )
         .fetch_one(database)
         .await

@@ -55,6 +55,7 @@ pub(super) fn refusal(verdict: &str) -> Error {
         "source_not_found" => Refusal::SourceNotFound,
         "source_deleted" => Refusal::SourceDeleted,
         "content_type" => Refusal::ContentType,
+        "empty" => Refusal::Empty,
         "epoch_start" => Refusal::EpochStart,
         "stream_seq" => Refusal::StreamSeq,
         "too_many_producers" => Refusal::TooManyProducers,

@@ -53,6 +53,8 @@ pub struct Record {
 pub struct Page {
     /// The facts of the stream.
     pub head: Head,
+    /// The position that was asked for.
+    pub begin: Position,
     /// The records after the position that was asked for: all that are left, or as many as fit.
     pub records: Vec<Record>,
     /// Where the next page begins.

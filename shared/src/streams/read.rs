@@ -8,8 +8,11 @@ use super::{
 };
 use crate::{database::Connection, deadline::Deadline};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
+
+/// How long the read of a page may take that readers wait for.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a wait for more of a stream has ended.
 #[derive(Clone, Debug)]
@@ -78,7 +81,7 @@ impl Streams {
             }
             let page = tokio::select! {
                 biased;
-                page = self.next_page(deadline, &reader, path, cursor, limit) => page?,
+                page = self.next_page(&reader, path, cursor, limit) => page?,
                 // Another reader may be at it for longer.
                 () = deadline.ended() => return Ok(Follow::Silent),
             };
@@ -89,24 +92,20 @@ impl Streams {
             self.0.hub.record(cursor.incarnation, |seen| {
                 seen.gone = false;
                 seen.tail = page.head.tail.end;
+                seen.closed = page.head.closed;
             });
         }
     }
 
-    /// The page at the cursor. All readers of this process that are there get the same one.
-    async fn next_page(
-        &self,
-        deadline: &Deadline,
-        reader: &Reader,
-        path: &str,
-        cursor: &Cursor,
-        limit: usize,
-    ) -> Result<Arc<Page>, Error> {
+    /// The page at the cursor. All readers of this process that are there get the same one. The deadline of none of them is that
+    /// of the read: a server that is cut off has not failed.
+    async fn next_page(&self, reader: &Reader, path: &str, cursor: &Cursor, limit: usize) -> Result<Arc<Page>, Error> {
         let mut last = reader.stream.last_page.lock().await;
         if let Some(page) = last.as_ref().and_then(|last| last.shared(cursor, limit)) {
             return Ok(page?);
         }
-        let connection = self.0.database.connection(deadline);
+        let deadline = Deadline::default().earlier(Instant::now() + READ_TIMEOUT);
+        let connection = self.0.database.connection(&deadline);
         let page = match read(&connection, path, From::At(cursor.at), limit).await {
             Ok(page) if page.head.incarnation == cursor.incarnation => Ok(Arc::new(page)),
             Ok(_) => Err(Refusal::Gone),
@@ -145,7 +144,8 @@ async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> 
         From::Tail => ("tail", None),
     };
     let row = sqlx::query!(
-        r#"SELECT p.verdict AS "verdict!", f.*, p.begins_at, p.incarnations, p.positions, p.bytes
+        r#"SELECT p.verdict AS "verdict!", f.*, p.begins_at,
+            streams.incarnation(p.stream, p.begins_at) AS begins_in, p.incarnations, p.positions, p.bytes
         FROM streams.page($1, $2, $3, $4, $5) p, streams.facts(p.stream) f"#,
         path,
         start,
@@ -159,7 +159,11 @@ async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> 
         return Err(refusal(&row.verdict));
     }
     let positions = there(row.incarnations)?.into_iter().zip(there(row.positions)?);
-    let records = records(positions, there(row.begins_at)?, there(row.bytes)?.into());
+    let begin = Position {
+        incarnation: there(row.begins_in)?,
+        end: there(row.begins_at)?,
+    };
+    let records = records(positions, begin.end, there(row.bytes)?.into());
     let facts = Facts {
         verdict: row.verdict,
         incarnation: row.incarnation,
@@ -172,7 +176,12 @@ async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> 
     };
     let head = facts.head()?;
     let next = records.last().map_or(head.tail, |record| record.position);
-    Ok(Page { head, records, next })
+    Ok(Page {
+        head,
+        begin,
+        records,
+        next,
+    })
 }
 
 /// Cuts the bytes of records, which follow each other from a position on.

@@ -41,6 +41,9 @@ pub enum Refusal {
     /// The content type is not that of the stream, or of the source of a fork.
     #[error("the content type is not that of the stream")]
     ContentType,
+    /// The data have no byte, or no value of JSON.
+    #[error("nothing is to be appended")]
+    Empty,
     /// The stream is closed.
     #[error("the stream is closed")]
     Closed {

@@ -1,20 +1,15 @@
 //! Entity tags of pages: which stream, from where, up to where, and whether that is its end (section 10.1).
 
 use axum::http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH};
-use shared::streams::{From, Page};
+use shared::streams::Page;
 
 use crate::{header::value, offset::Token};
 
-/// The tag of a page that was asked for from this place.
-pub fn of(page: &Page, from: From) -> HeaderValue {
-    let from = match from {
-        From::Start => "-1".to_owned(),
-        From::At(position) => Token(position).to_string(),
-        From::Tail => "now".to_owned(),
-    };
+/// The tag of a page. It begins where the page does: retention moves the start.
+pub fn of(page: &Page) -> HeaderValue {
     let is_end = page.head.closed && page.is_up_to_date();
-    let (stream, next, end) = (page.head.incarnation, Token(page.next), if is_end { ":c" } else { "" });
-    value(format!("\"{stream}:{from}:{next}{end}\""))
+    let (stream, end) = (page.head.incarnation, if is_end { ":c" } else { "" });
+    value(format!("\"{stream}:{}:{}{end}\"", Token(page.begin), Token(page.next)))
 }
 
 /// Whether the client has the page with this tag: weak comparison (RFC 9110, section 13.1.2).

@@ -17,9 +17,7 @@ impl Model {
                 let point = match wanted.at {
                     None | Some(From::Tail) => true,
                     Some(From::Start) => fork.at == 0,
-                    Some(From::At(at)) => {
-                        at.end == fork.at && at.incarnation == stream.holder(self.incarnation(index), at.end)
-                    }
+                    Some(From::At(at)) => at.end == fork.at && at.incarnation == stream.holder(at.end),
                 };
                 point && wanted.sub_offset == fork.sub_offset && self.streams[fork.source].path == wanted.source
             }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Stream {
     pub path: String,
+    /// The stream that names the position before all records: itself, or the first of its sources.
+    pub root: i64,
     pub content_type: String,
     pub expiry: Expiry,
     pub inherits_expiry: bool,
@@ -32,15 +34,15 @@ impl Stream {
     }
 
     /// The stream that holds the record which ends at a position.
-    pub fn holder(&self, incarnation: i64, end: i64) -> i64 {
-        let record = self.records.iter().find(|record| record.position.end >= end);
-        record.map_or(incarnation, |record| record.position.incarnation)
+    pub fn holder(&self, end: i64) -> i64 {
+        let record = self.records.iter().find(|record| record.position.end == end);
+        record.map_or(self.root, |record| record.position.incarnation)
     }
 
-    pub fn tail(&self, incarnation: i64) -> Position {
+    pub fn tail(&self) -> Position {
         let end = self.end();
         Position {
-            incarnation: self.holder(incarnation, end),
+            incarnation: self.holder(end),
             end,
         }
     }
@@ -51,11 +53,9 @@ impl Stream {
         self.records.push(Record { position, data });
     }
 
-    pub fn check(&self, incarnation: i64, append: &Append, known: Option<(i64, i64)>) -> Done<()> {
+    pub fn check(&self, append: &Append, known: Option<(i64, i64)>) -> Done<()> {
         if self.closed {
-            return Err(Refusal::Closed {
-                tail: self.tail(incarnation),
-            });
+            return Err(Refusal::Closed { tail: self.tail() });
         }
         let differs = append
             .content_type

@@ -1,7 +1,7 @@
 //! What an append is refused for, and in which order.
 
 use durable::{Log, append, create, within};
-use shared::streams::{Append, Appended, Created, Error, From, Position, Producer, Refusal, Stored};
+use shared::streams::{Append, Appended, Create, Created, Error, Form, From, Position, Producer, Refusal, Stored};
 use testing::{Postgres, execute, scalar};
 
 async fn log() -> Log {
@@ -182,4 +182,43 @@ async fn appends_of_many_streams_at_once_have_a_fate_each() {
             (0..200).filter(|number| number % 11 == stream).collect::<Vec<_>>()
         );
     }
+}
+
+/// Functions append what they have, and not all of them check it.
+#[tokio::test]
+async fn a_body_becomes_the_record_of_its_stream_or_is_refused() {
+    let log = log().await;
+    let within = &within(10);
+    let json = |path: &str, data: &'static str| Create {
+        content_type: Some("application/json".to_owned()),
+        data: Some(data.into()),
+        form: Form::Body,
+        ..create(path)
+    };
+    let body = move |data: &'static str| Append {
+        content_type: None,
+        form: Form::Body,
+        ..append("j", data)
+    };
+    for wrong in ["", "/a", "a/../b"] {
+        let error = log.streams.create(within, json(wrong, "1")).await.unwrap_err();
+        assert!(format!("{error:?}").contains("stream_path"), "{error:?}");
+    }
+    assert!(log.streams.create(within, json("j", "1][2")).await.is_err());
+    log.streams.create(within, json("j", "[ ]")).await.unwrap();
+    log.streams.create(within, json("k", "[1, [2]]")).await.unwrap();
+    assert_eq!(log.read_all("k", 100).await, b"1,[2]");
+    let (good, wrong) = tokio::join!(
+        log.streams.append(within, body("[1, 2]")),
+        log.streams.append(within, body("not json")),
+    );
+    assert!(good.is_ok());
+    assert!(matches!(wrong, Err(Error::Database(_))));
+    assert_eq!(refused(log.streams.append(within, body("[]")).await), Refusal::Empty);
+    let streams = log.streams.clone();
+    let in_transaction = log.database.transaction(within, async move |transaction| {
+        streams.append_in(transaction, body("[3, {}]"), true).await
+    });
+    in_transaction.await.unwrap();
+    assert_eq!(log.read_all("j", 100).await, b"1,23,{}");
 }

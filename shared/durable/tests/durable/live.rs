@@ -2,6 +2,7 @@
 
 use durable::{Log, append, create, within};
 use shared::streams::{Append, Error, Follow, From, Refusal};
+use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use testing::{Postgres, execute, scalar};
 
@@ -80,6 +81,44 @@ async fn a_deadline_ends_the_wait_and_silence_sends_readers_away() {
     assert!(matches!(silent, Follow::Silent));
     let asleep = log.streams.follow(&within(10), "a", &cursor, 100).await.unwrap();
     assert!(matches!(asleep, Follow::Asleep));
+}
+
+/// A standby that has become the server may lack the last commits: what a process knows of them is not true any more.
+#[tokio::test]
+async fn a_close_that_was_lost_leaves_its_readers_waiting() {
+    let (log, _) = two_processes().await;
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let follow = async |seconds| log.streams.follow(&within(seconds), "a", &cursor, 100).await.unwrap();
+    assert!(matches!(follow(1).await, Follow::Silent));
+    let close = Append {
+        data: None,
+        close: true,
+        ..append("a", "")
+    };
+    log.streams.append(&within(10), close).await.unwrap();
+    execute(&log.url, "UPDATE streams.streams SET closed = false").await;
+    let transactions = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
+    let before = scalar(&log.url, transactions).await;
+    assert!(matches!(follow(3).await, Follow::Silent));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let count = scalar(&log.url, transactions).await - before;
+    assert!(count < 100, "{count}");
+}
+
+/// The database has not failed because somebody else's time was up.
+#[tokio::test]
+async fn a_deadline_that_comes_while_the_page_is_read_is_silence() {
+    let (log, _) = two_processes().await;
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let mut connection = PgConnection::connect(&log.url).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let lock = sqlx::query("LOCK TABLE streams.records IN ACCESS EXCLUSIVE MODE");
+    lock.execute(&mut *transaction).await.unwrap();
+    execute(&log.url, "UPDATE streams.streams SET tail = 1").await;
+    let silent = log.streams.follow(&within(2), "a", &cursor, 100).await;
+    assert!(matches!(silent, Ok(Follow::Silent)), "{silent:?}");
 }
 
 /// The database is asked for nothing while it is left to sleep, and readers that come back are served.

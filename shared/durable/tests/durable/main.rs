@@ -5,6 +5,7 @@
 mod appends;
 mod faults;
 mod gather;
+mod limits;
 mod live;
 mod model;
 mod order;

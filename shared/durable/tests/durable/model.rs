@@ -2,7 +2,7 @@
 
 use durable::{Log, Model, within};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
-use shared::streams::{Append, Create, Error, Expiry, Fork, From, Position, Producer, Refusal, delete_ended};
+use shared::streams::{Append, Create, Error, Expiry, Fork, Form, From, Position, Producer, Refusal, delete_ended};
 use std::fmt::Debug;
 use testing::{Postgres, execute};
 
@@ -58,6 +58,7 @@ fn create() -> impl Strategy<Value = Operation> {
                 expiry,
                 closed,
                 data,
+                form: Form::Body,
                 fork,
             };
             Operation::Create(create, point)
@@ -87,6 +88,7 @@ fn append() -> impl Strategy<Value = Operation> {
                 content_type,
                 close: close || data.is_none(),
                 data,
+                form: Form::Body,
                 producer,
                 seq,
             })

@@ -76,6 +76,88 @@ async fn what_a_stream_refuses_is_the_violation_of_a_constraint() {
     assert_eq!(text(&log, "j").await, ["{}"]);
 }
 
+/// A page of JSON is a join of records: what is not JSON would break it for all readers.
+#[tokio::test]
+async fn nothing_but_json_comes_into_a_stream_of_json() {
+    let log = log().await;
+    execute(
+        &log.url,
+        "SELECT streams.create('j'), streams.create('t', 'text/plain')",
+    )
+    .await;
+    for data in [
+        "'not json'",
+        "'no'::bytea",
+        "'1][2'::bytea",
+        r"'\xff'::bytea",
+        "'1,2'::bytea",
+    ] {
+        let violated = violated(&log, &format!("SELECT streams.append('j', {data})")).await;
+        assert!(violated.contains("json") || violated.contains("UTF8"), "{violated}");
+    }
+    for empty in [
+        "'[]'::bytea",
+        "''",
+        "NULL",
+        "NULL::json",
+        "NULL::bytea",
+        "NULL::bytea, close => NULL",
+    ] {
+        let violated = violated(&log, &format!("SELECT streams.append('j', {empty})")).await;
+        assert_eq!(violated, "stream_empty", "{empty}");
+    }
+    for json in ["'[1]'::json", "'[1]'::jsonb"] {
+        let violated = violated(&log, &format!("SELECT streams.append('t', {json})")).await;
+        assert_eq!(violated, "stream_content_type");
+    }
+    for append in [
+        r#"'j', '[1, {"a": 2}]'::bytea, close => NULL, ring => NULL"#,
+        "'t', '[1'::bytea",
+        "'t', ',2]'",
+    ] {
+        execute(&log.url, &format!("SELECT streams.append({append})")).await;
+    }
+    assert_eq!(text(&log, "j").await, [r#"1,{"a": 2}"#]);
+    assert_eq!(text(&log, "t").await, ["[1", ",2]"]);
+}
+
+/// A stream that no URL names could be neither read nor deleted, and its type is a header of each answer.
+#[tokio::test]
+async fn sql_creates_what_http_can_answer() {
+    let log = log().await;
+    for (values, constraint) in [
+        ("NULL", "stream_path"),
+        ("''", "stream_path"),
+        ("'/a'", "stream_path"),
+        ("'a//b'", "stream_path"),
+        ("'a/'", "stream_path"),
+        ("'..'", "stream_path"),
+        ("'a/./b'", "stream_path"),
+        (r"E'a\nb'", "stream_path"),
+        (r"E'a\u0085b'", "stream_path"),
+        ("'__ds/a'", "stream_path"),
+        ("repeat('x', 1025)", "stream_path"),
+        ("repeat('é', 513)", "stream_path"),
+        ("'a', ''", "stream_content_type"),
+        ("'a', 'text'", "stream_content_type"),
+        (r"'a', E'text/plain\r\nx: y'", "stream_content_type"),
+        ("'a', 'text/plain; ' || repeat('x', 256)", "stream_content_type"),
+        ("'a', ttl => '-1 s'", "stream_ttl"),
+        ("'a', ttl => '200 years'", "stream_ttl"),
+    ] {
+        let violated = violated(&log, &format!("SELECT streams.create({values})")).await;
+        assert_eq!(violated, constraint, "{values}");
+    }
+    for values in [
+        "'a b/..c/__ds'",
+        "repeat('x', 1024)",
+        r#"'käse', 'Text/Plain; charset="utf-8"'"#,
+        "'d', NULL, '1 s'",
+    ] {
+        execute(&log.url, &format!("SELECT streams.create({values})")).await;
+    }
+}
+
 #[tokio::test]
 async fn a_time_to_live_is_renewed_by_reads_and_writes_and_not_by_looks() {
     let log = log().await;
@@ -130,4 +212,24 @@ async fn a_read_does_not_wait_for_a_transaction_that_appends() {
     assert_eq!(page.unwrap().records, []);
     transaction.commit().await.unwrap();
     assert_eq!(text(&log, "a").await, ["x"]);
+}
+
+/// Most streams never expire: none of these is looked at.
+#[tokio::test]
+async fn the_sweep_finds_what_has_expired_by_its_index() {
+    let log = log().await;
+    for sql in [
+        "SELECT streams.create('s/' || n) FROM generate_series(1, 2000) n",
+        "SELECT streams.create('old', ttl => '0 s')",
+        "ANALYZE streams.streams",
+    ] {
+        execute(&log.url, sql).await;
+    }
+    let mut connection = PgConnection::connect(&log.url).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let scans = "SELECT pg_stat_get_xact_numscans('streams.streams_expires_at'::regclass)";
+    for (sql, expected) in [("SELECT streams.sweep(100)", 2), (scans, 1)] {
+        let number: i64 = sqlx::query_scalar(sql).fetch_one(&mut *transaction).await.unwrap();
+        assert_eq!(number, expected, "{sql}");
+    }
 }

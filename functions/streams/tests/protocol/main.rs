@@ -2,84 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use axum::http::HeaderMap;
+mod edges;
+mod server;
+
 use hyper::Method;
 use serde_json::{Value, json};
-use testing::{Binary, Client, Exchange, Postgres, Process, tokens};
-
-const JSON: (&str, &str) = ("content-type", "application/json");
-const TEXT: (&str, &str) = ("content-type", "text/plain");
-
-/// A server with a database of its own, whose long polls are short.
-struct Server {
-    process: Process,
-    client: Client,
-    token: String,
-}
-
-impl Server {
-    async fn start() -> Self {
-        Self::with(&[]).await
-    }
-
-    async fn with(settings: &[(&str, &str)]) -> Self {
-        let binary = Binary::new(env!("CARGO_BIN_EXE_streams"));
-        let binary = binary.with("DATABASE_URL", Postgres::shared().migrated_database().await);
-        let binary = binary.with("TOKEN_ISSUERS", tokens::issuers());
-        let process = binary.with("STREAM_LONG_POLL", "500ms").with_all(settings).serve();
-        let client = Client::http1();
-        let token = token("streams:read streams:write");
-        Self { process, client, token }
-    }
-
-    async fn ask(&self, method: Method, target: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
-        let url = format!("{}/v1/{target}", self.process.url);
-        let headers = [headers, &[("authorization", &*self.token)]].concat();
-        self.client
-            .exchange(method, &url, &headers, body.to_owned().into())
-            .await
-    }
-
-    async fn get(&self, target: &str, headers: &[(&str, &str)]) -> Exchange {
-        self.ask(Method::GET, target, headers, "").await
-    }
-
-    /// Creates a stream, and returns the offset of its end.
-    async fn create(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
-        let created = self.ask(Method::PUT, &format!("stream/{path}"), headers, body).await;
-        assert_eq!(created.status, 201, "{}", created.transcript());
-        next_offset(&created.headers)
-    }
-
-    async fn append(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
-        let appended = self.ask(Method::POST, &format!("stream/{path}"), headers, body).await;
-        assert!(
-            [200, 204].contains(&appended.status.as_u16()),
-            "{}",
-            appended.transcript()
-        );
-        next_offset(&appended.headers)
-    }
-}
-
-/// The header of a caller with these scopes.
-fn token(scopes: &str) -> String {
-    format!("Bearer {}", tokens::token(json!({"scope": scopes})))
-}
-
-fn next_offset(headers: &HeaderMap) -> String {
-    headers["stream-next-offset"].to_str().unwrap().to_owned()
-}
-
-fn slug(answer: &Exchange) -> String {
-    let problem = answer.json();
-    assert_eq!(problem["status"], answer.status.as_u16());
-    problem["type"]
-        .as_str()
-        .unwrap()
-        .trim_start_matches("/problems/")
-        .to_owned()
-}
+use server::{JSON, Server, TEXT, next_offset, slug, token};
+use testing::Exchange;
 
 /// The fields of each event that has one.
 fn events(stream: &Exchange) -> Vec<Vec<(String, String)>> {

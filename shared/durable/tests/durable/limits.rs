@@ -1,0 +1,85 @@
+//! How many streams and producers there may be.
+
+use durable::{Log, append, create, within};
+use futures_util::future::join_all;
+use shared::streams::{Append, Create, Error, Producer, Refusal};
+use testing::{Postgres, execute, scalar};
+
+const LIMITS: [(&str, &str); 2] = [("STREAM_MAX_STREAMS", "10"), ("STREAM_MAX_PRODUCERS", "10")];
+
+async fn three_processes() -> [Log; 3] {
+    let url = Postgres::shared().migrated_database().await;
+    [(); 3].map(|()| Log::at(&url, &LIMITS))
+}
+
+/// How many of these were done. The others were refused for this reason.
+fn done<T>(results: impl IntoIterator<Item = Result<T, Error>>, reason: Refusal) -> usize {
+    let is_done = |result| match result {
+        Ok(_) => true,
+        Err(Error::Refused(refusal)) => {
+            assert_eq!(refusal, reason);
+            false
+        }
+        Err(Error::Database(error)) => panic!("{error}"),
+    };
+    results.into_iter().map(is_done).filter(|is_done| *is_done).count()
+}
+
+#[tokio::test]
+async fn three_processes_create_as_many_streams_as_there_may_be() {
+    let logs = three_processes().await;
+    let within = &within(30);
+    let create = |number: usize| logs[number % 3].streams.create(within, create(&format!("s/{number}")));
+    let created = join_all((0..40).map(create)).await;
+    assert_eq!(done(created, Refusal::TooManyStreams), 10);
+    assert_eq!(scalar(&logs[0].url, "SELECT count(*) FROM streams.streams").await, 10);
+    let again = join_all((0..40).map(create)).await;
+    assert_eq!(done(again, Refusal::TooManyStreams), 10);
+}
+
+/// Before it is swept, too.
+#[tokio::test]
+async fn what_has_ended_is_not_counted_unless_forks_need_it() {
+    let [log, ..] = three_processes().await;
+    let within = &within(30);
+    let create = |path: &str| log.streams.create(within, create(path));
+    for number in 0..9 {
+        create(&format!("s/{number}")).await.unwrap();
+    }
+    let fork = durable::fork("fork", "s/0", None);
+    log.streams.create(within, fork).await.unwrap();
+    assert_eq!(done([create("more").await], Refusal::TooManyStreams), 0);
+    log.streams.delete(within, "s/0").await.unwrap();
+    assert_eq!(done([create("more").await], Refusal::TooManyStreams), 0);
+    execute(
+        &log.url,
+        "UPDATE streams.streams SET expires_at = now() WHERE path IN ('s/1', 's/2')",
+    )
+    .await;
+    for (path, expected) in [("one", 1), ("two", 1), ("three", 0)] {
+        assert_eq!(done([create(path).await], Refusal::TooManyStreams), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn three_processes_let_as_many_producers_append_as_a_stream_may_have() {
+    let logs = three_processes().await;
+    let within = &within(30);
+    let new = Create { ..create("a") };
+    logs[0].streams.create(within, new).await.unwrap();
+    let append = |number: usize| {
+        let producer = Some(Producer {
+            id: number.to_string(),
+            epoch: 0,
+            seq: 0,
+        });
+        let append = Append {
+            producer,
+            ..append("a", "x")
+        };
+        logs[number % 3].streams.append(within, append)
+    };
+    let appended = join_all((0..40).map(append)).await;
+    assert_eq!(done(appended, Refusal::TooManyProducers), 10);
+    assert_eq!(logs[0].read_all("a", 100).await.len(), 10);
+}
