@@ -45,9 +45,15 @@ impl Measured {
 
 /// What can be measured alone, and the packages whose binaries it needs.
 const PARTS: [(&str, &[&str]); 7] = [
-    ("sizes", &["peers", "health", "sse", "health-db", "streams", "health-storage"]),
+    (
+        "sizes",
+        &["peers", "health", "sse", "health-db", "streams", "health-storage"],
+    ),
     ("callers", &[]),
-    ("lambda", &["peers", "health", "sse", "health-db", "streams", "health-storage"]),
+    (
+        "lambda",
+        &["peers", "health", "sse", "health-db", "streams", "health-storage"],
+    ),
     ("server", &["peers", "health", "sse"]),
     ("rows", &["peers", "rows"]),
     ("storage", &["bucket"]),
