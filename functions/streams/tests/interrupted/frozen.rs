@@ -53,7 +53,7 @@ async fn goes_on_after_a_freeze(settings: &[(&str, &str)], during: &str) {
     // From the end, which was that of the moment after the freeze.
     let polled = long_poll.await.unwrap();
     assert!(
-        polled.status == 204 || polled.body == b"[100]"[..],
+        polled.status == 204 || polled.body.starts_with(b"[100"),
         "{}",
         polled.transcript()
     );
@@ -62,20 +62,15 @@ async fn goes_on_after_a_freeze(settings: &[(&str, &str)], during: &str) {
     assert_eq!(gone.status, 404);
 }
 
+/// Three instances at once. One has lost its sessions meanwhile; for another one the freeze is longer than the silence after which
+/// it sends readers away, but there is data.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_instance_goes_on_where_it_was() {
-    goes_on_after_a_freeze(&[], "SELECT").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_instance_whose_sessions_were_closed_meanwhile_goes_on_where_it_was() {
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    goes_on_after_a_freeze(&[], end).await;
-}
-
-/// The silence was that of the freeze: there is data.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_instance_that_was_frozen_for_longer_than_it_waits_for_data_asks_before_it_sends_readers_away() {
-    goes_on_after_a_freeze(&[("STREAM_SLEEP_AFTER", "20s")], "SELECT").await;
+    tokio::join!(
+        goes_on_after_a_freeze(&[], "SELECT"),
+        goes_on_after_a_freeze(&[], end),
+        goes_on_after_a_freeze(&[("STREAM_SLEEP_AFTER", "20s")], "SELECT"),
+    );
 }

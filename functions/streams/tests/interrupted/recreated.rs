@@ -27,7 +27,7 @@ async fn comes_back(headers: &[(&str, &str)], offset: impl Fn(&str, &str) -> Str
         // A reader that is there renews a time to live, but not an end that is fixed.
         sleep(Duration::from_millis(1200)).await;
     }
-    create("\"second\"", &[]).await;
+    create("\"again\"", &[]).await;
     let appended = caller.ask(Method::POST, &url, &[JSON], "\"another\"").await;
     let second = appended.headers["stream-next-offset"].to_str().unwrap();
     let offset = offset(&first, second);
@@ -90,7 +90,7 @@ async fn control_with_an_offset_that_does_not_name_the_incarnation_a_reader_mixe
         for (way, answer) in comes_back(headers, without_incarnation).await {
             let text = String::from_utf8_lossy(&answer.body);
             assert!(
-                answer.status == 200 && text.contains("another") && !text.contains("second"),
+                answer.status == 200 && text.contains("another") && !text.contains("again"),
                 "{way}: {text}"
             );
         }

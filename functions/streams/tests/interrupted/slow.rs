@@ -13,7 +13,7 @@ use shared::{
 };
 use std::{io, sync::LazyLock, time::Duration};
 use testing::{Postgres, execute, loopback};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const READERS: usize = 200;
 const APPEND: usize = 64 << 10;
@@ -83,7 +83,8 @@ async fn slow_readers_take_a_page_each_hold_up_nobody_and_go_on_at_another_insta
     let code = tokio::task::spawn_blocking(move || ending.exit_code(Duration::from_secs(10)));
     assert_eq!(code.await.unwrap(), Some(0));
     slow.iter().for_each(SlowReader::hurry);
-    for body in join_all(slow.into_iter().map(SlowReader::end)).await {
+    let bodies = timeout(Duration::from_secs(10), join_all(slow.into_iter().map(SlowReader::end))).await;
+    for body in bodies.expect("their connections have ended") {
         let (text, id) = whole_events(&body);
         assert!(
             CONTENT.starts_with(&text) && end_of(&id) == text.len(),
@@ -114,8 +115,10 @@ async fn assert_continues(url: &str, id: &str) {
     let headers = [("authorization", &*caller.authorization), ("last-event-id", id)];
     let mut body = caller.client.try_open(url, &headers).await.unwrap().into_body();
     let mut read = Vec::new();
-    while !read.windows(3).any(|window| window == b" \n\n") {
-        read.extend(body.frame().await.unwrap().unwrap().into_data().unwrap());
+    while whole_events(&read).0.is_empty() {
+        let frame = timeout(Duration::from_secs(10), body.frame()).await;
+        let frame = frame.unwrap_or_else(|_| panic!("nothing after {id} but {}", String::from_utf8_lossy(&read)));
+        read.extend(frame.unwrap().unwrap().into_data().unwrap());
     }
     let (text, _) = whole_events(&read);
     assert!(
