@@ -2,8 +2,9 @@
 
 use crate::{Caller, JSON, reader::Reader, streams_in, writer::Writer};
 use hyper::Method;
+use serde_json::json;
 use std::time::{Duration, SystemTime};
-use testing::{FakeClock, Postgres};
+use testing::{FakeClock, Postgres, tokens};
 use tokio::time::sleep;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,10 +14,11 @@ async fn when_a_clock_is_set_back_by_an_hour_order_cursors_and_expiry_hold() {
     let clock = FakeClock::new();
     let late = clock.over(streams_in(database.clone())).serve();
     let right = streams_in(database).serve();
-    let caller = Caller::new();
+    let caller = issued_earlier();
     let url = caller.create(&late.url, "a").await;
     let readers = [Reader::start(&[&late], "a"), Reader::start(&[&right], "a")];
     let mut writer = Writer::new(&[&late, &right], "a", "p");
+    writer.caller = issued_earlier();
     for number in 0..100 {
         if number == 50 {
             clock.jump("-3600");
@@ -45,6 +47,19 @@ async fn when_a_clock_is_set_back_by_an_hour_order_cursors_and_expiry_hold() {
         assert_eq!(reader.end().await.messages(), Vec::from_iter(0..100));
     }
     assert_eq!(caller.messages(&url).await.len(), 100);
+}
+
+/// An instance refuses a token that was issued in its future.
+fn issued_earlier() -> Caller {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let token = tokens::token(json!({"scope": "streams:read streams:write", "iat": now - 7200}));
+    Caller {
+        authorization: format!("Bearer {token}"),
+        ..Caller::new()
+    }
 }
 
 /// What the clock of an instance says.

@@ -10,7 +10,7 @@ use testing::Process;
 use tokio::time::sleep;
 
 pub struct Writer {
-    caller: Caller,
+    pub caller: Caller,
     urls: Vec<String>,
     id: String,
     seq: usize,
