@@ -10,3 +10,4 @@ mod model;
 mod order;
 mod poolers;
 mod sql;
+mod unheard;
