@@ -55,8 +55,29 @@ async fn where_an_instance_cannot_listen_readers_get_everything_by_its_poll() {
             assert!(late < POLL, "{url}: {late:?}");
         }
     }
+    without_a_believed_doorbell_polls_come_soon(&mut writer, &readers).await;
     for deaf in &deaf {
         assert!(!deaf.log().contains("hostile-secret"), "{}", deaf.log());
     }
     silent_server.abort();
+}
+
+/// Polls come soon after something was found, also where LISTEN succeeds and nothing is heard: the doorbell is not believed.
+async fn without_a_believed_doorbell_polls_come_soon(writer: &mut Writer, readers: &[Reader]) {
+    let before = readers[0].seen().read.len();
+    let mut appended_at = Vec::new();
+    for number in 4..24 {
+        writer.append(number).await;
+        appended_at.push(Instant::now());
+        sleep(Duration::from_millis(100)).await;
+    }
+    for reader in readers {
+        let seen = reader.until(|seen| seen.read.len() == before + appended_at.len()).await;
+        let read_at = seen.read[before..].iter().zip(&appended_at);
+        let mut late: Vec<Duration> = read_at
+            .map(|((_, read), at)| read.saturating_duration_since(*at))
+            .collect();
+        late.sort();
+        assert!(late[late.len() / 2] < Duration::from_millis(250), "{late:?}");
+    }
 }

@@ -6,6 +6,7 @@
 mod asleep;
 mod clock;
 mod closed;
+mod cuts;
 #[path = "../outsiders/cutter.rs"]
 mod cutter;
 mod database;

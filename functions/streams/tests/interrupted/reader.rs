@@ -10,6 +10,15 @@ use std::{
 use testing::Process;
 use tokio::{task::JoinSet, time::sleep};
 
+/// Which ids a reader goes by.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+pub enum Ids {
+    #[default]
+    OfAllEvents,
+    /// As if no other events had one.
+    OfControlEvents,
+}
+
 /// What a reader has seen so far.
 #[derive(Clone, Default)]
 pub struct Seen {
@@ -21,6 +30,7 @@ pub struct Seen {
     pub retry: u64,
     /// The status of the last answer.
     pub status: u16,
+    ids: Ids,
     last_id: Option<String>,
     is_over: bool,
 }
@@ -34,9 +44,12 @@ impl Seen {
     fn take(&mut self, event: &str) {
         let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
         self.retry = field("retry: ").map_or(self.retry, |retry| retry.parse().unwrap());
-        self.last_id = field("id: ").map(str::to_owned).or(self.last_id.take());
+        let is_control = field("event: ") == Some("control");
+        if is_control || self.ids == Ids::OfAllEvents {
+            self.last_id = field("id: ").map(str::to_owned).or(self.last_id.take());
+        }
         let data = field("data:").unwrap_or_default();
-        if field("event: ") == Some("control") {
+        if is_control {
             self.is_over |= data.contains("\"streamClosed\":true");
         } else if !data.is_empty() {
             let messages: Vec<i64> = serde_json::from_str(data).unwrap();
@@ -55,11 +68,15 @@ pub struct Reader {
 impl Reader {
     /// Of a stream from its start, at the first of these servers.
     pub fn start(servers: &[&Process], path: &str) -> Self {
-        let urls = servers
-            .iter()
-            .map(|server| format!("{}/v1/stream/{path}?offset=-1&live=sse", server.url));
-        let urls: Vec<String> = urls.collect();
-        let seen = Arc::<Mutex<Seen>>::default();
+        let urls: Vec<&str> = servers.iter().map(|server| &*server.url).collect();
+        Self::with(Ids::OfAllEvents, &urls, path)
+    }
+
+    /// The same at URLs of servers.
+    pub fn with(ids: Ids, servers: &[&str], path: &str) -> Self {
+        let url = |server: &&str| format!("{server}/v1/stream/{path}?offset=-1&live=sse");
+        let urls: Vec<String> = servers.iter().map(url).collect();
+        let seen = Arc::new(Mutex::new(Seen { ids, ..Seen::default() }));
         let mut task = JoinSet::new();
         task.spawn(read(urls, Arc::clone(&seen)));
         Self { seen, _task: task }
