@@ -114,6 +114,9 @@ impl Hub {
         let mut pause = SHORTEST;
         while let Some(streams) = self.with_readers() {
             let has_found = self.poll(&streams).await;
+            if has_found == Some(false) {
+                self.sleep_after_silence();
+            }
             let longest = has_found == Some(false) && self.has_bell.load(Ordering::Relaxed);
             pause = match has_found {
                 Some(true) => SHORTEST,
@@ -134,12 +137,21 @@ impl Hub {
     fn with_readers(&self) -> Option<Vec<(i64, Seen)>> {
         let mut state = self.state();
         let streams = state.watched.with_readers();
-        let active_at = state.watched.active_at.unwrap_or_else(Instant::now);
-        if !streams.is_empty() && active_at.elapsed() > self.sleep_after {
-            state.watched.sleep();
-        }
         state.is_polling = !state.watched.is_empty();
         state.is_polling.then_some(streams)
+    }
+
+    /// Sends readers away if nothing has happened for long. Only a poll that has found nothing proves it: this process may have
+    /// been frozen, or without its database, all the time.
+    fn sleep_after_silence(&self) {
+        let mut state = self.state();
+        if state
+            .watched
+            .active_at
+            .is_some_and(|at| at.elapsed() > self.sleep_after)
+        {
+            state.watched.sleep();
+        }
     }
 
     /// Asks for what is new in these streams, and returns whether there is anything.

@@ -70,6 +70,15 @@ impl Client {
         self.begin(method, url, headers, Body::empty()).await
     }
 
+    /// GET, where the server may not be there; the body of the answer is still to be read.
+    ///
+    /// # Errors
+    /// Of the connection.
+    pub async fn try_open(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response<Incoming>, String> {
+        let sent = self.0.request(request(Method::GET, url, headers, Body::empty())).await;
+        sent.map_err(|error| format!("{error:?}"))
+    }
+
     /// Sends a request with a body; that of the answer is still to be read.
     pub async fn open_with_body(
         &self,
@@ -84,6 +93,27 @@ impl Client {
     /// Sends a request with a body and reads its answer.
     pub async fn exchange(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Body) -> Exchange {
         read(self.begin(method, url, headers, body).await).await
+    }
+
+    /// The same where the server may break off, or may not be there: then why.
+    ///
+    /// # Errors
+    /// Of the connection, before the answer or in it.
+    pub async fn try_exchange(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Result<Exchange, String> {
+        let response = self.0.request(request(method, url, headers, body)).await;
+        let (parts, body) = response.map_err(|error| format!("{error:?}"))?.into_parts();
+        let body = body.collect().await.map_err(|error| format!("{error:?}"))?;
+        Ok(Exchange {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.to_bytes(),
+        })
     }
 
     /// Sends a request without a body and reads its answer.
@@ -117,13 +147,17 @@ impl Client {
     }
 
     async fn begin(&self, method: Method, url: &str, headers: &[(&str, &str)], body: Body) -> Response<Incoming> {
-        let mut request = Request::builder().method(method).uri(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(body).expect("tests send valid requests");
-        self.0.request(request).await.expect("the server answers")
+        let answer = self.0.request(request(method, url, headers, body)).await;
+        answer.expect("the server answers")
     }
+}
+
+fn request(method: Method, url: &str, headers: &[(&str, &str)], body: Body) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).expect("tests send valid requests")
 }
 
 async fn read(response: Response<Incoming>) -> Exchange {

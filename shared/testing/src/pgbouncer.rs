@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 /// A PgBouncer. Dropping it ends the process.
 pub struct PgBouncer {
+    command: Command,
     process: Child,
     port: u16,
     _folder: TempDir,
@@ -39,10 +40,19 @@ impl PgBouncer {
         let process = command.spawn().expect("pgbouncer is installed");
         wait_for_port(port);
         Self {
+            command,
             process,
             port,
             _folder: folder,
         }
+    }
+
+    /// Kills it, with all its connections, and starts it again on the same port.
+    pub fn restart(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.process = self.command.spawn().expect("pgbouncer is installed");
+        wait_for_port(self.port);
     }
 
     /// The URL of a database through PgBouncer.

@@ -7,9 +7,13 @@ use shared::{
     database::{Database, MigratorSettings},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 use tokio::sync::OnceCell;
 
@@ -99,18 +103,23 @@ impl Postgres {
         signal(self.server.pid().expect("it runs"), name);
     }
 
+    /// Sends a signal to the first process and to all its children, as a machine does that stands still.
+    pub fn signal_all(&self, name: &str) {
+        let server = self.server.pid().expect("it runs");
+        let children = children(server).filter_map(|process| process.file_name()?.to_str()?.parse().ok());
+        for process in std::iter::once(server).chain(children) {
+            signal(process, name);
+        }
+    }
+
     /// The number of server processes that have a client. `pg_stat_activity` lacks those that still log in, and cannot be
     /// read while catalogs are locked.
     pub fn clients(&self) -> usize {
-        let server = self.server.pid().expect("it runs");
-        let parent = format!("PPid:\t{server}\n");
-        let is_client = |process: &std::path::Path| {
-            let read = |file: &str| std::fs::read_to_string(process.join(file)).unwrap_or_default();
-            let title = read("cmdline");
-            read("status").contains(&parent) && (title.contains("[local]") || title.contains("127.0.0.1("))
+        let is_client = |process: &PathBuf| {
+            let title = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+            title.contains("[local]") || title.contains("127.0.0.1(")
         };
-        let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
-        processes.filter(|process| is_client(&process.path())).count()
+        children(self.server.pid().expect("it runs")).filter(is_client).count()
     }
 
     /// Starts the server again after it was killed.
@@ -118,6 +127,16 @@ impl Postgres {
         let restarted = self.server.restart(&self.options);
         restarted.unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+/// The folders in /proc of a process's children.
+fn children(of: u32) -> impl Iterator<Item = PathBuf> {
+    let parent = format!("PPid:\t{of}\n");
+    let processes = fs::read_dir("/proc")
+        .expect("Linux")
+        .flatten()
+        .map(|process| process.path());
+    processes.filter(move |process| fs::read_to_string(process.join("status")).is_ok_and(|it| it.contains(&parent)))
 }
 
 /// The name of the database that a URL names.

@@ -3,12 +3,25 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod asleep;
+mod clock;
 mod closed;
+mod cuts;
 #[path = "../outsiders/cutter.rs"]
 mod cutter;
+mod database;
+mod doorbell;
 mod drained;
+mod frozen;
+mod hopping;
 mod killed;
 mod lost_replies;
+mod poolers;
+mod reader;
+mod recreated;
+mod slow;
+mod slow_reader;
+mod writer;
 
 use hyper::Method;
 use serde_json::json;
@@ -18,8 +31,12 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// The function with a database of its own: instances of it share their streams.
 async fn streams() -> Binary {
+    streams_in(Postgres::shared().migrated_database().await)
+}
+
+fn streams_in(database: String) -> Binary {
     Binary::new(env!("CARGO_BIN_EXE_streams"))
-        .with("DATABASE_URL", Postgres::shared().migrated_database().await)
+        .with("DATABASE_URL", database)
         .with("TOKEN_ISSUERS", tokens::issuers())
 }
 

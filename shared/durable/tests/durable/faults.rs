@@ -1,8 +1,8 @@
 //! Sessions and servers that die. The wrong designs stand beside what must hold.
 
 use durable::{Log, append, create, within};
-use shared::streams::{Append, Follow, From, Producer, Stored};
-use sqlx::{Connection, PgConnection, postgres::PgListener};
+use shared::streams::{Append, From, Producer, Stored};
+use sqlx::{Connection, PgConnection};
 use std::{
     sync::{
         Arc,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use testing::{Postgres, execute, scalar};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 pub fn by(seq: i64, append: Append) -> Append {
     Append {
@@ -25,10 +25,10 @@ pub fn by(seq: i64, append: Append) -> Append {
 }
 
 /// Ends sessions until it is dropped.
-struct Killer(Arc<AtomicBool>);
+pub struct Killer(Arc<AtomicBool>);
 
 impl Killer {
-    fn start(url: &str, which: &'static str, every: Duration) -> Self {
+    pub fn start(url: &str, which: &'static str, every: Duration) -> Self {
         let (stop, url) = (Arc::new(AtomicBool::new(false)), url.to_owned());
         tokio::spawn({
             let stop = Arc::clone(&stop);
@@ -109,47 +109,6 @@ async fn producer_state_in_a_second_transaction_stores_repetitions_twice() {
         }
     }
     assert_eq!(scalar(&url, "SELECT count(*) FROM streams.records").await, 40);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readers_get_everything_while_the_sessions_that_listen_die() {
-    let url = Postgres::shared().migrated_database().await;
-    let (here, there) = (Log::at(&url, &[]), Log::at(&url, &[]));
-    here.streams.create(&within(10), create("a")).await.unwrap();
-    let cursor = here.page("a", From::Start, 100).await.cursor();
-    // The control reads when it is notified, and only then.
-    let mut control = PgListener::connect(&url).await.unwrap();
-    control.listen("streams").await.unwrap();
-    let _killer = Killer::start(&url, "query LIKE 'LISTEN%'", Duration::from_millis(300));
-    let appending = tokio::spawn(async move {
-        for number in 0..60 {
-            there
-                .streams
-                .append(&within(10), append("a", format!("{number} ")))
-                .await
-                .unwrap();
-            sleep(Duration::from_millis(50)).await;
-        }
-    });
-    let mut cursor = cursor;
-    let mut text = String::new();
-    while !text.ends_with("59 ") {
-        let followed = here.streams.follow(&within(5), "a", &cursor, 100).await.unwrap();
-        let Follow::Page(page) = followed else { panic!("{text}") };
-        text.extend(
-            page.records
-                .iter()
-                .map(|record| String::from_utf8_lossy(&record.data).into_owned()),
-        );
-        cursor = page.cursor();
-    }
-    appending.await.unwrap();
-    assert_eq!(text, (0..60).map(|number| format!("{number} ")).collect::<String>());
-    let mut heard = 0;
-    while let Ok(Ok(_)) = timeout(Duration::from_millis(500), control.recv()).await {
-        heard += 1;
-    }
-    assert!(heard < 60, "{heard}");
 }
 
 /// What was acknowledged survives the server's death. The control acknowledges before the disk has it.

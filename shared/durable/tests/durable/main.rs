@@ -11,3 +11,4 @@ mod model;
 mod order;
 mod poolers;
 mod sql;
+mod unheard;

@@ -1,7 +1,7 @@
 //! What was read is what is stored: the order of positions is the order of commits. The wrong designs stand beside it.
 
 use durable::{Log, append, create, within};
-use shared::streams::{Error, Follow, From, Refusal};
+use shared::streams::{Append, Error, Follow, From, Refusal};
 use sqlx::{Connection, PgConnection, Row};
 use std::time::Duration;
 use testing::{Postgres, execute, scalar};
@@ -73,7 +73,51 @@ async fn write(log: Log, writer: u64) {
     }
 }
 
-/// The controls of the test above: positions from a sequence, and from the clock.
+/// A reader that asks again and again, at the end too: where a page and the end that it names are of two moments, it skips what was
+/// committed between them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_and_the_end_of_its_stream_are_of_one_moment() {
+    let url = Postgres::shared().migrated_database().await;
+    let log = Log::at(&url, &[]);
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    let writing = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for number in 0..1500 {
+                log.streams
+                    .append(&within(10), append("a", format!("{number} ")))
+                    .await
+                    .unwrap();
+            }
+            log.streams
+                .append(
+                    &within(10),
+                    Append {
+                        close: true,
+                        ..append("a", "end")
+                    },
+                )
+                .await
+                .unwrap();
+        }
+    });
+    let (mut from, mut read, mut empty) = (From::Start, Vec::new(), 0);
+    loop {
+        let page = log.page("a", from, 1 << 20).await;
+        empty += usize::from(page.records.is_empty());
+        read.extend(page.records.iter().flat_map(|record| record.data.to_vec()));
+        if page.head.closed && page.is_up_to_date() {
+            break;
+        }
+        from = From::At(page.next);
+    }
+    writing.await.unwrap();
+    assert!(empty > 50, "only {empty} pages were read at the end");
+    let expected: String = (0..1500).map(|number| format!("{number} ")).collect();
+    assert_eq!(String::from_utf8(read).unwrap(), expected + "end");
+}
+
+/// The controls of the test of commits in any order: positions from a sequence, and from the clock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sequence_or_a_clock_in_place_of_the_counter_loses_records() {
     let url = Postgres::shared().migrated_database().await;

@@ -1,0 +1,86 @@
+//! Three instances, writers that pause and transactions that are rolled back, and a reader that asks another instance for each
+//! page. What happens with positions of a sequence or of a clock stands in the tests of the log.
+
+use crate::{Caller, streams_in, writer::Writer};
+use hyper::Method;
+use std::{collections::BTreeSet, time::Duration};
+use testing::{Postgres, Process, execute, scalar};
+use tokio::{task::JoinSet, time::sleep};
+
+const APPENDS: i64 = 60;
+
+/// A pause in milliseconds, as if by chance.
+fn pause(writer: i64, number: i64) -> i64 {
+    (writer * 7919 + number * 104_729) % 1000 % 13
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_that_hops_has_read_is_what_is_stored() {
+    let database = Postgres::shared().migrated_database().await;
+    let binary = streams_in(database.clone());
+    let servers: Vec<Process> = (0..3).map(|_| binary.serve()).collect();
+    let caller = Caller::new();
+    let url = caller.create(&servers[0].url, "a").await;
+    let urls: Vec<String> = servers.iter().map(|server| server.url.clone()).collect();
+    let reading = tokio::spawn(async move { hop(&urls).await });
+    let mut writing = JoinSet::new();
+    for number in 0..3 {
+        let servers: Vec<&Process> = servers.iter().cycle().skip(number).take(3).collect();
+        let mut writer = Writer::new(&servers, "a", &number.to_string());
+        writing.spawn(async move {
+            let number = i64::try_from(number).unwrap();
+            for append in 0..APPENDS {
+                writer.append(number * 1000 + append).await;
+                sleep(Duration::from_millis(pause(number, append).unsigned_abs())).await;
+            }
+        });
+    }
+    for writer in 3..6 {
+        let database = database.clone();
+        writing.spawn(async move {
+            for append in 0..APPENDS {
+                // Every fifth transaction is rolled back, after its append.
+                let end = if append % 5 == 4 { "ROLLBACK" } else { "COMMIT" };
+                let (message, pause) = (writer * 1000 + append, pause(writer, append));
+                let transaction =
+                    format!("BEGIN; SELECT streams.append('a', '{message}'); SELECT pg_sleep({pause} / 1000.0); {end}");
+                execute(&database, &transaction).await;
+            }
+        });
+    }
+    writing.join_all().await;
+    Writer::new(&[&servers[1]], "a", "last").close().await;
+    let (read, pages) = reading.await.unwrap();
+    assert!(pages > 30, "{pages} pages are no hops");
+    assert_eq!(read, caller.messages(&url).await);
+    assert_eq!(
+        scalar(&database, "SELECT count(*) FROM streams.records").await,
+        6 * APPENDS - 3 * APPENDS / 5
+    );
+    let expected = (0..6).flat_map(|writer| (0..APPENDS).map(move |append| (writer, append)));
+    let expected = expected.filter(|(writer, append)| *writer < 3 || append % 5 != 4);
+    let expected: BTreeSet<i64> = expected.map(|(writer, append)| writer * 1000 + append).collect();
+    assert_eq!(read.iter().copied().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(read.len(), expected.len(), "once");
+}
+
+/// Reads to the end of the stream, each page from the next server. Returns the messages, and how many pages they were.
+async fn hop(servers: &[String]) -> (Vec<i64>, usize) {
+    let (caller, mut read, mut offset, mut pages) = (Caller::new(), Vec::new(), "-1".to_owned(), 0);
+    loop {
+        let target = format!(
+            "{}/v1/stream/a?offset={offset}&live=long-poll",
+            servers[pages % servers.len()]
+        );
+        let page = caller.ask(Method::GET, &target, &[], "").await;
+        assert!([200, 204].contains(&page.status.as_u16()), "{page:?}");
+        pages += 1;
+        if page.status == 200 {
+            read.extend(serde_json::from_slice::<Vec<i64>>(&page.body).unwrap());
+        }
+        if page.headers.contains_key("stream-closed") {
+            return (read, pages);
+        }
+        offset = page.headers["stream-next-offset"].to_str().unwrap().to_owned();
+    }
+}
