@@ -1,7 +1,8 @@
 # The requests of a smoke test, from the API document and $routes, the route table: options are lines of curl's configuration,
 # expected are statuses with their media types, as the document has them. No request has an effect: only GET is asked for an
 # answer, what takes a body gets one that it must refuse, and what is not public is asked without a token first.
-# $signed: IAM takes each request for one of this role, which is a caller, too.
+# $signed: IAM takes each request for one of this role, which is a caller, too. Where AuthType is NONE, nobody looks at the
+# signature, and the function asks for a token.
 
 . as $document
 | ["POST", "PUT", "PATCH", "DELETE", "GET"] as $methods
@@ -67,7 +68,7 @@ def requests($method):
         without_a_token($method),
         (($ENV.SMOKE_TOKEN // "" | select(. != "")) as $token
             | asked($method; [header("authorization: Bearer \($token)")]))
-    elif $method == "GET" then {kind: kind, expected: (expected + ["403 \($problem)"]), options: []}
+    elif $method == "GET" then {kind: kind, expected: (expected + ["401 \($problem)", "403 \($problem)"]), options: []}
     else {kind: "skipped", why: "who signs is a caller"} end;
 
 def operations($path; $item):

@@ -86,7 +86,8 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "new",
         arguments: "NAME",
-        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --public, --db, --storage, --stream",
+        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --public, --db, --storage; --stream answers events, \
+                which end with the connection",
         run: |env, arguments| Some(change(env, arguments, new::run)),
     },
     Command {

@@ -18,14 +18,16 @@ use utoipa::OpenApi;
 #[derive(OpenApi)]
 #[openapi(
     info(
-        description = "Health of the process, of its database and of its bucket, and an event stream.",
+        description = "Health of the process, of its database and of its bucket, an event stream, and durable streams: \
+                       event streams that survive their connection.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     components(schemas(problem::Problem)),
     tags(
         (name = "health", description = "For load balancers, probes and people: 200 is healthy or degraded, 503 is not. \
                                          HEAD mirrors GET."),
-        (name = "stream", description = "For browsers: `new EventSource(url)`.")
+        (name = "stream", description = "Events that end with their connection. For browsers: `new EventSource(url)`."),
+        (name = "durable", description = "Streams that survive their connection: a reader goes on from any offset.")
     )
 )]
 struct Bundle;

@@ -1,14 +1,17 @@
 //! What clients see of a failed query.
 
-use super::{Reason, reason::cause};
-use crate::problem::{INTERNAL, Problem, UNAVAILABLE};
+use super::{
+    Reason,
+    reason::{cause, is_unstorable},
+};
+use crate::problem::{INTERNAL, Problem, UNAVAILABLE, UNSTORABLE_VALUE};
 use std::time::Duration;
 
 /// When a client whose request the database could not serve may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// For handlers: `?` answers 503 with `Retry-After` where the database cannot be reached, is overloaded, or has not answered
-/// by the deadline; and 500 otherwise, also for a violated constraint that [`violation`](super::violation) does not name,
+/// by the deadline; 422 where a text has a character or a length that the database cannot store; and 500 otherwise, also for a violated constraint that [`violation`](super::violation) does not name,
 /// and for a row that is not there: read one that may be missing with `fetch_optional`, and answer what the request
 /// deserves.
 impl From<sqlx::Error> for Problem {
@@ -18,6 +21,8 @@ impl From<sqlx::Error> for Problem {
         }
         if is_temporary(&error) {
             Self::new(&UNAVAILABLE).retry_after(RETRY_AFTER)
+        } else if is_unstorable(&error) {
+            Self::new(&UNSTORABLE_VALUE)
         } else {
             Self::new(&INTERNAL)
         }

@@ -142,6 +142,16 @@ pub(super) fn without_quoted(text: &str, quote: char) -> String {
     parts.join(&quote.to_string())
 }
 
+/// Is a value one that the database cannot store, whatever the query? Unlike the violation of a constraint, this has no name by
+/// which a function could answer it.
+pub(super) fn is_unstorable(error: &sqlx::Error) -> bool {
+    // Longer than its column; a character that no text may have, U+0000 as a rule, by itself and as an escape in JSON; longer
+    // than the entry of an index may be.
+    const STATES: [&str; 4] = ["22001", "22021", "22P05", "54000"];
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| STATES.contains(&&*code))
+}
+
 /// Has the connection failed, rather than the query?
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {

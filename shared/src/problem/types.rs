@@ -48,6 +48,8 @@ problem_types! {
         "The content has no byte in the range that was asked for; Content-Range has its length.";
     INVALID_BODY = UNPROCESSABLE_ENTITY, "invalid-body", "Invalid Body",
         "A value of the body does not fit; errors says which.";
+    UNSTORABLE_VALUE = UNPROCESSABLE_ENTITY, "unstorable-value", "Unstorable Value",
+        "A text of the request is longer than the database can store, or has a character that it cannot, such as U+0000.";
     INTERNAL = INTERNAL_SERVER_ERROR, "internal", "Internal Server Error",
         "The function failed; its log has the cause under this request's x-request-id.";
     UNSUPPORTED_CODING = NOT_IMPLEMENTED, "unsupported-coding", "Unsupported Coding",

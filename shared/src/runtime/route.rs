@@ -124,8 +124,7 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     pub fn scopes(mut self, callers: &Callers, scopes: &'static [&'static str]) -> Self {
         let callers = callers.clone();
         self.declared.policy = Some(Policy::Callers { callers, scopes });
-        self.declared.problems.extend(gate::problems());
-        self
+        self.answering(gate::problems())
     }
 
     /// It takes a body: [`crate::body::json`] or [`crate::body::stream`], up to a limit.
@@ -138,8 +137,17 @@ impl<S: Clone + Send + Sync + 'static> Route<S> {
     /// Its handler answers these problems, beside those of the runtime: the API document lists them. In debug builds, the
     /// handler panics where it answers another one.
     #[must_use]
-    pub fn problems(mut self, problems: &'static [ProblemType]) -> Self {
-        self.declared.problems.extend(problems);
+    pub fn problems(self, problems: &'static [ProblemType]) -> Self {
+        self.answering(problems)
+    }
+
+    /// Each once: a handler may answer what its gate does, such as a missing scope.
+    fn answering(mut self, problems: impl IntoIterator<Item = &'static ProblemType>) -> Self {
+        for kind in problems {
+            if !self.declared.problems.contains(&kind) {
+                self.declared.problems.push(kind);
+            }
+        }
         self
     }
 
@@ -260,5 +268,22 @@ mod tests {
     async fn the_problems_of_a_route_and_of_the_runtime_are_answered() {
         assert_eq!(answered(SOLD_OUT, &[SOLD_OUT]).await, 409);
         assert_eq!(answered(problem::INTERNAL, &[]).await, 500);
+    }
+
+    #[cfg(feature = "callers")]
+    #[test]
+    fn a_problem_that_the_gate_and_the_handler_answer_is_declared_once() {
+        static MISSING: [ProblemType; 1] = [crate::callers::SCOPE_MISSING];
+        let callers = Callers::from_env(&crate::config::Env::new(|_| None));
+        let route = || Route::<()>::get("/", async || ());
+        for route in [
+            route().callers(&callers).problems(&MISSING),
+            route().problems(&MISSING).callers(&callers),
+        ] {
+            let problems = &route.declared().problems;
+            let missing = problems.iter().filter(|kind| kind.slug == MISSING[0].slug);
+            assert_eq!(missing.count(), 1);
+            assert_eq!(problems.len(), gate::problems().count(), "the others are there, too");
+        }
     }
 }

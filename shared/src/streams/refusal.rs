@@ -1,6 +1,7 @@
 //! Why an operation was refused.
 
 use super::Position;
+use crate::problem::Problem;
 use thiserror::Error;
 
 /// Why an operation has not happened.
@@ -12,6 +13,17 @@ pub enum Error {
     /// The database could not be used, or has not answered. Where something is written, it may or may not have happened.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+/// For handlers that append and read: `?` answers what a failed query does, and 500 where the stream refuses. A refusal that a
+/// client can cause, such as [`Closed`](Refusal::Closed), deserves a problem of the function: match it first.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => Self::internal(refusal),
+            Error::Database(error) => error.into(),
+        }
+    }
 }
 
 /// Why a stream does not allow an operation. Nothing has been written.
@@ -74,4 +86,17 @@ pub enum Refusal {
     /// There are too many streams, or too many forks of forks.
     #[error("there are too many streams")]
     TooManyStreams,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handler_answers_500_to_a_refusal_and_what_a_failed_query_deserves() {
+        let status = |error: Error| Problem::from(error).status().as_u16();
+        assert_eq!(status(Refusal::NotFound.into()), 500);
+        assert_eq!(status(sqlx::Error::PoolTimedOut.into()), 503);
+        assert_eq!(status(sqlx::Error::RowNotFound.into()), 500);
+    }
 }

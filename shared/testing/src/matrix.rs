@@ -23,6 +23,8 @@ pub struct Expected {
     pub accept: &'static str,
     /// `Authorization`, if the client sends one.
     pub authorization: Option<String>,
+    /// Its other headers.
+    pub headers: Vec<(&'static str, &'static str)>,
     /// The status code.
     pub status: u16,
     /// The media type of the answer.
@@ -40,6 +42,7 @@ impl Expected {
             body: None,
             accept: "*/*",
             authorization: None,
+            headers: Vec::new(),
             status,
             content_type,
             varying: &[],
@@ -67,6 +70,13 @@ impl Expected {
         Self { authorization, ..self }
     }
 
+    /// The same request with one more header. With an `Idempotency-Key`, the first life answers, and the others repeat that.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     fn headers(&self) -> Vec<(&str, &str)> {
         let media_type = self.body.map(|(media_type, _)| ("content-type", media_type));
         let authorization = self.authorization.as_deref().map(|value| ("authorization", value));
@@ -74,6 +84,7 @@ impl Expected {
             .into_iter()
             .chain(media_type)
             .chain(authorization)
+            .chain(self.headers.iter().copied())
             .collect()
     }
 
@@ -178,12 +189,13 @@ async fn over_http(client: &Client, url: &str, expected: &Expected) -> Exchange 
 }
 
 /// The headers without those that the transport adds, and without values that differ from request to request: ids, times,
-/// latencies.
+/// latencies, and whether this one was the first.
 fn comparable(answer: &Exchange, varying: &[&str]) -> (u16, Vec<(String, String)>, String) {
-    const OF_THE_TRANSPORT: [&str; 6] = [
+    const VARYING: [&str; 7] = [
         "connection",
         "content-length",
         "date",
+        "idempotent-replayed",
         "traceresponse",
         "transfer-encoding",
         "x-request-id",
@@ -191,7 +203,7 @@ fn comparable(answer: &Exchange, varying: &[&str]) -> (u16, Vec<(String, String)
     let headers = answer
         .headers
         .iter()
-        .filter(|(name, _)| !OF_THE_TRANSPORT.contains(&name.as_str()));
+        .filter(|(name, _)| !VARYING.contains(&name.as_str()));
     let headers = headers.map(|(name, value)| (name.to_string(), format!("{value:?}")));
     let mut headers: Vec<(String, String)> = headers.collect();
     headers.sort();

@@ -23,6 +23,8 @@ struct Limits<'a> {
     max_age: Duration,
     /// The functions of this bundle, as their code declares them.
     declared: &'a [Declared],
+    /// The places that everybody may call with some value of the parameters.
+    openable: &'a [String],
 }
 
 impl<'a> Limits<'a> {
@@ -37,6 +39,7 @@ impl<'a> Limits<'a> {
             }),
             max_age: sse::Settings::from_env(env).max_age,
             declared,
+            openable: &[],
         }
     }
 
@@ -104,13 +107,16 @@ fn strangers(deployment: &Deployment, root: &Path, limits: Limits<'_>) -> Vec<St
 /// such a value names it.
 fn examine_choices(defaults: &Deployment, read: impl Fn(&Choice) -> Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut findings: Vec<(String, Vec<String>)> = Vec::new();
+    let others: Vec<(&Choice, Deployment)> = defaults.choices.iter().map(|choice| (choice, read(choice))).collect();
+    let openable = openable(others.iter().map(|(_, deployment)| deployment));
+    let openable = &openable;
+    let limits = Limits { openable, ..limits };
     for finding in examine(defaults, limits) {
         note(&mut findings, finding, None);
     }
-    for choice in &defaults.choices {
-        let deployment = read(choice);
-        for finding in examine(&deployment, limits) {
-            note(&mut findings, finding, Some(choice.name(&deployment)));
+    for (choice, deployment) in &others {
+        for finding in examine(deployment, limits) {
+            note(&mut findings, finding, Some(choice.name(deployment)));
         }
     }
     let named = findings.into_iter().map(|(finding, names)| match &names[..] {
@@ -118,6 +124,12 @@ fn examine_choices(defaults: &Deployment, read: impl Fn(&Choice) -> Deployment, 
         names => format!("with {}: {finding}", names.join(" or ")),
     });
     named.collect()
+}
+
+fn openable<'a>(deployments: impl Iterator<Item = &'a Deployment>) -> Vec<String> {
+    let functions = deployments.flat_map(|deployment| &deployment.functions);
+    let public = functions.filter(|function| function.is_public);
+    public.map(|function| function.place.clone()).collect()
 }
 
 /// Adds a finding once, with every choice that causes it; a finding of the defaults has no choice.

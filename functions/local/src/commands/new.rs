@@ -74,13 +74,16 @@ fn check_is_free(name: &Name, new: &Route) -> Result<(), String> {
 /// What sends a token of `local`.
 const TOKEN: &str = " -H \"Authorization: Bearer $(cargo run -q -- token)\"";
 
-/// The two lines to try it.
+const SCHEDULE: &str = "Nothing runs it by itself yet: its block in template.yaml has a line for a schedule on Lambda, and \
+                        .github/deploy/README.md has `every` for Cloud Run.";
+
+/// The lines to try it.
 fn try_it(name: &Name, arguments: &Arguments) -> String {
     let name = name.as_str();
     let test = format!("  cargo test -p {name}\n");
     let token = if arguments.has_callers() { TOKEN } else { "" };
     match &arguments.kind {
-        Kind::Job => format!("{test}  cargo run -- job {name}"),
+        Kind::Job => format!("{test}  cargo run -- job {name}\n\n{SCHEDULE}"),
         Kind::Answer(route) => format!("{test}  cargo run\n  {}", route.curl(&format!("curl{token}"))),
         Kind::Stream(route) => format!(
             "{test}  cargo run\n  {}",

@@ -9,7 +9,7 @@ use crate::{
 };
 use shared::{
     config::Env,
-    runtime::{self, App},
+    runtime::{self, App, Cors},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// everything. A failed start prints one sentence and exits with 1.
 pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     let port = env.parse("PORT", 9000, "a port between 0 and 65535", |text| text.parse().ok());
-    let cors = runtime::Cors::from_env(env);
+    let cors = cors(env);
     let mut dependencies = Dependencies::from_env(env);
     // Collects every invalid setting of a function, so that the process ends before Postgres starts.
     functions::service(env).refuse_undeclared(env);
@@ -59,6 +59,17 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
     }
 }
 
+/// Cross-origin access as in a function, and a cookie also where the environment names none, so that a page of this host can
+/// open an `EventSource`, which sends no header.
+fn cors(env: &Env) -> Cors {
+    let cookie = Env::new(|key| (key == "TOKEN_COOKIE").then(|| "__Host-token".to_owned()));
+    let (set, default) = (Cors::from_env(env), Cors::from_env(&cookie));
+    Cors {
+        token_cookie: set.token_cookie.or(default.token_cookie),
+        ..set
+    }
+}
+
 fn announce(address: SocketAddr, dependencies: &Dependencies) -> Result<(), String> {
     print(format_args!("{} is lit: http://{address}", bundle::title()))?;
     for path in FUNCTIONS.iter().flat_map(Function::paths) {
@@ -66,5 +77,8 @@ fn announce(address: SocketAddr, dependencies: &Dependencies) -> Result<(), Stri
     }
     print(format_args!("  database: {}", dependencies.database_is()))?;
     print(format_args!("  storage:  {}", dependencies.storage_is()))?;
-    print("  tokens:   cargo run -- token\nCtrl-C stops it all.")
+    print(format_args!(
+        "  tokens:   cargo run -- token\nTry them at http://{address}/docs. `cargo run -- help` lists what \
+                        else there is, such as `new`. Ctrl-C stops it all."
+    ))
 }

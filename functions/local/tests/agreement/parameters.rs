@@ -24,8 +24,6 @@ fn changes() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
     };
     let every = that(&|_| true);
     let database = that(&|function| function.sets_any(&["DATABASE_URL"]));
-    // Function URLs do not stream in a VPC.
-    let in_vpc = that(&|function| function.sets_any(&["DATABASE_URL"]) && function.streams != Some(true));
     let stack = BTreeSet::from(["the stack".to_owned()]);
     let bucket = &that(&|function| function.sets_any(&["S3_BUCKET"])) | &stack;
     vec![
@@ -34,11 +32,11 @@ fn changes() -> Vec<(&'static str, &'static str, BTreeSet<String>)> {
         ("Concurrency", "reserved", every.clone()),
         ("CorsOrigins", "https://app.example", every.clone()),
         ("DatabaseUrlSecret", "another", database.clone()),
-        ("DatabaseUrlVersion", "rotated", database),
+        ("DatabaseUrlVersion", "rotated", database.clone()),
         ("EvidenceBucket", "another", bucket),
         ("LogRetentionDays", "7", stack),
-        ("SecurityGroupIds", "sg-2", in_vpc.clone()),
-        ("SubnetIds", "subnet-2", in_vpc),
+        ("SecurityGroupIds", "sg-2", database.clone()),
+        ("SubnetIds", "subnet-2", database.clone()),
         ("TokenCookie", "__Host-token", every.clone()),
         ("TokenIssuers", r#"[{"issuer":"https://a.example"}]"#, every),
     ]

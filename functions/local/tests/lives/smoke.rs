@@ -286,10 +286,11 @@ async fn a_route_that_is_not_public_must_refuse_who_has_no_token_and_is_asked_wi
     for (status, is_healthy) in [
         (StatusCode::CREATED, true),
         (StatusCode::FORBIDDEN, true),
+        (StatusCode::UNAUTHORIZED, true),
         (StatusCode::OK, false),
     ] {
         let (passes, said) = smoked_with(&document(), reader(), open(move || status), &signed).await;
-        assert_eq!(passes, is_healthy, "who signs is a caller: {said}");
+        assert_eq!(passes, is_healthy, "who signs is a caller, or AuthType is NONE: {said}");
     }
     let (valid, expired) = (tokens::token(json!({})), tokens::token(json!({"exp": 1})));
     for (token, is_taken) in [(&*valid, true), (&expired, false)] {

@@ -4,7 +4,10 @@ use crate::shop::{ACCOUNT, Shop, is_replayed, slug};
 use axum::body::Body;
 use hyper::Method;
 use serde_json::json;
-use testing::{Client, EventShape, Exchange, FakeRuntimeApi};
+use testing::{
+    Client, EventShape, Exchange, FakeRuntimeApi,
+    matrix::{Expected, same_in_every_life},
+};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -50,5 +53,18 @@ async fn a_request_is_answered_once_over_all_lives() {
             (400, "idempotency-key-missing")
         );
     }
+    assert_eq!((shop.payments().await, shop.stored().await), (1, 1));
+}
+
+#[tokio::test]
+async fn the_test_of_every_life_sends_a_key_and_takes_a_repeated_answer_for_the_same() {
+    let shop = Shop::new().await;
+    let paid = |status, content_type| {
+        let expected = Expected::new(Method::POST, ACCOUNT, status, content_type);
+        expected.sending("application/json", br#"{"amount": 5}"#)
+    };
+    let keyless = paid(400, "application/problem+json");
+    let first = paid(201, "application/json").header("idempotency-key", "k");
+    same_in_every_life(&shop.binary(), &[keyless, first]).await;
     assert_eq!((shop.payments().await, shop.stored().await), (1, 1));
 }

@@ -101,6 +101,41 @@ async fn a_failed_single_statement_is_logged_once_without_its_values_and_becomes
 }
 
 #[tokio::test]
+async fn a_text_that_no_query_could_store_is_a_clients_error_and_shows_no_value() {
+    let accounts = Accounts::new(Postgres::shared()).await;
+    let connection = accounts.database.connection(&Deadline::default());
+    // Of letters that do not repeat, so that it is not compressed below the limit of an index.
+    let long: String = (0..3000_u32).filter_map(|n| char::from_u32(0x4E00 + n * 7)).collect();
+    sqlx::query("CREATE TABLE names (short varchar(6), name text UNIQUE)")
+        .execute(&connection)
+        .await
+        .unwrap();
+    for (state, sql, text) in [
+        ("22001", "INSERT INTO names (short) VALUES ($1::text)", "secret7"),
+        ("22021", "INSERT INTO names (name) VALUES ($1)", "secret\0"),
+        ("22021", "SELECT $1::text", "secret\0"),
+        ("22P05", "SELECT $1::text::jsonb", r#"{"secret": "\u0000"}"#),
+        ("22P05", "SELECT $1::text::json ->> 'secret'", r#"{"secret": "\u0000"}"#),
+        ("54000", "INSERT INTO names (name) VALUES ($1)", &long),
+    ] {
+        let lines = written(async {
+            let failed = sqlx::query(sql).bind(text).execute(&connection).await.unwrap_err();
+            let problem = Problem::from(failed);
+            assert_eq!(
+                (problem.status().as_u16(), problem.slug()),
+                (422, Some("unstorable-value"))
+            );
+        });
+        let lines = lines.await;
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains("INFO") && lines[0].contains(state), "{lines:?}");
+        assert!(!lines[0].contains(text) && !lines[0].contains("secret\""), "{lines:?}");
+    }
+    let fits = sqlx::query("INSERT INTO names VALUES ($1, $1)").bind("secret");
+    fits.execute(&connection).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_row_that_does_not_fit_or_is_not_there_is_logged_once_when_it_becomes_a_problem() {
     let accounts = Accounts::new(Postgres::shared()).await;
     let connection = accounts.database.connection(&Deadline::default());

@@ -1,6 +1,6 @@
 //! What the failure of a query means for its transaction. Each is logged here, once, whatever the function makes of it.
 
-use crate::database::reason::{cause, is_lost, without_quoted};
+use crate::database::reason::{cause, is_lost, is_unstorable, without_quoted};
 use sqlx::postgres::PgDatabaseError;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -49,13 +49,14 @@ const NO_SUCH_STATEMENT: &str = "26000";
 const NOT_SUPPORTED: &str = "0A000";
 const PLAN_CACHE: &str = "RevalidateCachedQuery";
 
-/// A constraint is there to be violated, and a conflict to be repeated: both are no errors of the function.
+/// A constraint is there to be violated, a conflict to be repeated, and a client may send any text: none of these is an error
+/// of the function.
 fn log(error: &sqlx::Error, failure: Failure, sql: &str) {
     const MAX_CHARACTERS: usize = 200;
     // SQL that a function has put together may have values in it.
     let sql: String = without_quoted(sql, '\'').chars().take(MAX_CHARACTERS).collect();
     let cause = cause(error);
-    if failure == Failure::Conflict || constraint(error).is_some() {
+    if failure == Failure::Conflict || constraint(error).is_some() || is_unstorable(error) {
         tracing::info!(cause, sql, "a query was refused");
     } else {
         tracing::error!(cause, sql, "a query failed");

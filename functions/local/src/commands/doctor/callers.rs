@@ -120,6 +120,22 @@ pub fn know_no_issuer(deployment: &Deployment, limits: Limits<'_>) -> Vec<String
         .collect()
 }
 
+/// Function URLs that nothing but IAM opens, of functions with routes that ask for scopes.
+pub fn ask_callers_by_iam_for_scopes(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
+    let by_iam_alone = |function: &Deployed| {
+        let has_url = function.platform == Platform::Lambda && function.streams.is_some();
+        has_url && !function.is_public && !limits.openable.contains(&function.place)
+    };
+    let functions = served(deployment, limits).filter(|(function, _)| by_iam_alone(function));
+    let closed = functions.filter(|(_, declared)| !declared.scoped.is_empty());
+    closed
+        .map(|(function, declared)| {
+            let (place, routes) = (&function.place, declared.scoped.join(", "));
+            format!("{place}: AuthType is AWS_IAM whatever the parameters are, and these ask for scopes: {routes}")
+        })
+        .collect()
+}
+
 /// Routes by which everybody changes something.
 pub fn write_for_everybody(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     routes(

@@ -25,6 +25,8 @@ pub struct Declared {
     pub public_writes: Vec<String>,
     /// The routes that do not say who may call them.
     pub undeclared: Vec<String>,
+    /// The routes that ask for scopes.
+    pub scoped: Vec<String>,
     /// Whether it has routes that not everybody may call.
     pub has_protected_routes: bool,
     /// Whether a route of its own reports health: that of what it depends on.
@@ -44,6 +46,7 @@ impl Declared {
                 large_bodies: large_bodies(&service),
                 public_writes: public_writes(&service),
                 undeclared: undeclared(&service),
+                scoped: names(&service, asks_for_scopes),
                 has_protected_routes: service.routes().any(is_protected),
                 reports: reports(function),
                 reads,
@@ -62,6 +65,7 @@ impl Declared {
             large_bodies: Vec::new(),
             public_writes: Vec::new(),
             undeclared: Vec::new(),
+            scoped: Vec::new(),
             has_protected_routes: false,
             reports: false,
             reads,
@@ -101,6 +105,10 @@ fn large_bodies(service: &Service) -> Vec<(String, u64)> {
 
 fn is_protected(route: &Route) -> bool {
     matches!(route.policy, Some(Policy::Callers { .. }))
+}
+
+fn asks_for_scopes(route: &Route) -> bool {
+    matches!(&route.policy, Some(Policy::Callers { scopes, .. }) if !scopes.is_empty())
 }
 
 fn public_writes(service: &Service) -> Vec<String> {
@@ -165,6 +173,7 @@ mod tests {
         ]);
         assert_eq!(public_writes(&service), ["POST /b", "PUT /c", "PATCH /d", "DELETE /e"]);
         assert_eq!(undeclared(&service), ["POST /f"]);
+        assert_eq!(names(&service, asks_for_scopes), ["POST /h"]);
         let protected = service.routes().filter(|route| is_protected(route));
         assert_eq!(protected.map(|route| route.path).collect::<Vec<_>>(), ["/g", "/h"]);
     }

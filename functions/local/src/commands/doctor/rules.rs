@@ -28,7 +28,7 @@ const MAX_AGE: &str = "SSE_MAX_AGE";
 const RESERVED_CONNECTIONS: u64 = 3;
 
 /// Every rule.
-pub const RULES: [Rule; 22] = [
+pub const RULES: [Rule; 23] = [
     Rule {
         why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
         broken: deletes_evidence,
@@ -108,6 +108,11 @@ pub const RULES: [Rule; 22] = [
     Rule {
         why: "a function that knows no issuer refuses everybody, until somebody makes its routes public",
         broken: callers::know_no_issuer,
+    },
+    Rule {
+        why: "callers by IAM have no scopes, and their signature takes the header that a token needs: such a route refuses \
+              everybody. Let AuthType be a parameter that may be NONE: the function checks tokens itself",
+        broken: callers::ask_callers_by_iam_for_scopes,
     },
     Rule {
         why: "what everybody may write, somebody fills with rubbish: let callers write, by Route::callers or scopes",

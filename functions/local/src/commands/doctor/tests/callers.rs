@@ -189,6 +189,41 @@ fn a_function_with_routes_for_callers_and_without_an_issuer_is_named() {
 }
 
 #[test]
+fn a_route_with_scopes_that_no_token_can_reach_is_named() {
+    let template = |allowed: &str, auth: &str| {
+        format!(
+            "Transform: AWS::Serverless-2016-10-31\nParameters: {{ Auth: {{ Type: String, Default: AWS_IAM, AllowedValues: \
+             [{allowed}] }} }}\nResources: {{ F: {{ Type: AWS::Serverless::Function, Metadata: {{ BuildProperties: {{ Binary: \
+             app }} }}, Properties: {{ CodeUri: functions/app, FunctionUrlConfig: {{ AuthType: {auth} }} }} }} }}"
+        )
+    };
+    let scoped = app(|app| app.scoped = vec!["POST /orders".to_owned(), "GET /orders".to_owned()]);
+    for (allowed, auth) in [
+        ("AWS_IAM, NONE", "AWS_IAM"),
+        ("AWS_IAM", "!Ref Auth"),
+        ("AWS_IAM, NONE", "!If [Never, NONE, AWS_IAM]"),
+    ] {
+        let text = template(allowed, auth).replace("Resources:", "Conditions: { Never: !Equals [a, b] }\nResources:");
+        let found = findings_with(&[("template.yaml", &text)], with(&scoped));
+        names(&found, "these ask for scopes: POST /orders, GET /orders");
+    }
+    let other = [Declared::for_test("app", false, &[])];
+    for (auth, declared) in [("!Ref Auth", &scoped), ("NONE", &scoped), ("AWS_IAM", &other)] {
+        let files = [("template.yaml", &*template("AWS_IAM, NONE", auth))];
+        assert_eq!(findings_with(&files, with(declared)), [""; 0], "{auth}");
+    }
+    let without_url = template("AWS_IAM, NONE", "AWS_IAM").replace(", FunctionUrlConfig: { AuthType: AWS_IAM }", "");
+    assert_eq!(
+        findings_with(&[("template.yaml", &without_url)], with(&scoped)),
+        [""; 0]
+    );
+    assert_eq!(
+        findings_with(&[("service.yaml", &deployed(""))], with(&scoped)),
+        [""; 0]
+    );
+}
+
+#[test]
 fn a_public_route_that_writes_and_one_that_does_not_say_are_named() {
     let writes = app(|app| app.public_writes = vec!["POST /orders".to_owned()]);
     let found = findings_with(&[("service.yaml", &deployed(""))], with(&writes));
