@@ -50,7 +50,7 @@ impl Measured {
 }
 
 /// What can be measured alone, and the packages whose binaries it needs.
-const PARTS: [(&str, &[&str]); 7] = [
+const PARTS: [(&str, &[&str]); 10] = [
     (
         "sizes",
         &["peers", "health", "sse", "health-db", "streams", "health-storage"],
@@ -63,7 +63,10 @@ const PARTS: [(&str, &[&str]); 7] = [
     ("server", &["peers", "health", "sse"]),
     ("rows", &["peers", "rows"]),
     ("storage", &["bucket"]),
-    ("streams", &[]),
+    ("appends", &["streams"]),
+    ("readers", &["streams"]),
+    ("pages", &["streams"]),
+    ("durable-streams", &["streams"]),
 ];
 
 /// Measures the parts that the arguments name, or all.
@@ -121,10 +124,13 @@ async fn measure(part: &str) {
             rows::template().await;
         }
         "storage" => storage::memory(&measured("bucket", "").path()).await,
-        _ => {
-            streams::throughput().await;
-            streams::waking().await;
+        "appends" => streams::appends::against_pgbench().await,
+        "readers" => {
+            streams::readers::waking().await;
+            streams::readers::memory().await;
         }
+        "pages" => streams::pages::catch_up().await,
+        _ => streams::peer::against_peer().await,
     }
 }
 

@@ -109,7 +109,7 @@ fn fastapi(url: &str) -> Process {
     server
 }
 
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     assert!(command.status().is_ok_and(|status| status.success()), "{command:?}");
 }
 

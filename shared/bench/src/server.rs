@@ -87,7 +87,7 @@ async fn load(server: &Process, measured: Measured) -> (f64, f64) {
 }
 
 /// The CPU time that the process has used so far; the kernel counts in hundredths of a second.
-fn cpu_seconds(server: &Process) -> f64 {
+pub fn cpu_seconds(server: &Process) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("it runs");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks: f64 = [11, 12]

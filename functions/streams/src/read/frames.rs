@@ -1,0 +1,78 @@
+//! The event that was made last: readers of one stream are woken together, and get the same bytes.
+
+use bytes::Bytes;
+use shared::streams::Page;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// The last event of a page, which all readers share who are there with the same cursor.
+#[derive(Clone, Default)]
+pub struct Frames(Arc<Mutex<Option<Last>>>);
+
+struct Last {
+    /// Keeps the address from being used again, not the page.
+    page: Weak<Page>,
+    cursor: u64,
+    event: Option<Bytes>,
+}
+
+impl Frames {
+    /// The event of this page with this cursor: the last one, or a new one.
+    pub fn event(&self, page: &Arc<Page>, cursor: u64, new: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &*last
+            && (last.page.as_ptr(), last.cursor) == (Arc::as_ptr(page), cursor)
+        {
+            return last.event.clone();
+        }
+        let event = new();
+        *last = Some(Last {
+            page: Arc::downgrade(page),
+            cursor,
+            event: event.clone(),
+        });
+        event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::streams::{Expiry, Head, Position};
+
+    fn page() -> Arc<Page> {
+        let tail = Position { incarnation: 1, end: 0 };
+        let head = Head {
+            incarnation: 1,
+            tail,
+            content_type: "text/plain".to_owned(),
+            closed: false,
+            expiry: Expiry::Never,
+        };
+        Arc::new(Page {
+            head,
+            records: Vec::new(),
+            next: tail,
+        })
+    }
+
+    #[test]
+    fn an_event_is_shared_by_readers_of_one_page_with_one_cursor_only() {
+        let (frames, page, other) = (Frames::default(), page(), page());
+        let event = |page, cursor, text: &'static str| frames.event(page, cursor, || Some(text.into()));
+        assert_eq!(event(&page, 1, "first").unwrap(), "first");
+        assert_eq!(event(&page, 1, "again").unwrap(), "first");
+        assert_eq!(event(&page, 2, "another cursor").unwrap(), "another cursor");
+        assert_eq!(event(&other, 2, "another page").unwrap(), "another page");
+        assert_eq!(event(&page, 2, "back").unwrap(), "back");
+    }
+
+    #[test]
+    fn an_event_outlives_its_page_and_not_the_next_one_at_its_address() {
+        let (frames, mut first) = (Frames::default(), page());
+        for number in 0..100 {
+            let text = number.to_string();
+            assert_eq!(frames.event(&first, 1, || Some(text.clone().into())).unwrap(), text);
+            first = page();
+        }
+    }
+}
