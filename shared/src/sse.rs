@@ -36,15 +36,14 @@ use axum::{
     http::{HeaderName, HeaderValue, header},
     response::Response,
 };
-use bytes::Bytes;
 use events::Events;
 use futures_util::{Stream, StreamExt, stream};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-pub use event::Event;
 #[cfg(feature = "openapi")]
 pub use event::EventSchema;
+pub use event::{Encoded, Event};
 pub use last_event_id::LastEventId;
 
 /// How long a client waits before it reconnects; sent with the first event of every stream.
@@ -78,8 +77,8 @@ impl Settings {
     }
 }
 
-/// An answer that sends the events of `source`, or their bytes: many streams can share those of one [`Event`].
-pub fn stream<T: Into<Bytes> + 'static>(
+/// An answer that sends the events of `source`: each an [`Event`], or [`Encoded`] for many streams.
+pub fn stream<T: Into<Encoded> + 'static>(
     settings: Settings,
     deadline: Deadline,
     source: impl Stream<Item = T> + Send + 'static,
@@ -88,13 +87,15 @@ pub fn stream<T: Into<Bytes> + 'static>(
 }
 
 /// The same from a source that may fail: an error breaks the answer, and the log has it.
-pub fn try_stream<T: Into<Bytes> + 'static, E: Into<BoxError> + 'static>(
+pub fn try_stream<T: Into<Encoded> + 'static, E: Into<BoxError> + 'static>(
     settings: Settings,
     deadline: Deadline,
     source: impl Stream<Item = Result<T, E>> + Send + 'static,
 ) -> Response {
     let deadline = deadline.before(MARGIN).earlier(Instant::now() + settings.age());
-    let source = source.map(|event| event.map(Into::into).map_err(Error::new)).boxed();
+    let source = source
+        .map(|event| event.map(|event| event.into().0).map_err(Error::new))
+        .boxed();
     let mut response = Response::new(Body::new(Events::new(source, settings.heartbeat, deadline.clone())));
     // What cuts off a client that takes nothing.
     response.extensions_mut().insert(deadline);

@@ -101,9 +101,13 @@ impl Event {
     }
 }
 
-impl From<Event> for Bytes {
+/// An event as its bytes. A clone shares them, so many streams can send one event.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Encoded(pub(super) Bytes);
+
+impl From<Event> for Encoded {
     fn from(event: Event) -> Self {
-        event.encode().into()
+        Self(event.encode().into())
     }
 }
 

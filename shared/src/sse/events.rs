@@ -96,7 +96,7 @@ impl hyper::body::Body for Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sse::Event;
+    use crate::sse::{Encoded, Event};
     use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
     use http_body_util::BodyExt;
     use std::{io, sync::Arc};
@@ -104,7 +104,11 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(15);
 
     fn events(source: impl Stream<Item = Result<Event, Error>> + Send + 'static, deadline: Deadline) -> Events {
-        Events::new(source.map_ok(Bytes::from).boxed(), INTERVAL, deadline)
+        Events::new(
+            source.map_ok(|event| Encoded::from(event).0).boxed(),
+            INTERVAL,
+            deadline,
+        )
     }
 
     fn number(number: u32) -> Result<Event, Error> {

@@ -21,13 +21,12 @@ use axum::{
     http::{HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use futures_util::StreamExt;
 use shared::{
     deadline::Deadline,
     parameters,
     problem::Problem,
-    sse::{self, Event, LastEventId},
+    sse::{self, Encoded, Event, LastEventId},
     streams::From,
 };
 use std::{future::ready, sync::Arc};
@@ -71,8 +70,8 @@ pub fn place(id: &str) -> Result<From, Problem> {
     offset.map(|Offset(from)| from).map_err(invalid)
 }
 
-fn shared_event(step: &Step, cursor: u64, frames: &Frames) -> Option<Bytes> {
-    let new = || event(step, cursor).map(Bytes::from);
+fn shared_event(step: &Step, cursor: u64, frames: &Frames) -> Option<Encoded> {
+    let new = || event(step, cursor).map(Encoded::from);
     match step {
         Step::Page { page, .. } => frames.event(page, cursor, new),
         Step::Leave { .. } => new(),

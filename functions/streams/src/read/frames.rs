@@ -1,7 +1,6 @@
 //! The event that was made last: readers of one stream are woken together, and get the same bytes.
 
-use bytes::Bytes;
-use shared::streams::Page;
+use shared::{sse::Encoded, streams::Page};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The last event of a page, which all readers share who are there with the same cursor.
@@ -12,12 +11,12 @@ struct Last {
     /// Keeps the address from being used again, not the page.
     page: Weak<Page>,
     cursor: u64,
-    event: Option<Bytes>,
+    event: Option<Encoded>,
 }
 
 impl Frames {
     /// The event of this page with this cursor: the last one, or a new one.
-    pub fn event(&self, page: &Arc<Page>, cursor: u64, new: impl FnOnce() -> Option<Bytes>) -> Option<Bytes> {
+    pub fn event(&self, page: &Arc<Page>, cursor: u64, new: impl FnOnce() -> Option<Encoded>) -> Option<Encoded> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &*last
             && (last.page.as_ptr(), last.cursor) == (Arc::as_ptr(page), cursor)
@@ -37,6 +36,7 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::sse::Event;
     use shared::streams::{Expiry, Head, Position};
 
     fn page() -> Arc<Page> {
@@ -50,20 +50,25 @@ mod tests {
         };
         Arc::new(Page {
             head,
+            begin: tail,
             records: Vec::new(),
             next: tail,
         })
     }
 
+    fn encoded(text: &str) -> Encoded {
+        Event::default().data(text).into()
+    }
+
     #[test]
     fn an_event_is_shared_by_readers_of_one_page_with_one_cursor_only() {
         let (frames, page, other) = (Frames::default(), page(), page());
-        let event = |page, cursor, text: &'static str| frames.event(page, cursor, || Some(text.into()));
-        assert_eq!(event(&page, 1, "first").unwrap(), "first");
-        assert_eq!(event(&page, 1, "again").unwrap(), "first");
-        assert_eq!(event(&page, 2, "another cursor").unwrap(), "another cursor");
-        assert_eq!(event(&other, 2, "another page").unwrap(), "another page");
-        assert_eq!(event(&page, 2, "back").unwrap(), "back");
+        let event = |page, cursor, text| frames.event(page, cursor, || Some(encoded(text)));
+        assert_eq!(event(&page, 1, "first"), Some(encoded("first")));
+        assert_eq!(event(&page, 1, "again"), Some(encoded("first")));
+        assert_eq!(event(&page, 2, "another cursor"), Some(encoded("another cursor")));
+        assert_eq!(event(&other, 2, "another page"), Some(encoded("another page")));
+        assert_eq!(event(&page, 2, "back"), Some(encoded("back")));
     }
 
     #[test]
@@ -71,7 +76,7 @@ mod tests {
         let (frames, mut first) = (Frames::default(), page());
         for number in 0..100 {
             let text = number.to_string();
-            assert_eq!(frames.event(&first, 1, || Some(text.clone().into())).unwrap(), text);
+            assert_eq!(frames.event(&first, 1, || Some(encoded(&text))), Some(encoded(&text)));
             first = page();
         }
     }
