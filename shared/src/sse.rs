@@ -37,13 +37,13 @@ use axum::{
     response::Response,
 };
 use events::Events;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+pub use event::Event;
 #[cfg(feature = "openapi")]
 pub use event::EventSchema;
-pub use event::{Encoded, Event};
 pub use last_event_id::LastEventId;
 
 /// How long a client waits before it reconnects; sent with the first event of every stream.
@@ -77,25 +77,19 @@ impl Settings {
     }
 }
 
-/// An answer that sends the events of `source`: each an [`Event`], or [`Encoded`] for many streams.
-pub fn stream<T: Into<Encoded> + 'static>(
-    settings: Settings,
-    deadline: Deadline,
-    source: impl Stream<Item = T> + Send + 'static,
-) -> Response {
+/// An answer that sends the events of `source`.
+pub fn stream(settings: Settings, deadline: Deadline, source: impl Stream<Item = Event> + Send + 'static) -> Response {
     try_stream(settings, deadline, source.map(Ok::<_, Infallible>))
 }
 
 /// The same from a source that may fail: an error breaks the answer, and the log has it.
-pub fn try_stream<T: Into<Encoded> + 'static, E: Into<BoxError> + 'static>(
+pub fn try_stream<E: Into<BoxError> + 'static>(
     settings: Settings,
     deadline: Deadline,
-    source: impl Stream<Item = Result<T, E>> + Send + 'static,
+    source: impl Stream<Item = Result<Event, E>> + Send + 'static,
 ) -> Response {
     let deadline = deadline.before(MARGIN).earlier(Instant::now() + settings.age());
-    let source = source
-        .map(|event| event.map(|event| event.into().0).map_err(Error::new))
-        .boxed();
+    let source = source.map_err(Error::new).boxed();
     let mut response = Response::new(Body::new(Events::new(source, settings.heartbeat, deadline.clone())));
     // What cuts off a client that takes nothing.
     response.extensions_mut().insert(deadline);

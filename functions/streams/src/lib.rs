@@ -21,7 +21,7 @@ mod read;
 mod settings;
 
 use access::{READ, WRITE};
-use read::{frames::Frames, memory::Memory};
+use read::memory::Memory;
 use settings::Settings;
 use shared::{
     body::stream,
@@ -41,7 +41,6 @@ struct Log {
     streams: Streams,
     settings: Settings,
     memory: Memory,
-    frames: Frames,
 }
 
 impl Log {
@@ -61,7 +60,6 @@ pub fn service(env: &Env) -> Service {
         streams,
         settings,
         memory,
-        frames: Frames::default(),
     };
     let body = stream(settings.max_append);
     let routes = [

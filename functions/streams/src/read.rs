@@ -3,7 +3,6 @@
 mod control;
 mod etag;
 mod events;
-pub mod frames;
 mod long_poll;
 pub mod many;
 pub mod memory;

@@ -51,7 +51,7 @@ async fn numbers(
 }
 
 async fn silent(State(settings): State<Settings>, deadline: Deadline) -> Response {
-    sse::stream(settings, deadline, held("silent", stream::pending::<Event>()))
+    sse::stream(settings, deadline, held("silent", stream::pending()))
 }
 
 /// Always has an event, of 16 KiB.
@@ -80,7 +80,7 @@ async fn panics(State(settings): State<Settings>, deadline: Deadline) -> Respons
 /// As for a caller whose token expires in two seconds.
 async fn expires(State(settings): State<Settings>, deadline: Deadline) -> Response {
     let deadline = deadline.earlier(Instant::now() + Duration::from_secs(2));
-    sse::stream(settings, deadline, held("expires", stream::pending::<Event>()))
+    sse::stream(settings, deadline, held("expires", stream::pending()))
 }
 
 /// A source that looks at the time itself, as no function should: nobody asks it while its client takes nothing.

@@ -101,13 +101,9 @@ impl Event {
     }
 }
 
-/// An event as its bytes. A clone shares them, so many streams can send one event.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Encoded(pub(super) Bytes);
-
-impl From<Event> for Encoded {
+impl From<Event> for Bytes {
     fn from(event: Event) -> Self {
-        Self(event.encode().into())
+        event.encode().into()
     }
 }
 

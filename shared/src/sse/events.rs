@@ -1,6 +1,6 @@
 //! The body of an event stream, from its first byte to its end. It buffers nothing: each poll asks the source for one event.
 
-use super::RETRY;
+use super::{Event, RETRY};
 use crate::{deadline::Deadline, source::Source};
 use axum::Error;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ const KEEP_ALIVE: &[u8] = b":\n";
 
 /// The events of a source, and a comment whenever there is none for a while.
 pub struct Events {
-    source: Source<Bytes>,
+    source: Source<Event>,
     keep_alive: Duration,
     opened: bool,
     silent_since: Instant,
@@ -29,7 +29,7 @@ pub struct Events {
 }
 
 impl Events {
-    pub fn new(source: BoxStream<'static, Result<Bytes, Error>>, keep_alive: Duration, deadline: Deadline) -> Self {
+    pub fn new(source: BoxStream<'static, Result<Event, Error>>, keep_alive: Duration, deadline: Deadline) -> Self {
         let now = Instant::now();
         Self {
             source: Source::new(source),
@@ -49,7 +49,7 @@ impl Events {
         }
         let next = match self.source.poll_next(cx) {
             Poll::Ready(Some(event)) => Some(event.map(|event| self.framed(event))),
-            Poll::Pending | Poll::Ready(None) if !self.opened => Some(Ok(self.framed(Bytes::new()))),
+            Poll::Pending | Poll::Ready(None) if !self.opened => Some(Ok(self.framed(Event::default()))),
             Poll::Ready(None) => None,
             Poll::Pending => ready!(self.poll_silence(cx)),
         };
@@ -58,12 +58,11 @@ impl Events {
     }
 
     /// `retry` is the beginning of the first event, because some clients take a block of its own for an empty event.
-    fn framed(&mut self, event: Bytes) -> Bytes {
+    fn framed(&mut self, event: Event) -> Bytes {
         if std::mem::replace(&mut self.opened, true) {
-            return event;
+            return event.into();
         }
-        let retry = format!("retry: {}\n", RETRY.as_millis());
-        [retry.as_bytes(), &event].concat().into()
+        (format!("retry: {}\n", RETRY.as_millis()) + &event.encode()).into()
     }
 
     /// Ready with a comment when the stream was silent for too long, and with the end when that comes.
@@ -71,13 +70,11 @@ impl Events {
         if self.drain.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        ready!(self.timer.as_mut().poll(cx));
-        // Set again when it fires, not at each event: there are more of those.
         let due = self.deadline.cap(self.silent_since + self.keep_alive);
-        if due > Instant::now() {
+        if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);
-            ready!(self.timer.as_mut().poll(cx));
         }
+        ready!(self.timer.as_mut().poll(cx));
         let ended = self.deadline.has_come();
         Poll::Ready((!ended).then_some(Ok(Bytes::from_static(KEEP_ALIVE))))
     }
@@ -96,19 +93,14 @@ impl hyper::body::Body for Events {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sse::{Encoded, Event};
-    use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+    use futures_util::{FutureExt, Stream, StreamExt, stream};
     use http_body_util::BodyExt;
     use std::{io, sync::Arc};
 
     const INTERVAL: Duration = Duration::from_secs(15);
 
     fn events(source: impl Stream<Item = Result<Event, Error>> + Send + 'static, deadline: Deadline) -> Events {
-        Events::new(
-            source.map_ok(|event| Encoded::from(event).0).boxed(),
-            INTERVAL,
-            deadline,
-        )
+        Events::new(source.boxed(), INTERVAL, deadline)
     }
 
     fn number(number: u32) -> Result<Event, Error> {

@@ -6,7 +6,6 @@ use super::{
     LARGEST_EVENT, Parameters,
     control::{self, Cursors},
     first_page,
-    frames::Frames,
     reader::{Reader, Step},
     required,
 };
@@ -26,10 +25,10 @@ use shared::{
     deadline::Deadline,
     parameters,
     problem::Problem,
-    sse::{self, Encoded, Event, LastEventId},
+    sse::{self, Event, LastEventId},
     streams::From,
 };
-use std::{future::ready, sync::Arc};
+use std::future::ready;
 
 /// A browser that comes back says where it was, and asks for the same URL: so the id counts, not the offset in the URL.
 pub async fn answer(
@@ -52,12 +51,10 @@ pub async fn answer(
     }
     let settings = log.settings.sse;
     let mut cursors = Cursors::after(parameters.cursor.as_deref());
-    let is_encoded = Kind::of(&page.head.content_type) == Kind::Bytes;
-    let frames = log.frames.clone();
-    let steps = Reader::steps(log, path, deadline.clone(), Arc::new(page), part);
-    let events = steps.filter_map(move |step| ready(shared_event(&step, cursors.next(), &frames)));
+    let steps = Reader::steps(log, path, deadline.clone(), &page, part);
+    let events = steps.filter_map(move |step| ready(event(step, &mut cursors)));
     let mut response = sse::stream(settings, deadline, events);
-    if is_encoded {
+    if Kind::of(&page.head.content_type) == Kind::Bytes {
         let headers = response.headers_mut();
         headers.insert(STREAM_SSE_DATA_ENCODING, HeaderValue::from_static("base64"));
     }
@@ -70,21 +67,14 @@ pub fn place(id: &str) -> Result<From, Problem> {
     offset.map(|Offset(from)| from).map_err(invalid)
 }
 
-fn shared_event(step: &Step, cursor: u64, frames: &Frames) -> Option<Encoded> {
-    let new = || event(step, cursor).map(Encoded::from);
-    match step {
-        Step::Page { page, .. } => frames.event(page, cursor, new),
-        Step::Leave { .. } => new(),
-    }
-}
-
 /// Both events of a step in one piece, so that few cuts come between them: not all clients know ids.
-fn event(step: &Step, cursor: u64) -> Option<Event> {
-    let id = Token(step.position()).to_string();
-    let control = control::event(step, None, &id, cursor)?;
-    Some(match step.text() {
-        Some(data) => data_event(&id, &data).followed_by(control),
-        None => control,
+fn event(step: Step, cursors: &mut Cursors) -> Option<Event> {
+    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
+    let id = Token(position).to_string();
+    let control = control::event(&step, None, &id, cursors)?;
+    Some(match step {
+        Step::Page { data: Some(data), .. } => data_event(&id, &data).followed_by(control),
+        _ => control,
     })
 }
 

@@ -27,7 +27,7 @@ use shared::{
     sse::{self, Event, LastEventId},
     streams::{From, Page, Position},
 };
-use std::{future::ready, sync::Arc};
+use std::future::ready;
 
 /// The position before the first byte of any stream.
 const START: Position = Position { incarnation: 0, end: 0 };
@@ -76,7 +76,7 @@ pub async fn read(
         let (page, part) = page.map_err(|problem| problem.member("stream", path.as_str()))?;
         is_over &= page.records.is_empty() && page.head.closed;
         known.push(Known::new(&path, from, &page));
-        let steps = Reader::steps(log.clone(), path, deadline.clone(), Arc::new(page), part);
+        let steps = Reader::steps(log.clone(), path, deadline.clone(), &page, part);
         readers.push(steps.map(move |step| (index, step)).boxed());
     }
     if is_over {
@@ -127,13 +127,13 @@ impl Known {
 }
 
 fn event(known: &mut [Known], index: usize, step: Step, cursors: &mut Cursors) -> Option<Event> {
-    let position = step.position();
+    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
     known[index].position = position;
     let id: Vec<String> = known.iter().map(|known| Token(known.position).to_string()).collect();
     let (id, known) = (id.join(","), &known[index]);
-    let control = control::event(&step, Some(&known.path), &id, cursors.next())?;
-    Some(match step.text() {
-        Some(data) => data_event(&id, &known.data(data)).followed_by(control),
-        None => control,
+    let control = control::event(&step, Some(&known.path), &id, cursors)?;
+    Some(match step {
+        Step::Page { data: Some(data), .. } => data_event(&id, &known.data(data)).followed_by(control),
+        _ => control,
     })
 }

@@ -30,9 +30,9 @@ pub struct Reader {
 
 /// What a reader sees next.
 pub enum Step {
-    /// A page, which readers at the same place share, and how far it goes.
+    /// A page: its data as text, if it has any, and how far it goes.
     Page {
-        page: Arc<Page>,
+        data: Option<String>,
         next: Position,
         is_up_to_date: bool,
         is_closed: bool,
@@ -41,31 +41,13 @@ pub enum Step {
     Leave { at: Position, after: Option<Duration> },
 }
 
-impl Step {
-    /// Up to where the client has the stream after this step.
-    pub fn position(&self) -> Position {
-        match self {
-            Self::Page { next, .. } => *next,
-            Self::Leave { at, .. } => *at,
-        }
-    }
-
-    /// Its data as text, if it has any.
-    pub fn text(&self) -> Option<String> {
-        match self {
-            Self::Page { page, .. } if !page.records.is_empty() => Some(text(page)),
-            _ => None,
-        }
-    }
-}
-
 impl Reader {
     /// The steps of a reader whose first page is `page`. Each is made when it is asked for.
     pub fn steps(
         log: Log,
         path: StreamPath,
         deadline: Deadline,
-        page: Arc<Page>,
+        page: &Page,
         part: Part,
     ) -> impl Stream<Item = Step> + Send + use<> {
         let mut reader = Self {
@@ -88,7 +70,7 @@ impl Reader {
         self.part = None;
         while !self.is_over {
             match self.read().await {
-                Ok(Follow::Page(page)) => return Some(self.take(page)),
+                Ok(Follow::Page(page)) => return Some(self.take(&page)),
                 Ok(Follow::Asleep) => return Some(self.leave(Some(ASLEEP))),
                 // The answer to the client's next request says what has become of the stream.
                 Ok(Follow::Silent) | Err(Error::Refused(_)) => return Some(self.leave(None)),
@@ -115,16 +97,16 @@ impl Reader {
         self.log.settings.page.min(LARGEST_EVENT)
     }
 
-    fn take(&mut self, page: Arc<Page>) -> Step {
+    fn take(&mut self, page: &Page) -> Step {
         self.at = page.cursor();
         let is_up_to_date = page.is_up_to_date();
         self.is_behind = !is_up_to_date;
         self.is_over = is_up_to_date && page.head.closed;
         Step::Page {
+            data: (!page.records.is_empty()).then(|| text(page)),
             next: page.next,
             is_up_to_date,
             is_closed: self.is_over,
-            page,
         }
     }
 
