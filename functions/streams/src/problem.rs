@@ -27,7 +27,7 @@ problem_types! {
     EMPTY_APPEND { status: BAD_REQUEST, slug: "empty-append", title: "Empty Append",
         detail: "The body has no byte or no message. Only a request that closes a stream may have an empty body." }
     OFFSET_BEYOND { status: BAD_REQUEST, slug: "offset-beyond", title: "Offset Beyond the End",
-        detail: "The stream has no such offset yet." }
+        detail: "The stream has no such offset: it is beyond the end, or inside of an append." }
     FORK_POINT { status: BAD_REQUEST, slug: "fork-point", title: "No Such Fork Point",
         detail: "The source has no such offset, or the data after the offset ends before the sub-offset." }
     PRODUCER_EPOCH_START { status: BAD_REQUEST, slug: "producer-epoch-start", title: "Epoch Not Started at 0",
@@ -47,7 +47,7 @@ problem_types! {
     PRODUCER_GAP { status: CONFLICT, slug: "producer-gap", title: "Producer Gap",
         detail: "A request of the producer is missing before this one; Producer-Expected-Seq has its number." }
     STREAM_SEQ_REGRESSION { status: CONFLICT, slug: "stream-seq-regression", title: "Stream-Seq Regression",
-        detail: "Stream-Seq is not greater than that of the last append." }
+        detail: "Sequence conflict: Stream-Seq is not greater than that of the last append." }
     SOURCE_DELETED { status: CONFLICT, slug: "fork-source-deleted", title: "Fork Source Deleted",
         detail: "The stream in Stream-Forked-From was deleted." }
     STREAM_DELETED { status: GONE, slug: "stream-deleted", title: "Stream Deleted",

@@ -6,6 +6,7 @@ mod events;
 mod long_poll;
 pub mod many;
 pub mod memory;
+mod page;
 mod reader;
 
 use crate::{
@@ -149,23 +150,8 @@ async fn catch_up(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let (page, part) = first_page(log, path, from, log.settings.page, deadline).await?;
+    let (page, part) = page::read(log, path, from, log.settings.page, deadline).await?;
     Ok(answer(&page, from, None, request, part))
-}
-
-/// The page that a request begins with, and its part of the memory.
-async fn first_page(
-    log: &Log,
-    path: &StreamPath,
-    from: From,
-    limit: usize,
-    deadline: &Deadline,
-) -> Result<(Page, Part), Problem> {
-    let mut part = log.memory.part_in_time(log.largest_page(limit), deadline).await?;
-    let page = log.streams.page(deadline, path.as_str(), from, limit).await;
-    let page = page.map_err(problem::of)?;
-    part.shrink(size(&page));
-    Ok((page, part))
 }
 
 /// A page as an answer. What a client that reads from the end finds depends on the moment: nothing may store it.

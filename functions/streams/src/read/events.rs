@@ -5,7 +5,7 @@
 use super::{
     LARGEST_EVENT, Parameters,
     control::{self, Cursors},
-    first_page,
+    page,
     reader::{Reader, Step},
     required,
 };
@@ -44,7 +44,7 @@ pub async fn answer(
         None => required(parameters.offset)?,
     };
     let limit = log.settings.page.min(LARGEST_EVENT);
-    let (page, part) = first_page(&log, &path, from, limit, &deadline).await?;
+    let (page, part) = page::read(&log, &path, from, limit, &deadline).await?;
     if is_back && page.records.is_empty() && page.head.closed {
         // The one answer after which a browser does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());

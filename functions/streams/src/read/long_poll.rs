@@ -1,6 +1,6 @@
 //! A long poll: the next page as soon as there is one, or word that there is none yet (section 5.7).
 
-use super::{first_page, page_headers, size};
+use super::{page, page_headers, size};
 use crate::{Log, cursor, path::StreamPath, problem};
 use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
@@ -28,13 +28,13 @@ pub async fn answer(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let (page, mut part) = first_page(log, path, from, log.settings.page, deadline).await?;
+    let (page, mut part) = page::read(log, path, from, log.settings.page, deadline).await?;
     let mut page = Arc::new(page);
     if page.records.is_empty()
         && !page.head.closed
         && let Some(next) = wait(log, path, &page, deadline).await?
     {
-        part = log.memory.part_in_time(size(&next), deadline).await?;
+        part = log.memory.part(size(&next), deadline).await.map_err(page::Error::from)?;
         page = next;
     }
     let cursor = cursor::next(seen, SystemTime::now());

@@ -8,7 +8,7 @@ use super::{
     LARGEST_EVENT,
     control::{self, Cursors},
     events::data_event,
-    first_page,
+    page,
     reader::{Reader, Step},
 };
 use crate::{Log, access::check_read, media_type::Kind, offset::Token, path::StreamPath};
@@ -72,8 +72,8 @@ pub async fn read(
     let limit = log.settings.page.min(LARGEST_EVENT);
     let (mut known, mut readers, mut is_over) = (Vec::new(), Vec::new(), is_back);
     for (index, Read { path, from }) in reads.into_iter().enumerate() {
-        let page = first_page(&log, &path, from, limit, &deadline).await;
-        let (page, part) = page.map_err(|problem| problem.member("stream", path.as_str()))?;
+        let page = page::read(&log, &path, from, limit, &deadline).await;
+        let (page, part) = page.map_err(|error| Problem::from(error).member("stream", path.as_str()))?;
         is_over &= page.records.is_empty() && page.head.closed;
         known.push(Known::new(&path, from, &page));
         let steps = Reader::steps(log.clone(), path, deadline.clone(), &page, part);

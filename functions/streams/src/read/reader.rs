@@ -1,6 +1,6 @@
 //! A reader: follows a stream from a page on, step by step.
 
-use super::{LARGEST_EVENT, memory::Part, size};
+use super::{LARGEST_EVENT, memory::Part, page};
 use crate::{Log, body::joined, media_type::Kind, path::StreamPath};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, stream};
@@ -73,22 +73,21 @@ impl Reader {
                 Ok(Follow::Page(page)) => return Some(self.take(&page)),
                 Ok(Follow::Asleep) => return Some(self.leave(Some(ASLEEP))),
                 // The answer to the client's next request says what has become of the stream.
-                Ok(Follow::Silent) | Err(Error::Refused(_)) => return Some(self.leave(None)),
-                Err(Error::Database(_)) => sleep(PAUSE.mul_f64(random::fraction())).await,
+                Ok(Follow::Silent) | Err(page::Error::Log(Error::Refused(_))) => return Some(self.leave(None)),
+                Err(page::Error::Full | page::Error::Log(Error::Database(_))) => sleep(PAUSE.mul_f64(random::fraction())).await,
             }
         }
         None
     }
 
     /// A reader at the end shares its next page with the others there; one that is behind has a page of its own.
-    async fn read(&mut self) -> Result<Follow, Error> {
-        let (streams, path, limit) = (&self.log.streams, self.path.as_str(), self.limit());
+    async fn read(&mut self) -> Result<Follow, page::Error> {
+        let limit = self.limit();
         if !self.is_behind {
-            return streams.follow(&self.deadline, path, &self.at, limit).await;
+            let (streams, path) = (&self.log.streams, self.path.as_str());
+            return Ok(streams.follow(&self.deadline, path, &self.at, limit).await?);
         }
-        let mut part = self.log.memory.part(self.log.largest_page(limit)).await;
-        let page = streams.page(&self.deadline, path, From::At(self.at.at), limit).await?;
-        part.shrink(size(&page));
+        let (page, part) = page::read(&self.log, &self.path, From::At(self.at.at), limit, &self.deadline).await?;
         self.part = Some(part);
         Ok(Follow::Page(Arc::new(page)))
     }

@@ -171,7 +171,7 @@ async fn a_source_is_freed_at_its_max_age_while_its_client_takes_nothing_and_one
     let mut server = streaming("15s", "1s");
     let _clients = ["/streams/eager", "/streams/self-ended"].map(|path| clogged(&server, path));
     server.next_line("\"source\":\"eager\"").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let log = server.log();
     assert!(
         !log.contains("\"source\":\"self-ended\""),
