@@ -149,8 +149,16 @@ async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> 
     };
     let row = sqlx::query!(
         r#"SELECT p.verdict AS "verdict!", f.*, p.begins_at,
-            streams.incarnation(p.stream, p.begins_at) AS begins_in, p.incarnations, p.positions, p.bytes
-        FROM streams.page($1, $2, $3, $4, $5) p, streams.facts(p.stream) f"#,
+            streams.incarnation(p.stream, p.begins_at) AS begins_in, r.incarnations, r.positions, r.bytes
+        FROM streams.page($1, $2, $3, $4, $5) p, streams.facts(p.stream) f, LATERAL (
+            SELECT array_agg(r.stream) AS incarnations, array_agg(r.position) AS positions, string_agg(r.data, '') AS bytes
+            FROM (
+                SELECT r.* FROM unnest(p.sources, p.afters, p.uptos) s (source, after, upto), LATERAL (
+                    SELECT r.* FROM streams.records r
+                    WHERE r.stream = s.source AND r.position > s.after AND r.position <= s.upto ORDER BY r.position
+                ) r ORDER BY r.position
+            ) r
+        ) r"#,
         path,
         start,
         at.map(|at| at.incarnation),
@@ -162,12 +170,19 @@ async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> 
     if row.verdict != "ok" {
         return Err(refusal(&row.verdict));
     }
-    let positions = there(row.incarnations)?.into_iter().zip(there(row.positions)?);
+    let positions = row.positions.unwrap_or_default();
+    let bytes = row.bytes.unwrap_or_default();
     let begin = Position {
         incarnation: there(row.begins_in)?,
         end: there(row.begins_at)?,
     };
-    let records = records(positions, begin.end, there(row.bytes)?.into());
+    let end = positions.last().copied().unwrap_or(begin.end);
+    if Some(end - begin.end) != i64::try_from(bytes.len()).ok() {
+        // Nobody was given a position within a record.
+        return Err(Error::Refused(Refusal::Beyond));
+    }
+    let positions = row.incarnations.unwrap_or_default().into_iter().zip(positions);
+    let records = records(positions, begin.end, bytes.into());
     let facts = Facts {
         verdict: row.verdict,
         incarnation: row.incarnation,

@@ -34,7 +34,11 @@ pub async fn answer(
         && !page.head.closed
         && let Some(next) = wait(log, path, &page, deadline).await?
     {
-        part = log.memory.part(size(&next), deadline).await.map_err(page::Error::from)?;
+        part = log
+            .memory
+            .part(size(&next), deadline)
+            .await
+            .map_err(page::Error::from)?;
         page = next;
     }
     let cursor = cursor::next(seen, SystemTime::now());

@@ -41,7 +41,10 @@ impl Memory {
 
     /// A part for a page of so many bytes, if it is there.
     pub fn part_now(&self, bytes: usize) -> Option<Part> {
-        Arc::clone(&self.0).try_acquire_many_owned(counted(bytes)).ok().map(Part)
+        Arc::clone(&self.0)
+            .try_acquire_many_owned(counted(bytes))
+            .ok()
+            .map(Part)
     }
 
     /// The same as soon as it is there.

@@ -74,7 +74,9 @@ impl Reader {
                 Ok(Follow::Asleep) => return Some(self.leave(Some(ASLEEP))),
                 // The answer to the client's next request says what has become of the stream.
                 Ok(Follow::Silent) | Err(page::Error::Log(Error::Refused(_))) => return Some(self.leave(None)),
-                Err(page::Error::Full | page::Error::Log(Error::Database(_))) => sleep(PAUSE.mul_f64(random::fraction())).await,
+                Err(page::Error::Full | page::Error::Log(Error::Database(_))) => {
+                    sleep(PAUSE.mul_f64(random::fraction())).await
+                }
             }
         }
         None

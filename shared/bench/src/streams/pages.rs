@@ -20,8 +20,12 @@ pub async fn catch_up() {
     let postgres = postgres();
     let url = database(&postgres, RECORDS.len()).await;
     for (stream, (size, count)) in RECORDS.into_iter().enumerate() {
+        // In one transaction, each append would walk through the row versions of those before.
         let append = format!(
-            "SELECT streams.append('s/{stream}', repeat('x', {size}), ring => false) FROM generate_series(1, {count})"
+            "DO $$ BEGIN FOR n IN 1 .. {count} LOOP
+                PERFORM streams.append('s/{stream}', repeat('x', {size}), ring => false);
+                COMMIT;
+            END LOOP; END $$"
         );
         execute(&url, &append).await;
         let server = instance(&url).serve();
