@@ -86,9 +86,14 @@ async fn load(server: &Process, measured: Measured) -> (f64, f64) {
     (f64::from(requests), start.elapsed().as_secs_f64())
 }
 
-/// The CPU time that the process has used so far; the kernel counts in hundredths of a second.
+/// The CPU time that the process has used so far.
 pub fn cpu_seconds(server: &Process) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("it runs");
+    cpu_seconds_of(&server.pid().to_string())
+}
+
+/// The same of what has this name in `/proc`; the kernel counts in hundredths of a second.
+pub fn cpu_seconds_of(name: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).expect("it runs");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks: f64 = [11, 12]
         .iter()

@@ -1,15 +1,20 @@
 //! Live readers of one stream over HTTP: when an append reaches them, what that costs the instance, and what they weigh.
 
 use super::{Client, database, headers, instance, percentile, postgres};
-use crate::server::cpu_seconds;
+use crate::server::{cpu_seconds, cpu_seconds_of};
 use shared::random;
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    net::{TcpListener, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
 use testing::Process;
 use tokio::{task::JoinSet, time::sleep};
 
 const READERS: [usize; 2] = [1000, 10_000];
 const WAKES: usize = 60;
-/// The time between two appends, in which the poll without a doorbell has slowed down to at most 100 ms.
+/// The time between two appends.
 const PAUSE: Duration = Duration::from_millis(150);
 /// Nobody listens here.
 const NOWHERE: (&str, &str) = ("DATABASE_DIRECT_URL", "postgresql://127.0.0.1:1/none");
@@ -34,6 +39,49 @@ pub async fn waking() {
         let (half, most) = (percentile(&times, 50), percentile(&times, 99));
         println!("| {name} | {half:.1} ms | {most:.1} ms | {cost:.1} |");
     }
+    let (times, cost) = bare_writes(readers).await;
+    let (half, most) = (percentile(&times, 50), percentile(&times, 99));
+    println!("| a loop of bare writes to as many sockets | {half:.1} ms | {most:.1} ms | {cost:.1} |");
+}
+
+/// The same from a thread that knows its readers and writes as many bytes to each: the least that this machine can do.
+async fn bare_writes(readers: usize) -> (Vec<f64>, f64) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let epoch = Instant::now();
+    let accepting = thread::spawn(move || {
+        let accept = |_| listener.accept().expect("somebody connects").0;
+        (0..readers).map(accept).collect::<Vec<TcpStream>>()
+    });
+    let mut tasks = JoinSet::new();
+    for _ in 0..readers {
+        tasks.spawn(read(Client::connect(&url).await.expect("it listens"), epoch));
+    }
+    let mut sockets = accepting.join().expect("all are accepted");
+    let writing = thread::spawn(move || {
+        let before = cpu_seconds_of("thread-self");
+        for _ in 0..WAKES {
+            thread::sleep(PAUSE);
+            let event = event(epoch);
+            for socket in &mut sockets {
+                socket.write_all(event.as_bytes()).expect("it is read");
+            }
+        }
+        cpu_seconds_of("thread-self") - before
+    });
+    let mut times = tasks.join_all().await.concat();
+    let cost = writing.join().expect("it ends") * 1e6 / times.len() as f64;
+    times.sort_by(f64::total_cmp);
+    (times, cost)
+}
+
+/// What an instance sends, a chunk of two events.
+fn event(epoch: Instant) -> String {
+    let (now, offset) = (epoch.elapsed().as_micros(), "0000000000000001_0000000000000042");
+    format!(
+        "ea\r\nid: {offset}\nevent: data\ndata:{now} \n\nid: {offset}\nevent: control\n\
+         data:{{\"streamNextOffset\":\"{offset}\",\"streamCursor\":\"3370000\",\"upToDate\":true}}\n\n\r\n"
+    )
 }
 
 /// The milliseconds to each event, in order, and the CPU time of `server` for each, in microseconds.
@@ -46,17 +94,22 @@ async fn wakes(writer: &Process, server: &Process, readers: usize) -> (Vec<f64>,
     // Until the doorbell has been tried.
     sleep(Duration::from_secs(2)).await;
     let mut client = Client::connect(&writer.url).await.expect("it listens");
+    // After silence, polls have a second between them.
+    append(&mut client, "nothing to measure ").await;
     let before = cpu_seconds(server);
     for _ in 0..WAKES {
         sleep(PAUSE.mul_f64(0.5 + random::fraction())).await;
-        let now = format!("{} ", epoch.elapsed().as_micros());
-        let status = client.ask("POST", "/v1/stream/s/0", &headers(), now.as_bytes()).await;
-        assert!(matches!(status, Ok(204)), "{status:?}");
+        append(&mut client, &format!("{} ", epoch.elapsed().as_micros())).await;
     }
     let mut times = tasks.join_all().await.concat();
     let cost = (cpu_seconds(server) - before) * 1e6 / times.len() as f64;
     times.sort_by(f64::total_cmp);
     (times, cost)
+}
+
+async fn append(client: &mut Client, text: &str) {
+    let status = client.ask("POST", "/v1/stream/s/0", &headers(), text.as_bytes()).await;
+    assert!(matches!(status, Ok(204)), "{status:?}");
 }
 
 /// A reader at the end of the stream.
@@ -109,8 +162,7 @@ pub async fn memory() {
 
 async fn deliver(server: &Process, readers: &mut [Client]) {
     let mut client = Client::connect(&server.url).await.expect("it listens");
-    let status = client.ask("POST", "/v1/stream/s/0", &headers(), b"an event").await;
-    assert!(matches!(status, Ok(204)), "{status:?}");
+    append(&mut client, "an event").await;
     for reader in readers {
         reader.next(&mut [0; 4096]).await.expect("it goes on");
     }
