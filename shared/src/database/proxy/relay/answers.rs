@@ -18,6 +18,8 @@ use tokio::{
 
 /// Bytes of the longest message that has to arrive as a whole: ReadyForQuery has one, BackendKeyData up to 260.
 const SMALL: usize = 1024;
+/// Bytes that are read at once of a long message: with fewer, the reads of a page of a megabyte cost as much as all else.
+const LARGE: usize = 64 * 1024;
 /// NotificationResponse, and its bytes at most: a payload has less than 8,000.
 const NOTIFICATION: u8 = b'A';
 const LONGEST_NOTIFICATION: usize = 9000;
@@ -79,7 +81,7 @@ impl Answers {
             if !output.is_empty() {
                 return Ok(output);
             }
-            self.input.reserve(CHUNK);
+            self.input.reserve(self.passing.clamp(CHUNK, LARGE));
             match self.from.read_buf(&mut self.input).await {
                 Ok(1..) => {}
                 _ => return Err(End::ServerGone),
