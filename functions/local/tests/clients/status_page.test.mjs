@@ -33,7 +33,7 @@ test('every card turns healthy, the pulse beats, and nothing is loaded from outs
   await healthy(page)
   assert.deepEqual(await page.locator('article').evaluateAll(shown => shown.map(card => card.id)), cards)
   const hints = await page.locator('[data-route]').evaluateAll(shown => shown.map(hint => hint.dataset.route))
-  assert.deepEqual(hints, ['/sse/heartbeat', '/health/db'].filter(has))
+  assert.deepEqual(hints, ['/v1/stream/{path}', '/sse/heartbeat', '/health/db'].filter(has))
   if (has('/sse/heartbeat')) await page.locator('#stream .detail', { hasText: /beat [3-9]/ }).waitFor()
   if (has('/health/db')) {
     assert.match(await page.locator('#database .detail').textContent(), /schema (\d+) of \1 · [\d.]+ ms/)
