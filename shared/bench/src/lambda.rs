@@ -9,7 +9,7 @@ pub const COLD_ROUNDS: usize = 30;
 const WARM_ROUNDS: usize = 500;
 
 /// The binaries, with the peer first: the ratios are against it.
-const ALL: [Measured; 6] = [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, STREAMS, HEALTH_STORAGE];
+pub const ALL: [Measured; 6] = [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, STREAMS, HEALTH_STORAGE];
 
 fn event(measured: Measured) -> Value {
     EventShape::FunctionUrl.event("GET", measured.route, &[])

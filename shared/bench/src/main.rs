@@ -49,17 +49,14 @@ impl Measured {
     }
 }
 
+/// The packages of [`lambda::ALL`].
+const DEPLOYED: &[&str] = &["peers", "health", "sse", "health-db", "streams", "health-storage"];
+
 /// What can be measured alone, and the packages whose binaries it needs.
 const PARTS: [(&str, &[&str]); 10] = [
-    (
-        "sizes",
-        &["peers", "health", "sse", "health-db", "streams", "health-storage"],
-    ),
+    ("sizes", DEPLOYED),
     ("callers", &["peers", "called"]),
-    (
-        "lambda",
-        &["peers", "health", "sse", "health-db", "streams", "health-storage"],
-    ),
+    ("lambda", DEPLOYED),
     ("server", &["peers", "health", "sse"]),
     ("rows", &["peers", "rows"]),
     ("storage", &["bucket"]),
@@ -136,7 +133,7 @@ async fn measure(part: &str) {
 
 fn sizes() {
     println!("\n| binary | bytes, stripped |\n|---|---|");
-    for measured in [BARE_LAMBDA, HEALTH, SSE, HEALTH_DB, STREAMS, HEALTH_STORAGE] {
+    for measured in lambda::ALL {
         println!("| {} | {} |", measured.binary, measured.bytes());
     }
 }
