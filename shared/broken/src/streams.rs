@@ -83,9 +83,10 @@ async fn expires(State(settings): State<Settings>, deadline: Deadline) -> Respon
     sse::stream(settings, deadline, held("expires", stream::pending()))
 }
 
-/// A source that looks at the time itself, as no function should: nobody asks it while its client takes nothing.
+/// A source that looks at the time itself, as no function should: nobody asks it while its client takes nothing. One event is
+/// more than both kernels hold, so that the server has more in hand than it asks the next event for.
 async fn self_ended() -> Response {
-    let event = Bytes::from("data: ".to_owned() + &"x".repeat(16 << 10) + "\n\n");
+    let event = Bytes::from("data: ".to_owned() + &"x".repeat(4 << 20) + "\n\n");
     let events = stream::repeat(event).take_until(sleep(Duration::from_secs(2)));
     let body = Body::from_stream(held("self-ended", events.map(io::Result::Ok)));
     ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
