@@ -1,6 +1,5 @@
 //! The command line. Each run executes one command; without arguments, `local` serves.
 
-mod checkout;
 mod dependencies;
 mod doctor;
 mod edit;
@@ -19,7 +18,7 @@ mod reset;
 mod serve;
 mod token;
 
-use checkout::Checkout;
+use crate::checkout::Checkout;
 pub use folder::LocalFolder;
 use futures_util::future::LocalBoxFuture;
 use nearest::nearest;

@@ -1,6 +1,7 @@
 //! The command line of the bundle: serves every function in one process, and checks how the functions are deployed.
 
 pub mod bundle;
+pub mod checkout;
 mod commands;
 pub mod deployment;
 pub mod functions;

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+/// The page with a row for each.
+pub const PAGE: &str = "shared/src/config/README.md";
+
 /// The name of every variable that the sources in a folder read by a literal name, without those that tests read.
 pub fn read_in(folder: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();

@@ -1,6 +1,7 @@
 //! Changes to several files of the checkout: all of them are made, or none.
 
-use super::{checkout::Checkout, print::print};
+use super::print::print;
+use crate::checkout::Checkout;
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},

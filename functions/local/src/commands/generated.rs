@@ -1,6 +1,6 @@
 //! Files that Cargo and `local` write: they are renewed after the list of functions has changed.
 
-use super::checkout::Checkout;
+use crate::checkout::Checkout;
 use std::{
     env,
     ffi::OsString,

@@ -1,6 +1,7 @@
 //! `migration`: begins a migration, a pair of files with the next number.
 
-use super::{checkout::Checkout, print::print};
+use super::print::print;
+use crate::checkout::Checkout;
 use std::{
     fs::{self, File},
     io::Write,

@@ -8,12 +8,11 @@ pub mod record;
 mod route;
 
 use super::{
-    checkout::Checkout,
     edit::Edit,
     generated, places,
     print::{print, print_changes},
 };
-use crate::{issuer, pages, route_table};
+use crate::{checkout::Checkout, issuer, pages, route_table};
 use arguments::{Arguments, Kind};
 use function::Function;
 pub use name::{Name, camel_case};

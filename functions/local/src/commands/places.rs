@@ -7,17 +7,19 @@ mod route_table;
 mod template;
 
 use super::{
-    checkout::Checkout,
     edit::Edit,
     new::{Name, Route},
 };
-use crate::{route_table::Route as Routed, settings};
+use crate::{
+    checkout::Checkout,
+    route_table::Route as Routed,
+    settings::{self, PAGE as SETTINGS},
+};
 use std::collections::BTreeSet;
 
 const LOCAL: &str = "functions/local/Cargo.toml";
 const ROOT: &str = "Cargo.toml";
 const TEMPLATE: &str = "template.yaml";
-const README: &str = "README.md";
 
 /// Adds a function, which has a route or is a job, to each place. Returns the places.
 ///
@@ -56,7 +58,7 @@ pub fn remove(edit: &mut Edit<'_>, checkout: &Checkout, name: &str) -> Result<Ve
             LOCAL => dependencies::remove(&text, name),
             TEMPLATE => template::remove(&text, name),
             ROOT => route_table::remove(&text, name)?,
-            README => pages::remove_settings(&pages::remove(README, &text, name), &read_only_by(checkout, name)),
+            SETTINGS => pages::remove_settings(&text, &read_only_by(checkout, name)),
             page => pages::remove(page, &text, name),
         };
         if without != text {

@@ -1,13 +1,13 @@
 //! `remove`: takes a function out of the bundle.
 
 use super::{
-    checkout::Checkout,
     edit::Edit,
     generated,
     new::record,
     places,
     print::{print, print_changes},
 };
+use crate::checkout::Checkout;
 use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -83,11 +83,10 @@ fn check_is_committed(checkout: &Checkout, folder: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn what_something_stands_on_and_what_is_not_there_is_not_removed() {
-        let checkout = Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+        let checkout = Checkout::of_build();
         for (name, why) in [
             ("local", "it is what runs this command"),
             ("migrate", "every deployment migrates by it"),

@@ -1,4 +1,4 @@
-//! Places that must say the same: the route table, the folders, the routes of `local`, the settings table of README.
+//! Places that must say the same: the route table, the folders, the routes of `local`, the page of settings.
 
 use crate::checkout::{bundle, checkout, deployment, functions, jobs, services, table, text};
 use local::{
@@ -76,14 +76,9 @@ async fn a_slug_is_one_kind_of_problem_whichever_function_answers_it() {
 }
 
 #[test]
-fn the_settings_table_of_the_readme_names_every_setting_and_no_other() {
-    let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
-    let table = readme
-        .split("## Settings")
-        .nth(1)
-        .and_then(|rest| rest.split("\n## ").next())
-        .unwrap();
-    let rows = table.lines().filter(|line| line.starts_with("| `"));
+fn the_page_of_settings_names_every_setting_and_no_other() {
+    let page = text(settings::PAGE);
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
     let named: BTreeSet<String> = rows
         .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
         .map(str::to_owned)

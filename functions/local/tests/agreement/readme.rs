@@ -1,32 +1,14 @@
 //! The pages: links, the map, and the commands of the deployment against the files that they name, and as a shell runs them.
 
 use crate::checkout::{bundle, checkout, deployment, functions, functions_with, text};
+use local::checkout::Checkout;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
-
-/// Every page of this repository.
-fn pages() -> Vec<PathBuf> {
-    const NOT_OURS: [&str; 5] = [".git", ".local", ".venv", "node_modules", "target"];
-    let mut folders = vec![checkout()];
-    let mut pages = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().flatten() {
-            let path = entry.path();
-            let is_ours = NOT_OURS.iter().all(|name| !path.ends_with(name));
-            if is_ours && entry.file_type().unwrap().is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                pages.push(path);
-            }
-        }
-    }
-    pages
-}
 
 /// A page without its blocks of code.
 fn prose(page: &str) -> String {
@@ -69,11 +51,11 @@ fn assert_leads_somewhere(page: &Path, link: &str) {
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
-    let pages = pages();
-    assert!(pages.contains(&checkout().join("README.md")), "{pages:?}");
+    let pages = Checkout::of_build().pages();
+    assert!(pages.contains(&"README.md".to_owned()), "{pages:?}");
     for page in pages {
-        for link in links(&fs::read_to_string(&page).unwrap()) {
-            assert_leads_somewhere(&page, &link);
+        for link in links(&text(&page)) {
+            assert_leads_somewhere(&checkout().join(&page), &link);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     copy::{Wishes, copy},
     name::{Name, camel_case},
 };
-use crate::commands::checkout::Checkout;
+use crate::checkout::Checkout;
 use std::{path::PathBuf, process::Command};
 
 /// A new function that is not written yet.

@@ -1,6 +1,6 @@
 //! Names of functions: each is a folder, a package, a crate, a binary, a service and an account.
 
-use crate::commands::checkout::Checkout;
+use crate::checkout::Checkout;
 use shared::BUNDLE;
 
 /// A valid name: lower-case words with hyphens, such as `order-items`.
@@ -107,11 +107,10 @@ pub fn camel_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_name_that_something_else_has_or_that_a_platform_refuses_is_refused() {
-        let checkout = Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
+        let checkout = Checkout::of_build();
         for (name, why) in [
             ("", "lower-case words"),
             ("Orders", "lower-case words"),

@@ -1,6 +1,6 @@
 //! What `new` has written, so that `remove` sees whether somebody has worked on it since.
 
-use crate::commands::checkout::Checkout;
+use crate::checkout::Checkout;
 use std::fs;
 
 /// Ignored by git: only the checkout in which a function was made has its record.

@@ -17,8 +17,8 @@ pub fn remove(path: &str, page: &str, name: &str) -> String {
     without_links(path, &lines, &folder)
 }
 
-/// The table of settings without the rows whose settings nothing reads any more.
-pub fn remove_settings(readme: &str, unread: &BTreeSet<String>) -> String {
+/// The page of settings without the rows whose settings nothing reads any more.
+pub fn remove_settings(page: &str, unread: &BTreeSet<String>) -> String {
     let is_unread = |line: &&str| {
         let cell = line.strip_prefix("| `").and_then(|row| row.split(" |").next());
         cell.is_some_and(|cell| {
@@ -26,7 +26,7 @@ pub fn remove_settings(readme: &str, unread: &BTreeSet<String>) -> String {
                 .all(|name| unread.contains(name.trim_end_matches('`')))
         })
     };
-    readme.split_inclusive('\n').filter(|line| !is_unread(line)).collect()
+    page.split_inclusive('\n').filter(|line| !is_unread(line)).collect()
 }
 
 fn without_links(path: &str, page: &str, folder: &str) -> String {

@@ -2,12 +2,9 @@
 
 use super::*;
 use crate::route_table::{Line, declared, read};
-use std::path::Path;
 
 fn text(file: &str) -> String {
-    Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-        .text(file)
-        .unwrap()
+    Checkout::of_build().text(file).unwrap()
 }
 
 fn routed(method: &str, path: &str, function: &str) -> Routed {
@@ -142,8 +139,8 @@ fn a_page_loses_what_leads_to_a_function_and_nothing_else() {
                 functions/sse2/src/a.rs\n```\n";
     let left = "| [`sse2`](functions/sse2) | too |\n\nSee its\npage, [others](functions/sse2), [a][b](c) and \
                 [outside](https://functions/sse).\n```\nfunctions/sse2/src/a.rs\n```\n";
-    assert_eq!(pages::remove(README, page, "sse"), left);
-    assert_eq!(pages::remove(README, left, "sse"), left);
+    assert_eq!(pages::remove("README.md", page, "sse"), left);
+    assert_eq!(pages::remove("README.md", left, "sse"), left);
     for (path, link, is_gone) in [
         ("shared/src/a/README.md", "../../../functions/sse", true),
         ("functions/local/README.md", "../sse/src", true),
@@ -162,10 +159,9 @@ fn a_page_loses_what_leads_to_a_function_and_nothing_else() {
 
 #[test]
 fn a_row_of_settings_goes_with_the_last_that_reads_one_of_them() {
-    let readme = "| variable |\n|---|\n| `A` | 1 |\n| `B`, `C` | 2 | `A` |\n| A | `A` |\n";
-    let without =
-        |unread: &[&str]| pages::remove_settings(readme, &unread.iter().map(|&name| name.to_owned()).collect());
-    assert_eq!(without(&["A", "C"]), readme.replace("| `A` | 1 |\n", ""));
-    assert_eq!(without(&["B", "C"]), readme.replace("| `B`, `C` | 2 | `A` |\n", ""));
-    assert_eq!(without(&[]), readme);
+    let page = "| variable |\n|---|\n| `A` | 1 |\n| `B`, `C` | 2 | `A` |\n| A | `A` |\n";
+    let without = |unread: &[&str]| pages::remove_settings(page, &unread.iter().map(|&name| name.to_owned()).collect());
+    assert_eq!(without(&["A", "C"]), page.replace("| `A` | 1 |\n", ""));
+    assert_eq!(without(&["B", "C"]), page.replace("| `B`, `C` | 2 | `A` |\n", ""));
+    assert_eq!(without(&[]), page);
 }

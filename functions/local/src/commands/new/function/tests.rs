@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commands::new::route::Route;
-use std::{fs, path::Path};
+use std::fs;
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 const PATHS: [&str; 5] = [
@@ -12,10 +12,6 @@ const PATHS: [&str; 5] = [
     "/files/{*rest}",
     "/{kind}/files/{*rest}",
 ];
-
-fn checkout() -> Checkout {
-    Checkout::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
-}
 
 fn all() -> Vec<Arguments> {
     let routes = METHODS
@@ -40,7 +36,7 @@ fn all() -> Vec<Arguments> {
 
 /// Copies for these arguments, formatted.
 fn copied(arguments: Vec<Arguments>) -> Vec<(Arguments, Function)> {
-    let (checkout, folder) = (checkout(), tempfile::tempdir().unwrap());
+    let (checkout, folder) = (Checkout::of_build(), tempfile::tempdir().unwrap());
     let name = Name::for_test("order-items");
     let copy = |arguments: Arguments| (Function::copy(&checkout, &name, &arguments).unwrap(), arguments);
     let functions: Vec<_> = arguments.into_iter().map(copy).collect();

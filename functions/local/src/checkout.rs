@@ -1,4 +1,4 @@
-//! The checkout that a command changes.
+//! The checkout that a command changes, and that tests read.
 
 use shared::config::Env;
 use std::{
@@ -27,7 +27,12 @@ impl Checkout {
         Ok(Self { root: root.to_owned() })
     }
 
-    #[cfg(test)]
+    /// The checkout that this library was built in, for its tests.
+    pub fn of_build() -> Self {
+        Self::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+    }
+
+    /// The checkout in this folder.
     pub fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
@@ -69,7 +74,7 @@ impl Checkout {
             .collect()
     }
 
-    /// The paths of its pages.
+    /// The paths of its pages, from its folder.
     pub fn pages(&self) -> Vec<String> {
         const NOT_OURS: [&str; 5] = [".git", ".local", ".venv", "node_modules", "target"];
         let (mut pages, mut folders) = (Vec::new(), vec![String::new()]);
