@@ -3,6 +3,7 @@
 mod callers;
 mod callers_bytes;
 mod lambda;
+mod peers;
 mod rows;
 mod server;
 mod storage;

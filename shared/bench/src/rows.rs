@@ -1,13 +1,12 @@
 //! A JSON POST that stores one row: requests under full load, against bare axum with sqlx, and FastAPI with SQLAlchemy and
 //! asyncpg. Each is one process with one thread and a pool of 5, over TCP, on the same Postgres.
 
-use crate::{Measured, measured, median};
+use crate::{Measured, measured, median, peers};
 use std::{
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
-use testing::{Binary, Postgres, Process, execute, free_port};
+use testing::{Binary, Postgres, Process, execute};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -82,35 +81,23 @@ async fn database(postgres: &Postgres) -> String {
 }
 
 fn fastapi(url: &str) -> Process {
-    let target = std::env::current_exe().unwrap_or_default();
-    let venv = target
-        .parent()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("target"))
-        .join("fastapi");
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/fastapi");
-    if !venv.join("bin/uvicorn").exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        let requirements = peers.join("requirements.txt");
-        run(Command::new(venv.join("bin/pip"))
-            .args(["install", "--quiet", "--requirement"])
-            .arg(requirements));
-    }
-    let port = free_port().to_string();
+    let sources = peers::sources("fastapi");
+    let venv = peers::installed("fastapi", "bin/uvicorn", |venv| {
+        peers::run(Command::new("python3").args(["-m", "venv"]).arg(venv));
+        let requirements = sources.join("requirements.txt");
+        peers::run(
+            Command::new(venv.join("bin/pip"))
+                .args(["install", "--quiet", "--requirement"])
+                .arg(requirements),
+        );
+    });
     let server = Binary::new(venv.join("bin/uvicorn"))
         .with("UVICORN_APP", "app:app")
-        .with("UVICORN_APP_DIR", peers.to_string_lossy())
-        .with("UVICORN_PORT", &port)
+        .with("UVICORN_APP_DIR", sources.to_string_lossy())
         .with("UVICORN_ACCESS_LOG", "false")
         .with("PYTHONDONTWRITEBYTECODE", "1")
         .with("DATABASE_URL", url.replace("postgresql:", "postgresql+asyncpg:"));
-    let mut server = server.start("Uvicorn running");
-    server.url = format!("http://127.0.0.1:{port}");
-    server
-}
-
-pub fn run(command: &mut Command) {
-    assert!(command.status().is_ok_and(|status| status.success()), "{command:?}");
+    peers::serve(server, "UVICORN_PORT", "Uvicorn running")
 }
 
 /// Requests a second, of as many as the server can answer, one at a time on each connection.

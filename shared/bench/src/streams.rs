@@ -10,7 +10,7 @@ pub mod readers;
 use crate::STREAMS;
 use client::Client;
 use serde_json::json;
-use testing::{Binary, Postgres, Process, execute, tokens};
+use testing::{Binary, Postgres, execute, tokens};
 
 /// What a request carries: its caller, and a type where it has a body.
 fn headers() -> String {
@@ -41,14 +41,4 @@ fn postgres() -> Postgres {
 /// What stands at this part, in percent, of measurements in order.
 fn percentile(sorted: &[f64], part: usize) -> f64 {
     sorted[(sorted.len() - 1) * part / 100]
-}
-
-/// The most memory that the process has had, in KiB.
-fn peak_kib(server: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let figure = line.and_then(|line| line.split_whitespace().next());
-    figure
-        .and_then(|figure| figure.parse().ok())
-        .expect("the kernel counts it")
 }

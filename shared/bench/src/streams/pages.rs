@@ -1,6 +1,6 @@
 //! Catching up: 100 MB of one stream, page by page, against `COPY` of the same bytes by psql.
 
-use super::{Client, database, headers, instance, peak_kib, postgres};
+use super::{Client, database, headers, instance, postgres};
 use crate::median;
 use std::{
     process::{Command, Stdio},
@@ -42,7 +42,7 @@ pub async fn catch_up() {
             "| records of {size} B | {copy:.0} | {read:.0} | {:.2} | {:.1} MiB | {:.1} MiB |",
             read / copy,
             before as f64 / 1024.0,
-            peak_kib(&server) as f64 / 1024.0,
+            server.peak_kib() as f64 / 1024.0,
         );
     }
 }

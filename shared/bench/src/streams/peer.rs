@@ -5,14 +5,14 @@ use super::{
     appends::{Load, data, load},
     database, headers, instance, percentile, postgres,
 };
-use crate::{median, rows::run};
+use crate::{median, peers};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
-use testing::{Binary, Process, free_port, wait_for_port};
+use testing::{Binary, Process};
 use tokio::time::sleep;
 
 const ROUNDS: usize = 3;
@@ -49,15 +49,8 @@ pub async fn against_peer() {
 
 fn serve(peer: &Path, data: &Path) -> Process {
     fs::create_dir_all(data).expect("there is room");
-    let port = free_port();
     let server = Binary::new(peer.join("server.js")).under(&["node"]);
-    let server = server
-        .with("PORT", port.to_string())
-        .with("DATA_DIR", data.to_string_lossy());
-    let mut server = server.start("listening");
-    wait_for_port(port);
-    server.url = format!("http://127.0.0.1:{port}");
-    server
+    peers::serve(server.with("DATA_DIR", data.to_string_lossy()), "PORT", "listening")
 }
 
 async fn appends(servers: &[Server; 2]) {
@@ -174,20 +167,20 @@ async fn append_from(server: &str, target: &str, first: usize) -> usize {
     APPENDS
 }
 
-/// The folder of the peer, installed below `target`.
+/// The folder of the peer. Node finds its packages beside what it runs.
 fn installed() -> PathBuf {
-    let target = std::env::current_exe().unwrap_or_default();
-    let target = target.parent().and_then(Path::parent).unwrap_or(Path::new("target"));
-    let folder = target.join("durable-streams");
-    let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/durable-streams");
-    fs::create_dir_all(&folder).expect("there is room");
-    for file in ["package.json", "package-lock.json", "server.js"] {
-        fs::copy(peer.join(file), folder.join(file)).expect("there is room");
-    }
-    if !folder.join("node_modules").exists() {
-        run(Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
-            .current_dir(&folder));
-    }
+    let sources = peers::sources("durable-streams");
+    let copy = |file: &str, folder: &Path| fs::copy(sources.join(file), folder.join(file)).expect("there is room");
+    let folder = peers::installed("durable-streams", "node_modules", |folder| {
+        for file in ["package.json", "package-lock.json"] {
+            copy(file, folder);
+        }
+        peers::run(
+            Command::new("npm")
+                .args(["ci", "--no-audit", "--no-fund"])
+                .current_dir(folder),
+        );
+    });
+    copy("server.js", &folder);
     folder
 }
