@@ -178,6 +178,6 @@ fn served<'a>(deployment: &'a Deployment, limits: Limits<'a>) -> impl Iterator<I
 
 /// The value of a variable, if it stands in the file: `envsubst` puts others there.
 fn value<'a>(function: &'a Deployed, key: &str) -> Option<&'a str> {
-    let text = function.settings.get(key)?.as_deref()?;
+    let text = function.setting(key)?;
     (!text.is_empty() && !text.starts_with('$')).then_some(text)
 }

@@ -1,18 +1,15 @@
 //! The rules: what must not be deployed, and why.
 
 use super::{
-    Limits,
-    agreement::{self, DATABASE},
-    callers,
+    agreement, callers, connections,
+    limits::{Limits, MAX_AGE},
 };
 use crate::deployment::{Deployed, Deployment, Platform};
 use shared::{
     config::{Env, parse_duration},
-    database::Database,
     sse,
     storage::UPLOADS_PREFIX,
 };
-use std::{cmp::Reverse, collections::BTreeMap};
 
 /// A rule of a safe deployment.
 pub struct Rule {
@@ -21,11 +18,6 @@ pub struct Rule {
     /// Finds where it is broken: each place, with what is wrong there.
     pub broken: fn(&Deployment, Limits<'_>) -> Vec<String>,
 }
-
-const MAX_AGE: &str = "SSE_MAX_AGE";
-
-/// Connections that PostgreSQL reserves for superusers (`superuser_reserved_connections`).
-const RESERVED_CONNECTIONS: u64 = 3;
 
 /// Every rule.
 pub const RULES: [Rule; 23] = [
@@ -43,7 +35,7 @@ pub const RULES: [Rule; 23] = [
     },
     Rule {
         why: "when every instance fills its pool, Postgres turns away the next connection, whoever needs it",
-        broken: opens_too_many_connections,
+        broken: connections::exceed_those_of_the_server,
     },
     Rule {
         why: "a platform that ends a stream before its max age cuts it inside an event, and all its clients at one age",
@@ -155,54 +147,6 @@ fn tells_everybody_of_the_database(deployment: &Deployment, limits: Limits<'_>) 
         .collect()
 }
 
-fn opens_too_many_connections(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
-    let functions = deployment.functions.iter();
-    let functions: Vec<&Deployed> = functions.filter(|function| limits.uses_database(function)).collect();
-    let (unbounded, shared): (Vec<&Deployed>, Vec<&Deployed>) = functions
-        .iter()
-        .filter(|function| function.instances.is_none())
-        .partition(|function| function.platform == Platform::CloudRun);
-    let unbounded = unbounded.iter().map(|function| &function.place);
-    let mut places: Vec<String> = unbounded
-        .map(|place| format!("{place}: any number of instances, each with a pool"))
-        .collect();
-    let bounded = functions
-        .iter()
-        .filter_map(|function| Some((*function, function.instances?)));
-    // Lambda functions without a reservation share the concurrency of the account.
-    let largest = shared.into_iter().max_by_key(|function| function.pool());
-    let mut pools: BTreeMap<Platform, Vec<(&Deployed, u64)>> = BTreeMap::new();
-    for (function, instances) in bounded.chain(largest.map(|function| (function, limits.concurrency))) {
-        pools.entry(function.platform).or_default().push((function, instances));
-    }
-    let free = limits.connections.saturating_sub(RESERVED_CONNECTIONS);
-    let exceeding = pools
-        .into_iter()
-        .filter_map(|(platform, pools)| exceeding(platform, pools, free));
-    places.extend(exceeding);
-    places
-}
-
-/// The sum of these pools, if it is more than the connections that are free, and the largest of them.
-fn exceeding(platform: Platform, mut pools: Vec<(&Deployed, u64)>, free: u64) -> Option<String> {
-    const NAMED: usize = 3;
-    let size = |(function, instances): &(&Deployed, u64)| instances.saturating_mul(function.pool());
-    let sum = pools.iter().map(size).fold(0, u64::saturating_add);
-    pools.sort_by_key(|pool| Reverse(size(pool)));
-    let largest = pools.iter().take(NAMED).map(|(function, instances)| {
-        let (place, pool) = (&function.place, function.pool());
-        format!("{place}: {instances} instances x {pool} (DATABASE_MAX_CONNECTIONS)")
-    });
-    let largest: Vec<String> = largest.collect();
-    (sum > free).then(|| {
-        let largest = largest.join("; ");
-        format!(
-            "{platform:?}: pools of {sum} connections, and the server has {free} (POSTGRES_MAX_CONNECTIONS); the largest \
-             are {largest}"
-        )
-    })
-}
-
 fn cuts_streams(deployment: &Deployment, limits: Limits<'_>) -> Vec<String> {
     let mut places = Vec::new();
     for function in deployment
@@ -232,33 +176,9 @@ fn shows_secrets(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
     places
 }
 
-impl Limits<'_> {
-    /// Whether a function may connect to the database: its code reads `DATABASE_URL`, or the file sets it.
-    fn uses_database(self, function: &Deployed) -> bool {
-        let declared = self.declared(function);
-        function.sets_any(DATABASE) || declared.is_some_and(|declared| declared.reads_any(DATABASE))
-    }
-
-    /// Whether a function tells how the database is. One that is not known here may.
-    fn reports_the_database(self, function: &Deployed) -> bool {
-        let declared = self.declared(function);
-        self.uses_database(function) && declared.is_none_or(|declared| declared.reports)
-    }
-
-    /// Whether a function streams events up to their max age: by its code, or by its URL and settings if the code is not
-    /// known here.
-    fn streams_events(self, function: &Deployed) -> bool {
-        let streams = match self.declared(function) {
-            Some(declared) => declared.streams && declared.reads_any(&[MAX_AGE]),
-            None => function.streams == Some(true) || function.setting(MAX_AGE).is_some(),
-        };
-        streams && !function.is_job
-    }
-}
-
 impl Deployed {
     /// The value of a variable, if it stands in the file.
-    fn setting(&self, key: &str) -> Option<&str> {
+    pub fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key)?.as_deref()
     }
 
@@ -270,13 +190,5 @@ impl Deployed {
             "AWS_LAMBDA_RUNTIME_API" => is_lambda.then(|| "127.0.0.1:9001".to_owned()),
             key => settings.get(key)?.clone(),
         })
-    }
-
-    /// The largest number of connections of one instance.
-    fn pool(&self) -> u64 {
-        let set = self
-            .setting("DATABASE_MAX_CONNECTIONS")
-            .and_then(|text| text.trim().parse().ok());
-        set.unwrap_or_else(|| Database::from_env(&self.env()).max_connections().into())
     }
 }

@@ -2,10 +2,13 @@
 
 mod agreement;
 mod callers;
+mod connections;
 mod forms;
 mod parameters;
 
 use super::*;
+use crate::deployment::Choice;
+use std::time::Duration;
 
 const LIMITS: Limits<'_> = Limits {
     connections: 100,
@@ -39,7 +42,13 @@ fn findings_with(files: &[(&str, &str)], limits: Limits<'_>) -> Vec<String> {
         }
         deployment
     };
-    examine_choices(&read(None), |choice| read(Some(choice)), limits)
+    let choices = Choices::read(read);
+    let openable = choices.openable();
+    let limits = Limits {
+        openable: &openable,
+        ..limits
+    };
+    choices.examine(limits)
 }
 
 /// Exactly one thing is unsafe, and the finding names it.
@@ -137,56 +146,6 @@ fn the_health_of_a_database_that_everybody_may_ask_for_is_named() {
 }
 
 #[test]
-fn pools_that_can_exceed_the_servers_connections_are_named_with_their_sum() {
-    let pool = |size: u32| {
-        service(
-            "",
-            10,
-            &format!("{DATABASE}, {{ name: DATABASE_MAX_CONNECTIONS, value: '{size}' }}"),
-        )
-    };
-    names(
-        &findings(&[("service.yaml", &pool(10))]),
-        "pools of 100 connections, and the server has 97",
-    );
-    assert_eq!(findings(&[("service.yaml", &pool(9))]), [""; 0]);
-    // More than a function accepts.
-    names(&findings(&[("service.yaml", &pool(5000))]), "pools of 50000");
-    let (one, other) = (service("", 10, DATABASE), service("", 10, DATABASE));
-    names(
-        &findings(&[("a/service.yaml", &one), ("b/service.yaml", &other)]),
-        "pools of 100",
-    );
-    let named = |place: &str, instances: &str| {
-        let bound = format!("maxScale: '{instances}'");
-        (
-            place.to_owned() + "/service.yaml",
-            service("", 10, DATABASE).replace("maxScale: '10'", &bound),
-        )
-    };
-    let files = [
-        named("small", "2"),
-        named("large", "30"),
-        named("medium", "20"),
-        named("tiny", "1"),
-    ];
-    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
-    let said = findings(&files).concat();
-    let order = [
-        "large/service.yaml, app: 30 instances x 5 (DATABASE_MAX_CONNECTIONS)",
-        "20 instances x 5",
-        "2 instances x 5",
-    ];
-    let places: Vec<Option<usize>> = order.iter().map(|pool| said.find(pool)).collect();
-    assert!(
-        places.is_sorted() && places[0].is_some() && !said.contains("tiny"),
-        "{said}"
-    );
-    let unbounded = service("", 10, DATABASE).replace("autoscaling.knative.dev/maxScale: '10'", "");
-    names(&findings(&[("service.yaml", &unbounded)]), "any number of instances");
-}
-
-#[test]
 fn a_platform_that_cuts_streams_before_their_max_age_is_named() {
     let stream = |timeout, age: &str| service("", timeout, &format!("{{ name: SSE_MAX_AGE, value: {age} }}"));
     names(
@@ -238,18 +197,16 @@ fn a_file_that_is_not_what_its_name_says_is_named() {
 fn the_deployment_of_this_repository_is_safe() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let env = Env::new(|_| None);
-    let deployment = Deployment::read(&root, &env, None);
-    let read = |choice: &Choice| Deployment::read(&root, &env, Some(choice));
-    assert_eq!(examine_choices(&deployment, read, with(&Declared::all())), [""; 0]);
-    let choices: Vec<String> = deployment
+    let choices = Choices::read(|choice| Deployment::read(&root, &env, choice));
+    let (declared, openable) = (Declared::all(), choices.openable());
+    let limits = Limits::from_env(&env, &declared, &openable);
+    assert_eq!(choices.examine(limits), [""; 0]);
+    let deployment = &choices.defaults;
+    let names: Vec<String> = deployment
         .choices
         .iter()
         .map(|choice| choice.name(&deployment))
         .collect();
-    assert_eq!(
-        choices,
-        ["Architecture=x86_64", "AuthType=NONE", "Concurrency=reserved"]
-    );
-    let functions = Declared::all().len();
-    assert!(deployment.functions.len() >= 2 * functions && deployment.lifecycles.len() > 1);
+    assert_eq!(names, ["Architecture=x86_64", "AuthType=NONE", "Concurrency=reserved"]);
+    assert!(deployment.functions.len() >= 2 * declared.len() && deployment.lifecycles.len() > 1);
 }
