@@ -90,3 +90,50 @@ fn try_it(name: &Name, arguments: &Arguments) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(arguments: &[&str]) -> String {
+        let arguments = Arguments::parse(arguments).unwrap();
+        try_it(
+            &Name::parse(&arguments.name, &Checkout::of_build()).unwrap(),
+            &arguments,
+        )
+    }
+
+    #[test]
+    fn a_new_job_is_run_by_a_command_and_nothing_else_until_it_has_a_schedule() {
+        let said = lines(&["nightly", "--job", "--db"]);
+        let run = "  cargo test -p nightly\n  cargo run -- job nightly\n\nNothing runs it by itself yet: ";
+        assert!(said.starts_with(run), "{said}");
+        for (place, file, line) in [
+            ("template.yaml", "shared/example-job/template.yaml", "Type: Schedule"),
+            (
+                ".github/deploy/README.md has `every`",
+                ".github/deploy/README.md",
+                "\nevery ",
+            ),
+        ] {
+            assert!(said.contains(place), "{said}");
+            assert!(Checkout::of_build().text(file).unwrap().contains(line), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_new_route_is_asked_with_a_token_unless_it_is_public() {
+        let answer = lines(&["orders", "--route", "GET /orders/{id}"]);
+        assert!(
+            answer.ends_with(&format!(
+                "  cargo run\n  curl{TOKEN} http://127.0.0.1:${{PORT:-9000}}/orders/1"
+            )),
+            "{answer}"
+        );
+        let stream = lines(&["orders", "--route", "GET /orders", "--stream", "--public"]);
+        assert!(
+            stream.ends_with("  curl --no-buffer http://127.0.0.1:${PORT:-9000}/orders"),
+            "{stream}"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::newcomer::{Checkout, started};
 use axum::response::IntoResponse;
+use hyper::Method;
 use serde_json::{Value, json};
 use shared::{
     callers::{Caller, Callers, Kind},
@@ -20,7 +21,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use testing::{Binary, Client};
+use testing::{Binary, Client, Process};
 
 /// What a command prints: one line.
 fn line(checkout: &Checkout, arguments: &[&str]) -> String {
@@ -106,6 +107,49 @@ async fn local_publishes_its_key_on_any_port_and_keeps_it_when_it_is_reset() {
     let before = settings(&checkout);
     assert_eq!(checkout.local().run(&["reset"]).status.code(), Some(0));
     assert_eq!(settings(&checkout), before);
+}
+
+/// The path of a GET that asks for a caller, as the API document has it. None where every such function was removed.
+fn for_callers() -> Option<String> {
+    let document: Value = serde_json::from_str(&local::openapi::document()).unwrap();
+    let mut paths = document["paths"].as_object().unwrap().iter();
+    let (path, _) = paths.find(|(_, item)| item["get"]["security"].is_array())?;
+    let segments = path
+        .split('/')
+        .map(|segment| if segment.starts_with('{') { "1" } else { segment });
+    Some(segments.collect::<Vec<_>>().join("/"))
+}
+
+#[tokio::test]
+async fn a_page_has_its_token_in_a_cookie_whose_name_the_environment_may_change() {
+    let Some(path) = for_callers() else { return };
+    let checkout = Checkout::new("cookie");
+    let token = line(&checkout, &["token"]);
+    let is_missing = async |server: &Process, name: &str| {
+        let (url, cookie) = (format!("{}{path}", server.url), format!("{name}={token}"));
+        let headers = [("cookie", &*cookie)];
+        let answer = Client::http1()
+            .exchange(Method::GET, &url, &headers, String::new().into())
+            .await;
+        answer.transcript().contains("/problems/token-missing")
+    };
+    let (default, renamed) = (
+        checkout.start(),
+        started(&checkout.local().with("TOKEN_COOKIE", "__Host-session")),
+    );
+    for (server, taken, other) in [
+        (&default, "__Host-token", "__Host-session"),
+        (&renamed, "__Host-session", "__Host-token"),
+    ] {
+        assert!(is_missing(server, other).await, "{other}");
+        assert!(!is_missing(server, taken).await, "{taken}");
+    }
+    let refused = checkout.local().with("TOKEN_COOKIE", "session").run(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(78) && said.contains("TOKEN_COOKIE must be"),
+        "{said}"
+    );
 }
 
 #[test]
