@@ -95,18 +95,18 @@ fn a_rollback_goes_on_where_a_call_of_it_fails(script: &Script) {
         let cloud = Cloud::new(script, &live.url).with("URL", DEAD);
         let cloud = cloud.with("FAIL_AT", call.to_string());
         let run = cloud.run(&[]);
-        let told = message(&run);
+        let said = message(&run);
         assert!(
-            !run.status.success() && told.contains(&format!("call {call} fails")),
-            "{told}"
+            !run.status.success() && said.contains(&format!("call {call} fails")),
+            "{said}"
         );
-        let named: Vec<&str> = told
+        let named: Vec<&str> = said
             .lines()
             .filter_map(|line| line.strip_prefix("not rolled back: "))
             .collect();
-        assert_eq!(named.len(), 1, "{told}");
+        assert_eq!(named.len(), 1, "{said}");
         for name in script.serves.iter().filter(|name| !named.contains(&name.as_str())) {
-            assert_eq!(cloud.serves(name), "old", "{name}: {told}");
+            assert_eq!(cloud.serves(name), "old", "{name}: {said}");
         }
         let refused = cloud.run(&[]);
         assert!(
@@ -116,7 +116,7 @@ fn a_rollback_goes_on_where_a_call_of_it_fails(script: &Script) {
         );
         let again = cloud.run(&["roll-back"]);
         assert!(again.status.success(), "{}", message(&again));
-        cloud.assert_serves("old", &told);
+        cloud.assert_serves("old", &said);
     });
 }
 

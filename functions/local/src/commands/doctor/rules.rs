@@ -117,10 +117,10 @@ pub const RULES: [Rule; 23] = [
 ];
 
 fn deletes_evidence(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
-    let ours = |prefix: &String| prefix.starts_with(UPLOADS_PREFIX);
+    let is_upload = |prefix: &String| prefix.starts_with(UPLOADS_PREFIX);
     let mut places = Vec::new();
     for lifecycle in &deployment.lifecycles {
-        let prefixes = lifecycle.deletes.iter().filter(|prefix| !ours(prefix));
+        let prefixes = lifecycle.deletes.iter().filter(|prefix| !is_upload(prefix));
         places.extend(prefixes.map(|prefix| format!("{}: deletes objects under {prefix:?}", lifecycle.place)));
     }
     places

@@ -205,7 +205,7 @@ fn the_deployment_of_this_repository_is_safe() {
     let names: Vec<String> = deployment
         .choices
         .iter()
-        .map(|choice| choice.name(&deployment))
+        .map(|choice| choice.name(deployment))
         .collect();
     assert_eq!(names, ["Architecture=x86_64", "AuthType=NONE", "Concurrency=reserved"]);
     assert!(deployment.functions.len() >= 2 * declared.len() && deployment.lifecycles.len() > 1);
