@@ -1,4 +1,4 @@
-//! Measures the figures of README and prints them as tables. Builds each binary alone, as it ships.
+//! Measures the figures of the page beside this package and prints them as tables. Builds each binary alone, as it ships.
 
 mod callers;
 mod callers_bytes;

@@ -16,12 +16,13 @@ mod pgbouncer;
 mod postgres;
 mod probed;
 mod problems;
+mod process;
 mod proxy;
 mod runtime_api;
 pub mod s3;
 pub mod tokens;
 
-pub use binary::{Binary, Process, exit_code, signal, signal_group};
+pub use binary::Binary;
 pub use client::{Client, Exchange};
 pub use clock::FakeClock;
 pub use endless::Endless;
@@ -34,6 +35,7 @@ pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, database_of, execute, migrate, scalar};
 pub use probed::{DEADLINE, Probed};
 pub use problems::{HostileRequest, hostile_request, problem_type};
+pub use process::{Process, exit_code, signal, signal_group};
 pub use proxy::Proxy;
 pub use runtime_api::{FakeRuntimeApi, Posted};
 

@@ -1,6 +1,6 @@
 //! Postgres for tests: one server for a test binary, one database for a test, and separate servers to break.
 
-use super::{binary::signal, free_port};
+use super::{free_port, process::signal};
 use postgres::{Options, PrivatePostgres};
 use shared::{
     config::Env,
