@@ -19,7 +19,16 @@ pub struct Edit<'a> {
     checkout: &'a Checkout,
     moves: Vec<[String; 2]>,
     files: Vec<(String, String)>,
-    _lock: File,
+    _lock: Lock,
+}
+
+/// Released when it is dropped, also while a child process that is about to start still has the file.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl<'a> Edit<'a> {
@@ -37,7 +46,7 @@ impl<'a> Edit<'a> {
             checkout,
             moves: Vec::new(),
             files: Vec::new(),
-            _lock: lock,
+            _lock: Lock(lock),
         };
         if checkout.path(JOURNAL).exists() {
             edit.undo()?;
