@@ -6,6 +6,7 @@ mod claims;
 mod fetch;
 mod json;
 mod key;
+mod key_set;
 mod keys;
 mod moment;
 mod problem;

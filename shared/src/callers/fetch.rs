@@ -4,6 +4,7 @@ use super::{
     algorithm::Algorithm,
     json::{self, Object},
     key::Key,
+    key_set::KeySet,
     settings::{Issuer, Source},
     url,
 };
@@ -34,7 +35,7 @@ pub(super) trait Fetch: Send + Sync {
 
 #[derive(Clone, Debug)]
 pub(super) struct Fetched {
-    pub keys: Arc<[Key]>,
+    pub keys: Arc<KeySet>,
     /// Where they were; `None` if in the settings.
     pub url: Option<Uri>,
     /// How long they may be used without asking again.
@@ -81,13 +82,13 @@ async fn key_set(client: &https::Client, url: Uri, algorithms: &[Algorithm]) -> 
     let keys = keys.ok_or("the key set has no array of keys")?;
     // An issuer may publish keys for other purposes.
     let fits = |key: &Key| algorithms.iter().any(|algorithm| key.fits(*algorithm, None));
-    let keys: Arc<[Key]> = keys.iter().filter_map(Key::from_json).filter(fits).collect();
+    let keys: KeySet = keys.iter().filter_map(Key::from_json).filter(fits).collect();
     // One that can verify is enough, which keeps a set of a thousand keys cheap.
-    if !keys.iter().any(Key::is_sound) {
+    if !keys.keys().iter().any(Key::is_sound) {
         return Err("the key set has no key that tokens may be signed with".into());
     }
     Ok(Fetched {
-        keys,
+        keys: Arc::new(keys),
         url: Some(url),
         max_age: max_age(&headers),
     })

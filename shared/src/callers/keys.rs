@@ -5,6 +5,7 @@ mod known;
 use super::{
     algorithm::Algorithm,
     fetch::{Fetch, Fetched},
+    key_set::Verdict,
     moment::Moment,
     problem::{KEY_UNKNOWN, SIGNATURE_WRONG},
     refusal::Refusal,
@@ -13,7 +14,7 @@ use super::{
 use crate::{deadline::Deadline, single_flight::SingleFlight};
 use axum::BoxError;
 use hyper::Uri;
-use known::{Known, Verdict};
+use known::Known;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 

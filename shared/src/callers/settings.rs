@@ -4,6 +4,7 @@ use super::{
     algorithm::Algorithm,
     json::{self, Object},
     key::{self, Key},
+    key_set::KeySet,
     url::url,
 };
 use crate::config::Env;
@@ -39,7 +40,7 @@ pub(super) struct Audience {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     /// `jwks`.
-    Inline(Arc<[Key]>),
+    Inline(Arc<KeySet>),
     /// `jwks_url`.
     Url(Uri),
     /// Neither: the address is in the issuer's document (OpenID Connect Discovery 1.0, section 4).
@@ -185,8 +186,8 @@ impl Entry<'_> {
             }
         });
         let keys: Option<Vec<_>> = keys.collect::<Vec<_>>().into_iter().collect();
-        let keys: Arc<[Key]> = keys?.into_iter().flatten().collect();
-        let keys = Some(keys).filter(|keys| !keys.is_empty());
+        let keys: KeySet = keys?.into_iter().flatten().collect();
+        let keys = Some(keys).filter(|set| !set.keys().is_empty()).map(Arc::new);
         let expected = format!("a key set with {}", key::EXPECTED);
         self.required("jwks", keys, expected).map(Source::Inline)
     }

@@ -1,6 +1,7 @@
 use super::*;
-use crate::callers::{json::Object, settings::Source};
+use crate::callers::{json::Object, key_set::KeySet, settings::Source};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -24,7 +25,7 @@ fn issuer(audience_claim: &'static str) -> Issuer {
             accepted: vec!["api".to_owned(), "other".to_owned()],
         },
         algorithms: Vec::new(),
-        source: Source::Inline(Vec::new().into()),
+        source: Source::Inline(Arc::new(KeySet::from_iter([]))),
     }
 }
 

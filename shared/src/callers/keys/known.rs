@@ -1,7 +1,9 @@
 //! What is known of an issuer's keys, and what that means for the next fetch.
 
 use super::BACKOFF;
-use crate::callers::{algorithm::Algorithm, fetch::Fetched, key::Key, moment::Moment, refusal::Refusal, token::Token};
+use crate::callers::{
+    algorithm::Algorithm, fetch::Fetched, key_set::Verdict, moment::Moment, refusal::Refusal, token::Token,
+};
 use hyper::Uri;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,9 +12,6 @@ use tokio::time::Instant;
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The time between two searches for a missing key: anybody can send tokens that ask for one.
 pub const SEARCH_INTERVAL: Duration = Duration::from_secs(60);
-/// How many keys are tried for a token that does not name its key: anybody can send such tokens, and each key costs a
-/// verification. Issuers that name no keys have a few.
-const MAX_TRIED: usize = 32;
 
 /// What is known of an issuer's keys after a fetch.
 #[derive(Clone)]
@@ -24,14 +23,6 @@ pub struct Known {
     pub failures: u32,
     /// When a fetch last looked for a key that was missing.
     pub searched: Option<Moment>,
-}
-
-pub enum Verdict {
-    Signed,
-    /// A key fits, but it has not signed the token.
-    Unsigned,
-    /// No key fits.
-    Unknown,
 }
 
 impl Known {
@@ -88,19 +79,7 @@ impl Known {
     }
 
     pub fn verdict(&self, token: &Token<'_>, algorithm: Algorithm) -> Verdict {
-        let keys = self
-            .fetched
-            .as_ref()
-            .map(|(_, fetched)| &*fetched.keys)
-            .unwrap_or_default();
-        let id = token.header.kid.as_deref();
-        let fits = |key: &&Key| key.fits(algorithm, id);
-        let mut fitting = keys.iter().filter(fits).take(MAX_TRIED).peekable();
-        let no_key = fitting.peek().is_none();
-        match fitting.any(|key| key.verify(algorithm, token.message, &token.signature)) {
-            true => Verdict::Signed,
-            false if no_key => Verdict::Unknown,
-            false => Verdict::Unsigned,
-        }
+        let fetched = self.fetched.as_ref();
+        fetched.map_or(Verdict::Unknown, |(_, fetched)| fetched.keys.verdict(token, algorithm))
     }
 }

@@ -1,7 +1,7 @@
 //! When keys are fetched, over hours: by a source that counts, because real time does not pass that fast.
 
 use super::{known::SEARCH_INTERVAL, *};
-use crate::callers::{fetch::Fetch, key::Key, problem::TOKEN_MALFORMED};
+use crate::callers::{fetch::Fetch, key::Key, key_set::KeySet, problem::TOKEN_MALFORMED};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::{BoxFuture, join_all};
 use ring::signature::{Ed25519KeyPair, KeyPair};
@@ -46,11 +46,18 @@ impl Fetch for Issuer {
     fn fetch(&self, _: Option<Uri>) -> BoxFuture<'static, Result<Fetched, BoxError>> {
         *self.fetches.lock().unwrap() += 1;
         let takes = *self.takes.lock().unwrap();
-        let keys = self.published.lock().unwrap().iter().copied().map(public).collect();
+        let keys = self
+            .published
+            .lock()
+            .unwrap()
+            .iter()
+            .copied()
+            .map(public)
+            .collect::<KeySet>();
         let result = if *self.is_down.lock().unwrap() {
             None
         } else {
-            Some(keys)
+            Some(Arc::new(keys))
         };
         Box::pin(async move {
             sleep(takes).await;
