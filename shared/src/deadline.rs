@@ -12,9 +12,6 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long before the platform's deadline an answer that takes its time ends by itself.
 pub(crate) const MARGIN: Duration = Duration::from_secs(1);
 
-/// Longer than any process lives: 30 years.
-const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-
 /// An argument of jobs and of handlers. As an extractor it cannot fail: without a deadline, one that never comes is used.
 ///
 /// As an extension of a response it marks an event stream: the stream ends then, even if its client does not read.
@@ -85,8 +82,11 @@ impl Deadline {
 
     /// Returns when the deadline comes.
     pub async fn ended(&self) {
-        let at = self.at.unwrap_or_else(|| Instant::now() + NEVER);
-        let _ = timeout_at(at, self.drain.cancelled()).await;
+        let drained = self.drain.cancelled();
+        match self.at {
+            Some(at) => drop(timeout_at(at, drained).await),
+            None => drained.await,
+        }
     }
 
     /// Returns a second after the deadline: a client that has not sent or read everything by then is cut off.

@@ -10,6 +10,8 @@ use std::{borrow::Cow, fmt::Display, time::Duration};
 /// No text can add a field or end the event early.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Event {
+    /// Whole events that leave before this one.
+    before: Bytes,
     lines: String,
     /// Comments alone are no event.
     has_field: bool,
@@ -72,19 +74,33 @@ impl Event {
     /// This event and another one, which leave in one piece.
     #[must_use]
     pub fn followed_by(self, next: Self) -> Self {
+        let before = [self.encode(), next.before].concat();
         Self {
-            lines: self.encode() + &next.lines,
-            has_field: next.has_field,
+            before: before.into(),
+            ..next
+        }
+    }
+
+    /// The same event, whose clones share its bytes.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self {
+            before: self.encode(),
+            ..Self::default()
         }
     }
 
     /// The event on the wire, with its final blank line.
-    pub fn encode(mut self) -> String {
+    pub fn encode(mut self) -> Bytes {
         // After comments alone, some clients take a blank line for an empty event.
         if self.has_field {
             self.lines.push('\n');
         }
-        self.lines
+        match (self.before.is_empty(), self.lines.is_empty()) {
+            (_, true) => self.before,
+            (true, false) => self.lines.into(),
+            (false, false) => [&self.before, self.lines.as_bytes()].concat().into(),
+        }
     }
 
     fn field(mut self, name: &str, value: &str) -> Self {
@@ -103,7 +119,7 @@ impl Event {
 
 impl From<Event> for Bytes {
     fn from(event: Event) -> Self {
-        event.encode().into()
+        event.encode()
     }
 }
 
@@ -147,7 +163,7 @@ mod tests {
             .event(hostile)
             .comment(hostile)
             .data(hostile);
-        let frame = event.encode();
+        let frame = String::from_utf8(event.encode().to_vec()).unwrap();
         let lines: Vec<&str> = frame.split('\n').collect();
         assert_eq!(lines[0], "id: abcdeevent: forged");
         assert_eq!(lines[1], "event: abcdeevent: forged");
@@ -189,6 +205,14 @@ mod tests {
             .data("1")
             .followed_by(Event::default().id("2").data("2"));
         assert_eq!(event.encode(), "data: 1\n\nid: 2\ndata: 2\n\n");
+    }
+
+    #[test]
+    fn clones_of_a_shared_event_have_the_same_bytes_until_something_is_added() {
+        let event = Event::default().data("1").shared();
+        let (first, second) = (event.clone().encode(), event.clone().encode());
+        assert_eq!((&*first, first.as_ptr()), (&b"data: 1\n\n"[..], second.as_ptr()));
+        assert_eq!(event.data("2").encode(), "data: 1\n\ndata: 2\n\n");
     }
 
     #[test]

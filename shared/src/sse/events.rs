@@ -60,9 +60,10 @@ impl Events {
     /// `retry` is the beginning of the first event, because some clients take a block of its own for an empty event.
     fn framed(&mut self, event: Event) -> Bytes {
         if std::mem::replace(&mut self.opened, true) {
-            return event.into();
+            return event.encode();
         }
-        (format!("retry: {}\n", RETRY.as_millis()) + &event.encode()).into()
+        let retry = format!("retry: {}\n", RETRY.as_millis());
+        [retry.as_bytes(), &event.encode()].concat().into()
     }
 
     /// Ready with a comment when the stream was silent for too long, and with the end when that comes.
@@ -70,11 +71,13 @@ impl Events {
         if self.drain.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        let due = self.deadline.cap(self.silent_since + self.keep_alive);
-        if self.timer.deadline() != due {
-            self.timer.as_mut().reset(due);
-        }
         ready!(self.timer.as_mut().poll(cx));
+        // Set again when it fires, not at each event: there are more of those.
+        let due = self.deadline.cap(self.silent_since + self.keep_alive);
+        if due > Instant::now() {
+            self.timer.as_mut().reset(due);
+            ready!(self.timer.as_mut().poll(cx));
+        }
         let ended = self.deadline.has_come();
         Poll::Ready((!ended).then_some(Ok(Bytes::from_static(KEEP_ALIVE))))
     }

@@ -49,6 +49,7 @@ proptest! {
         let start = Event::default();
         let start = id.as_ref().map_or(start.clone(), |id| start.id(id));
         let encoded = event.as_ref().map_or(start.clone(), |event| start.event(event)).data(&data).encode();
+        let encoded = String::from_utf8(encoded.to_vec()).unwrap();
         let seen = interpreted(&encoded);
         prop_assert_eq!(seen.len(), 1, "{:?}", encoded);
         let line = |text: Option<String>| text.map(|text| text.replace(['\r', '\n', '\0'], ""));

@@ -14,7 +14,12 @@ use axum::{
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
-use std::{future::poll_fn, io, mem, time::SystemTime};
+use std::{
+    future::poll_fn,
+    io::{self, Write},
+    mem,
+    time::SystemTime,
+};
 
 /// A response that is an event stream. Small, because one process may hold ten thousand idle ones.
 pub struct EventStream {
@@ -139,7 +144,9 @@ fn head(mut parts: Parts) -> Vec<u8> {
 /// Encodes a chunk (RFC 9112, section 7.1). An empty one is left out, because it would end the body.
 fn push_chunk(bytes: &mut Vec<u8>, data: &[u8]) {
     if !data.is_empty() {
-        bytes.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+        // The length has 16 digits at most.
+        bytes.reserve(data.len() + 20);
+        let _ = write!(bytes, "{:x}\r\n", data.len());
         bytes.extend_from_slice(data);
         bytes.extend_from_slice(b"\r\n");
     }
