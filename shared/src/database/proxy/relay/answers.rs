@@ -18,7 +18,7 @@ use tokio::{
 
 /// Bytes of the longest message that has to arrive as a whole: ReadyForQuery has one, BackendKeyData up to 260.
 const SMALL: usize = 1024;
-/// Bytes that are read at once of a long message: with fewer, the reads of a page of a megabyte cost as much as all else.
+/// Bytes that are forwarded at once of a long message. The server sends 8 KiB.
 const LARGE: usize = 64 * 1024;
 /// NotificationResponse, and its bytes at most: a payload has less than 8,000.
 const NOTIFICATION: u8 = b'A';
@@ -74,17 +74,19 @@ impl Answers {
         }
     }
 
-    /// The next bytes to forward, never empty.
+    /// The next bytes to forward, never empty. Of a long message they are many: each piece wakes sqlx, which needs all of them.
     async fn next(&mut self) -> Result<BytesMut, End> {
         loop {
-            let output = self.take().map_err(End::Refused)?;
-            if !output.is_empty() {
-                return Ok(output);
+            if self.input.len() >= self.passing.min(LARGE) {
+                let output = self.take().map_err(End::Refused)?;
+                if !output.is_empty() {
+                    return Ok(output);
+                }
             }
-            self.input.reserve(self.passing.clamp(CHUNK, LARGE));
-            match self.from.read_buf(&mut self.input).await {
-                Ok(1..) => {}
-                _ => return Err(End::ServerGone),
+            let missing = self.passing.min(LARGE).saturating_sub(self.input.len());
+            self.input.reserve(missing.max(CHUNK));
+            if !matches!(self.from.read_buf(&mut self.input).await, Ok(1..)) {
+                return Err(End::ServerGone);
             }
         }
     }
@@ -168,9 +170,8 @@ impl Answers {
             }
             match self.admit(end) {
                 Ok(true) => {}
-                Err(_) if end > 0 => break,
-                Err(fault) => return Err(fault),
-                Ok(false) => break,
+                Err(fault) if end == 0 => return Err(fault),
+                _ => break,
             }
         }
         Ok(self.input.split_to(end))
