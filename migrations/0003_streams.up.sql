@@ -70,12 +70,9 @@ CREATE FUNCTION streams.has_forks(source bigint) RETURNS boolean LANGUAGE sql ST
     SELECT EXISTS (SELECT FROM forks WHERE forks.expires_at > clock_timestamp())
 $$;
 
--- The stream that holds the record which ends at a position.
+-- The stream that holds the record which ends at a position. A single expression, so that the server need not plan it each time.
 CREATE FUNCTION streams.incarnation(stream streams.streams, at bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
-    SELECT COALESCE((
-        SELECT u.source FROM unnest(stream.sources, stream.points) u (source, point)
-        WHERE u.point >= at ORDER BY u.point LIMIT 1
-    ), stream.id)
+    SELECT COALESCE(stream.sources[width_bucket(GREATEST(at, 0) - 1, stream.points) + 1], stream.id)
 $$;
 
 -- A stream, and whether it can be read: 'ok', 'not_found' or 'deleted'.
@@ -90,11 +87,10 @@ BEGIN
 END
 $$;
 
--- What a reader sees of a stream. The time is in microseconds since 1970, and NULL unless it was set.
-CREATE FUNCTION streams.facts(
-    stream streams.streams,
-    OUT incarnation bigint, OUT tail_incarnation bigint, OUT tail bigint,
-    OUT content_type text, OUT closed boolean, OUT ttl bigint, OUT expires_at bigint
+-- What a reader sees of a stream: one row. The time is in microseconds since 1970, and NULL unless it was set. A table, because
+-- only such a function is planned with the query that calls it.
+CREATE FUNCTION streams.facts(stream streams.streams) RETURNS TABLE (
+    incarnation bigint, tail_incarnation bigint, tail bigint, content_type text, closed boolean, ttl bigint, expires_at bigint
 ) LANGUAGE sql STABLE AS $$
     SELECT
         stream.id, streams.incarnation(stream, stream.tail), stream.tail, stream.content_type, stream.closed, stream.ttl,
@@ -117,17 +113,21 @@ $$;
 
 -- Where the records of a page are, and the stream in the same snapshot: those of each of `sources` after the position in `afters`
 -- and up to that in `uptos`. `start` is 'first', 'at' or 'tail'. They are as many as fit in `max_bytes`, but at least one if there is
--- one. The caller reads them in the same statement: passed through variables, each byte would be copied five times.
+-- one, and 16,384 if all are as small as the first. The caller reads them in the same statement: passed through variables, each byte
+-- would be copied five times. Each piece is a row of its answer: one row for all would be made whole before its first byte is sent,
+-- in memory that is new each time.
 CREATE FUNCTION streams.page(
     path text, start text, at_incarnation bigint, at_position bigint, max_bytes bigint,
     OUT verdict text, OUT stream streams.streams, OUT begins_at bigint,
     OUT sources bigint[], OUT afters bigint[], OUT uptos bigint[]
 ) LANGUAGE plpgsql STABLE AS $$
 DECLARE
+    piece CONSTANT bigint := 65536;
     head record;
     source bigint;
     upto bigint;
     next bigint;
+    first bigint;
 BEGIN
     SELECT h.* INTO head FROM streams.head(path) h;
     stream := head.stream;
@@ -143,15 +143,17 @@ BEGIN
         upto := COALESCE(stream.points[i], stream.tail);
         CONTINUE WHEN upto <= next;
         IF next = begins_at THEN
-            max_bytes := GREATEST(max_bytes, (
-                SELECT min(r.position) FROM streams.records r WHERE r.stream = source AND r.position > next
-            ) - next);
+            SELECT min(r.position) - next INTO first FROM streams.records r WHERE r.stream = source AND r.position > next;
+            max_bytes := GREATEST(first, LEAST(max_bytes, 16384 * first));
         END IF;
-        sources := sources || source;
-        afters := afters || next;
-        uptos := uptos || LEAST(upto, begins_at + max_bytes);
-        EXIT WHEN begins_at + max_bytes <= upto;
-        next := upto;
+        upto := begins_at + LEAST(upto - begins_at, max_bytes);
+        WHILE next < upto LOOP
+            sources := sources || source;
+            afters := afters || next;
+            next := LEAST(next + piece, upto);
+            uptos := uptos || next;
+        END LOOP;
+        EXIT WHEN next - begins_at = max_bytes;
     END LOOP;
 END
 $$;

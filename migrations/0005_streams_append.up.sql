@@ -23,15 +23,27 @@ DECLARE
     is_changed boolean;
     stored bytea;
     last integer := 0;
+    locked record;
+    place tid;
 BEGIN
     FOR n IN 1 .. cardinality(paths) LOOP
         last := last + counts[n];
-        IF wait THEN
-            SELECT t.* INTO s FROM streams.streams t WHERE t.path = paths[n] AND t.live FOR NO KEY UPDATE;
+        IF NOT wait THEN
+            SELECT t AS stream, t.ctid INTO locked FROM streams.streams t
+            WHERE t.path = paths[n] AND t.live FOR NO KEY UPDATE SKIP LOCKED;
         ELSE
-            SELECT t.* INTO s FROM streams.streams t WHERE t.path = paths[n] AND t.live FOR NO KEY UPDATE SKIP LOCKED;
+            -- Where this transaction has put the row when it appended last: by the path, it would pass by each version of the row that
+            -- it has made before.
+            place := NULLIF(current_setting('streams.appended_at', true), '');
+            SELECT t AS stream, t.ctid INTO locked FROM streams.streams t
+            WHERE t.ctid = place AND t.path = paths[n] AND t.live FOR NO KEY UPDATE;
+            IF NOT FOUND THEN
+                SELECT t AS stream, t.ctid INTO locked FROM streams.streams t
+                WHERE t.path = paths[n] AND t.live FOR NO KEY UPDATE;
+            END IF;
         END IF;
         CONTINUE WHEN NOT FOUND;
+        s := locked.stream;
         now := clock_timestamp();
         is_changed := false;
         FOR i IN last - counts[n] + 1 .. last LOOP
@@ -91,7 +103,8 @@ BEGIN
         IF is_changed THEN
             UPDATE streams.streams t
             SET tail = s.tail, closed = s.closed, seq = s.seq, producers = s.producers, expires_at = s.expires_at
-            WHERE t.id = s.id;
+            WHERE t.ctid = locked.ctid RETURNING t.ctid INTO place;
+            PERFORM set_config('streams.appended_at', place::text, true) WHERE wait;
         END IF;
     END LOOP;
 END

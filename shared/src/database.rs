@@ -1,5 +1,7 @@
 //! Postgres: a pool that connects at its first query, the state of the schema, and the migrator.
 
+#[cfg(feature = "streams")]
+mod bytea;
 mod checks;
 mod migrations;
 mod pool;
@@ -10,6 +12,8 @@ mod settings;
 mod transaction;
 
 use crate::config::{Env, Unusable};
+#[cfg(feature = "streams")]
+pub(crate) use bytea::Bytea;
 use checks::Checks;
 pub use migrations::{
     File, MigrateError, Migration, MigrationState, Migrator, MigratorSettings, RecordedRun, Run, Schema,

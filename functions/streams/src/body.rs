@@ -3,6 +3,7 @@
 use crate::{json, media_type::Kind};
 use bytes::Bytes;
 use shared::problem::{MALFORMED_JSON, Problem};
+use std::iter;
 
 /// The data of a body of this type: messages of JSON separated by commas, or the bytes as they are. Empty for an array without
 /// messages.
@@ -21,16 +22,30 @@ pub fn payload(content_type: &str, body: &[u8]) -> Result<Bytes, Problem> {
 
 /// A page of records of this kind, as one body.
 pub fn joined<'a>(kind: Kind, records: impl ExactSizeIterator<Item = &'a Bytes> + Clone) -> Bytes {
-    let size = records.clone().map(|record| record.len() + 1).sum::<usize>() + 2;
-    let mut page = Vec::with_capacity(size);
-    let is_json = kind == Kind::Json;
-    page.extend(is_json.then_some(b'['));
-    for (index, record) in records.enumerate() {
-        page.extend((is_json && index > 0).then_some(b','));
-        page.extend_from_slice(record);
-    }
-    page.extend(is_json.then_some(b']'));
+    let mut page = Vec::with_capacity(length(kind, records.clone()));
+    parts(kind, records.cloned()).for_each(|part| page.extend_from_slice(&part));
     page.into()
+}
+
+/// The length of the same, in bytes.
+pub fn length<'a>(kind: Kind, records: impl ExactSizeIterator<Item = &'a Bytes>) -> usize {
+    let around = if kind == Kind::Json {
+        records.len().max(1) + 1
+    } else {
+        0
+    };
+    around + records.map(Bytes::len).sum::<usize>()
+}
+
+/// The same in parts: the records, and what an array of JSON has around them.
+pub fn parts(kind: Kind, records: impl Iterator<Item = Bytes>) -> impl Iterator<Item = Bytes> {
+    let [open, comma, close] = if kind == Kind::Json { ["[", ",", "]"] } else { [""; 3] }.map(Bytes::from);
+    let separators = iter::once(Bytes::new()).chain(iter::repeat(comma));
+    let records = separators
+        .zip(records)
+        .flat_map(|(separator, record)| [separator, record]);
+    let parts = iter::once(open).chain(records).chain([close]);
+    parts.filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]
@@ -40,10 +55,15 @@ mod tests {
     #[test]
     fn a_page_of_json_is_an_array_and_any_other_is_its_bytes() {
         let records = ["1,2", "[3]"].map(Bytes::from);
-        assert_eq!(joined(Kind::Json, records.iter()), "[1,2,[3]]");
-        assert_eq!(joined(Kind::Text, records.iter()), "1,2[3]");
-        assert_eq!(joined(Kind::Json, [].iter()), "[]");
-        assert_eq!(joined(Kind::Bytes, [].iter()), "");
+        for (kind, records, expected) in [
+            (Kind::Json, &records[..], "[1,2,[3]]"),
+            (Kind::Text, &records, "1,2[3]"),
+            (Kind::Json, &[], "[]"),
+            (Kind::Bytes, &[], ""),
+        ] {
+            assert_eq!(joined(kind, records.iter()), expected);
+            assert_eq!(length(kind, records.iter()), expected.len());
+        }
     }
 
     #[test]

@@ -21,11 +21,11 @@ mod read;
 mod settings;
 
 use access::{READ, WRITE};
-use read::memory::Memory;
+use read::{frames::Frames, memory::Memory};
 use settings::Settings;
 use shared::{
     body::stream,
-    callers::Callers,
+    callers::{Caller, Callers},
     config::Env,
     database::Database,
     runtime::{Route, Service},
@@ -41,9 +41,16 @@ struct Log {
     streams: Streams,
     settings: Settings,
     memory: Memory,
+    frames: Frames,
 }
 
 impl Log {
+    /// The same for a request of this caller, whose pages have its share of the memory.
+    fn of(&self, caller: &Caller) -> Self {
+        let memory = self.memory.of(caller);
+        Self { memory, ..self.clone() }
+    }
+
     /// How many bytes a page of at most `limit` may have: an append is never divided.
     fn largest_page(&self, limit: usize) -> usize {
         limit.max(self.settings.max_append as usize)
@@ -60,6 +67,7 @@ pub fn service(env: &Env) -> Service {
         streams,
         settings,
         memory,
+        frames: Frames::default(),
     };
     let body = stream(settings.max_append);
     let routes = [

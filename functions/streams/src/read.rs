@@ -3,45 +3,47 @@
 mod control;
 mod etag;
 mod events;
+pub mod frames;
 mod long_poll;
 pub mod many;
 pub mod memory;
 mod page;
+mod page_body;
 mod reader;
 
 use crate::{
-    Log,
-    body::joined,
-    expiry,
+    Log, expiry,
     header::{
         CROSS_ORIGIN_RESOURCE_POLICY, STREAM_CLOSED, STREAM_CURSOR, STREAM_NEXT_OFFSET, STREAM_UP_TO_DATE, TRUE, value,
     },
-    media_type::Kind,
     offset::{Offset, Token},
     path::StreamPath,
     problem,
 };
 use axum::{
     body::Body,
-    extract::State,
+    extract::FromRequestParts,
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE, ETAG},
+        request::Parts,
     },
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::stream;
 use memory::Part;
+use page_body::body;
 use serde::Deserialize;
 use shared::{
+    callers::Caller,
     deadline::Deadline,
     parameters::{self, Path, Query},
     problem::{Problem, ProblemType},
     sse::LastEventId,
     streams::{From, Head, Page},
 };
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 pub const PROBLEMS: &[ProblemType] = &[
     problem::OFFSET_BEYOND,
@@ -52,6 +54,18 @@ pub const PROBLEMS: &[ProblemType] = &[
 
 /// How many bytes of data an event has, at most, unless one append is larger: each reader has one page in memory.
 const LARGEST_EVENT: usize = 64 << 10;
+
+/// The log, with what the caller may have of its memory.
+pub struct OfCaller(Log);
+
+impl FromRequestParts<Log> for OfCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, log: &Log) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, log).await?;
+        Ok(Self(log.of(&caller)))
+    }
+}
 
 /// How a client reads.
 #[derive(Deserialize)]
@@ -92,7 +106,7 @@ enum Live {
     ),
 ))]
 pub async fn read(
-    State(log): State<Log>,
+    OfCaller(log): OfCaller,
     Path(path): Path<StreamPath>,
     Query(parameters): Query<Parameters>,
     method: Method,
@@ -150,20 +164,20 @@ async fn catch_up(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let (page, part) = page::read(log, path, from, log.settings.page, deadline).await?;
-    Ok(answer(&page, from, None, request, part))
+    let (page, part) = page::read(log, path, from, log.settings.page, 0, deadline).await?;
+    Ok(answer(Arc::new(page), from, None, request, part))
 }
 
 /// A page as an answer. What a client that reads from the end finds depends on the moment: nothing may store it.
-fn answer(page: &Page, from: From, cursor: Option<u64>, request: &HeaderMap, part: Part) -> Response {
-    let mut headers = page_headers(page, cursor);
+fn answer(page: Arc<Page>, from: From, cursor: Option<u64>, request: &HeaderMap, part: Part) -> Response {
+    let mut headers = page_headers(&page, cursor);
     if from == From::Tail {
         return (headers, body(page, part)).into_response();
     }
-    let etag = etag::of(page);
+    let etag = etag::of(&page);
     let is_known = etag::matches(&etag, request);
     headers.insert(ETAG, etag);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control(page, from)));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control(&page, from)));
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
@@ -192,12 +206,6 @@ fn page_headers(page: &Page, cursor: Option<u64>) -> HeaderMap {
     );
     headers.extend(cursor.map(|cursor| (STREAM_CURSOR, value(cursor))));
     headers
-}
-
-fn body(page: &Page, part: Part) -> Body {
-    let records = page.records.iter().map(|record| &record.data);
-    let body = joined(Kind::of(&page.head.content_type), records);
-    part.around(body).into()
 }
 
 /// How many bytes a page has.

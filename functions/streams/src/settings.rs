@@ -12,6 +12,8 @@ pub struct Settings {
     pub max_append: u64,
     /// `STREAM_PAGE`: how many bytes of a stream an answer or an event has, at most; more where one append is larger.
     pub page: usize,
+    /// `STREAM_SLEEP_RETRY`: when a client comes back that was sent away so that the database may sleep.
+    pub sleep_retry: Duration,
     /// Those of event streams.
     pub sse: sse::Settings,
 }
@@ -19,7 +21,7 @@ pub struct Settings {
 const MIB: usize = 1 << 20;
 
 impl Settings {
-    /// Reads `STREAM_LONG_POLL` (20 s), `STREAM_MAX_APPEND` and `STREAM_PAGE` (1 MiB each).
+    /// Reads `STREAM_LONG_POLL` (20 s), `STREAM_MAX_APPEND` and `STREAM_PAGE` (1 MiB each) and `STREAM_SLEEP_RETRY` (30 s).
     pub fn from_env(env: &Env) -> Self {
         Self {
             long_poll: env.duration("STREAM_LONG_POLL", Duration::from_secs(20)),
@@ -27,6 +29,7 @@ impl Settings {
                 bytes(text).map(|bytes| bytes as u64)
             }),
             page: env.parse("STREAM_PAGE", MIB, BYTES, bytes),
+            sleep_retry: env.duration("STREAM_SLEEP_RETRY", Duration::from_secs(30)),
             sse: sse::Settings::from_env(env),
         }
     }

@@ -5,6 +5,7 @@ use super::{
     Appended, Cursor, Stored,
     batch::Outcome,
     bell::{Bell, listen},
+    feed::feed,
     watched::{Reader, Seen, Watched},
 };
 use crate::{config::Env, database::Database, deadline::Deadline};
@@ -78,8 +79,13 @@ impl Hub {
         reader
     }
 
+    /// Whether a reader who is there was sent away, and nothing has happened since.
+    pub fn is_asleep(&self, cursor: &Cursor) -> bool {
+        self.state().watched.is_asleep(cursor.incarnation, cursor.at.end)
+    }
+
     /// Wakes the readers of streams that this process has appended to.
-    pub async fn appended(&self, outcomes: &[Outcome]) {
+    pub async fn appended(self: &Arc<Self>, outcomes: &[Outcome]) {
         let appended = outcomes.iter().filter_map(|outcome| match outcome {
             Some(Ok(appended)) if appended.stored == Stored::New => Some(appended),
             _ => None,
@@ -97,11 +103,13 @@ impl Hub {
         self.bell.ring(appended.iter().map(|it| it.incarnation)).await;
     }
 
-    /// Records what has become known of a stream.
-    pub fn record(&self, stream: i64, seen: impl FnOnce(&mut Seen)) {
+    /// Records what has become known of a stream. Its readers are told when the page is there that they wait for.
+    pub fn record(self: &Arc<Self>, stream: i64, seen: impl FnOnce(&mut Seen)) {
         let mut state = self.state();
-        state.watched.active_at = Some(Instant::now());
-        state.watched.record(stream, seen);
+        state.watched.wake();
+        if let Some(stream) = state.watched.record(stream, seen) {
+            tokio::spawn(feed(Arc::clone(self), stream));
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -145,17 +153,13 @@ impl Hub {
     /// been frozen, or without its database, all the time.
     fn sleep_after_silence(&self) {
         let mut state = self.state();
-        if state
-            .watched
-            .active_at
-            .is_some_and(|at| at.elapsed() > self.sleep_after)
-        {
+        if state.watched.silence() > self.sleep_after {
             state.watched.sleep();
         }
     }
 
     /// Asks for what is new in these streams, and returns whether there is anything.
-    async fn poll(&self, streams: &[(i64, Seen)]) -> Option<bool> {
+    async fn poll(self: &Arc<Self>, streams: &[(i64, Seen)]) -> Option<bool> {
         if streams.is_empty() {
             return Some(false);
         }
@@ -189,9 +193,7 @@ impl Hub {
 impl Reader {
     /// Waits until there is more than up to `end`.
     pub async fn more_than(&mut self, end: i64) -> Woken {
-        let seen = self
-            .seen
-            .wait_for(|seen| seen.asleep || seen.gone || seen.closed || seen.tail > end);
+        let seen = self.told.wait_for(|seen| seen.asleep || seen.is_news_at(end));
         match seen.await.map(|seen| seen.asleep) {
             Ok(false) => Woken::More,
             Ok(true) | Err(_) => Woken::Asleep,

@@ -67,6 +67,16 @@ impl Page {
         self.next.end == self.head.tail.end
     }
 
+    /// Whether it has anything that a reader at its beginning did not know.
+    pub(super) fn has_news(&self) -> bool {
+        self.head.closed || !self.records.is_empty()
+    }
+
+    /// Whether nothing will come after it.
+    pub fn is_end(&self) -> bool {
+        self.is_up_to_date() && self.head.closed
+    }
+
     /// Where [`follow`](super::Streams::follow) goes on.
     pub fn cursor(&self) -> Cursor {
         Cursor {

@@ -4,15 +4,17 @@ use super::{
     Cursor, Error, Expiry, From, Head, Page, Position, Record, Refusal, Streams,
     facts::{Facts, refusal, there},
     hub::Woken,
-    watched::{LastPage, Reader},
 };
-use crate::{database::Connection, deadline::Deadline};
+use crate::{
+    database::{Bytea, Connection},
+    deadline::Deadline,
+};
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::sync::Arc;
 
-/// How long the read of a page may take that readers wait for.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many records make a page full, and how many each row of the statement below has at most: records of a byte would otherwise
+/// take a hundred times their bytes.
+const MOST: usize = 16_384;
 
 /// How a wait for more of a stream has ended.
 #[derive(Clone, Debug)]
@@ -75,6 +77,7 @@ impl Streams {
     ) -> Result<Follow, Error> {
         let mut reader = self.0.hub.watch(cursor);
         loop {
+            reader.stream.wait_at(path, cursor, limit);
             let woken = tokio::select! {
                 biased;
                 woken = reader.more_than(cursor.at.end) => woken,
@@ -85,7 +88,7 @@ impl Streams {
             }
             let page = tokio::select! {
                 biased;
-                page = self.next_page(&reader, path, cursor, limit) => page?,
+                page = self.0.hub.page_at(&reader.stream, path, cursor, limit) => page?,
                 // Another reader may be at it for longer.
                 () = deadline.ended() => return Ok(Follow::Silent),
             };
@@ -101,88 +104,62 @@ impl Streams {
         }
     }
 
-    /// The page at the cursor. All readers of this process that are there get the same one. The deadline of none of them is that
-    /// of the read: a server that is cut off has not failed.
-    async fn next_page(&self, reader: &Reader, path: &str, cursor: &Cursor, limit: usize) -> Result<Arc<Page>, Error> {
-        let mut last = reader.stream.last_page.lock().await;
-        if let Some(page) = last.as_ref().and_then(|last| last.shared(cursor, limit)) {
-            return Ok(page?);
-        }
-        let deadline = Deadline::default().earlier(Instant::now() + READ_TIMEOUT);
-        let connection = self.0.database.connection(&deadline);
-        let page = match read(&connection, path, From::At(cursor.at), limit).await {
-            Ok(page) if page.head.incarnation == cursor.incarnation => Ok(Arc::new(page)),
-            Ok(_) => Err(Refusal::Gone),
-            Err(Error::Refused(refusal)) => Err(refusal),
-            Err(error) => return Err(error),
-        };
-        *last = Some(LastPage {
-            cursor: *cursor,
-            limit,
-            page: page.clone(),
-            read_at: Instant::now(),
-        });
-        Ok(page?)
+    /// Whether readers at this cursor were sent away ([`Asleep`](Follow::Asleep)), and this process knows of nothing that has
+    /// happened since: one who comes back may be sent away again, so that the database is not asked for minutes.
+    pub fn is_asleep(&self, cursor: &Cursor) -> bool {
+        self.0.hub.is_asleep(cursor)
     }
 }
 
-impl LastPage {
-    /// The page, if it is for this reader too.
-    fn shared(&self, cursor: &Cursor, limit: usize) -> Option<Result<Arc<Page>, Refusal>> {
-        let is_same = (&self.cursor, self.limit) == (cursor, limit);
-        let has_news = self.page.as_ref().map_or(true, |page| page.has_news());
-        (is_same && has_news).then(|| self.page.clone())
-    }
-}
-
-impl Page {
-    fn has_news(&self) -> bool {
-        self.head.closed || !self.records.is_empty()
-    }
-}
-
-async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> Result<Page, Error> {
+pub(super) async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> Result<Page, Error> {
     let (start, at) = match from {
         From::Start => ("first", None),
         From::At(position) => ("at", Some(position)),
         From::Tail => ("tail", None),
     };
-    let row = sqlx::query!(
-        r#"SELECT p.verdict AS "verdict!", f.*, p.begins_at,
-            streams.incarnation(p.stream, p.begins_at) AS begins_in, r.incarnations, r.positions, r.bytes
-        FROM streams.page($1, $2, $3, $4, $5) p, streams.facts(p.stream) f, LATERAL (
-            SELECT array_agg(r.stream) AS incarnations, array_agg(r.position) AS positions, string_agg(r.data, '') AS bytes
-            FROM (
-                SELECT r.* FROM unnest(p.sources, p.afters, p.uptos) s (source, after, upto), LATERAL (
+    // Each row has the facts of the stream, and a piece of the page if there is one.
+    let mut rows = sqlx::query!(
+        r#"SELECT p.verdict AS "verdict!", f.*, p.begins_at, streams.incarnation(p.stream, p.begins_at) AS begins_in,
+            r.source AS "source?", r.upto AS "upto?", r.positions, r.bytes AS "bytes: Bytea"
+        FROM streams.page($1, $2, $3, $4, $5) p CROSS JOIN streams.facts(p.stream) f LEFT JOIN LATERAL (
+            SELECT s.source, s.upto, r.positions, r.bytes
+            FROM unnest(p.sources, p.afters, p.uptos) s (source, after, upto), LATERAL (
+                SELECT array_agg(r.position) AS positions, string_agg(r.data, '') AS bytes
+                FROM (
                     SELECT r.* FROM streams.records r
-                    WHERE r.stream = s.source AND r.position > s.after AND r.position <= s.upto ORDER BY r.position
-                ) r ORDER BY r.position
-            ) r
-        ) r"#,
+                    WHERE r.stream = s.source AND r.position > s.after AND r.position <= s.upto ORDER BY r.position LIMIT 16384
+                ) r
+            ) r WHERE r.bytes IS NOT NULL
+        ) r ON true"#,
         path,
         start,
         at.map(|at| at.incarnation),
         at.map(|at| at.end),
         i64::try_from(limit).unwrap_or(i64::MAX),
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    if row.verdict != "ok" {
-        return Err(refusal(&row.verdict));
+    // A sort in the server would copy each byte.
+    rows.sort_by_key(|row| row.upto);
+    let first = there(rows.first())?;
+    if first.verdict != "ok" {
+        return Err(refusal(&first.verdict));
     }
-    let positions = row.positions.unwrap_or_default();
-    let bytes = row.bytes.unwrap_or_default();
     let begin = Position {
-        incarnation: there(row.begins_in)?,
-        end: there(row.begins_at)?,
+        incarnation: there(first.begins_in)?,
+        end: there(first.begins_at)?,
     };
-    let end = positions.last().copied().unwrap_or(begin.end);
-    if Some(end - begin.end) != i64::try_from(bytes.len()).ok() {
-        // Nobody was given a position within a record.
-        return Err(Error::Refused(Refusal::Beyond));
+    let (mut records, mut end) = (Vec::new(), begin.end);
+    for row in &mut rows {
+        if records.len() >= MOST {
+            break;
+        }
+        if let (Some(source), Some(ends), Some(Bytea(bytes))) = (row.source, row.positions.take(), row.bytes.take()) {
+            records.extend(cut(source, end, &ends, bytes)?);
+            end = ends.last().copied().unwrap_or(end);
+        }
     }
-    let positions = row.incarnations.unwrap_or_default().into_iter().zip(positions);
-    let records = records(positions, begin.end, bytes.into());
+    let row = rows.swap_remove(0);
     let facts = Facts {
         verdict: row.verdict,
         incarnation: row.incarnation,
@@ -203,10 +180,14 @@ async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> 
     })
 }
 
-/// Cuts the bytes of records, which follow each other from a position on.
-fn records(positions: impl Iterator<Item = (i64, i64)>, begins_at: i64, mut bytes: Bytes) -> Vec<Record> {
-    let mut begin = begins_at;
-    let record = |(incarnation, end)| {
+/// Cuts the bytes after a position into the records that end at others.
+fn cut(incarnation: i64, mut begin: i64, ends: &[i64], mut bytes: Bytes) -> Result<Vec<Record>, Error> {
+    let length = ends.last().map_or(0, |end| end - begin);
+    if i64::try_from(bytes.len()) != Ok(length) {
+        // Nobody was given a position within a record.
+        return Err(Error::Refused(Refusal::Beyond));
+    }
+    let record = |end| {
         let length = usize::try_from(end - begin).unwrap_or_default().min(bytes.len());
         begin = end;
         Record {
@@ -214,7 +195,7 @@ fn records(positions: impl Iterator<Item = (i64, i64)>, begins_at: i64, mut byte
             data: bytes.split_to(length),
         }
     };
-    positions.map(record).collect()
+    Ok(ends.iter().copied().map(record).collect())
 }
 
 /// Renews the time that a stream has to live when a tenth of it has passed. An append that has locked the stream renews it, too.

@@ -1,11 +1,12 @@
 //! The streams that readers of this process wait for.
 
-use super::{Cursor, Page, Refusal};
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::{
-    sync::{Mutex, watch},
-    time::Instant,
+use super::{Cursor, Page, next_page::NextPage};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+use tokio::{sync::watch, time::Instant};
 
 /// How long a stream is remembered after its last reader: a long poll comes back within this time.
 const LINGER: Duration = Duration::from_secs(30);
@@ -21,34 +22,131 @@ pub(super) struct Seen {
     pub asleep: bool,
 }
 
-/// How long a page is held for other readers, who are woken together.
-const HOLD: Duration = Duration::from_secs(1);
+impl Seen {
+    /// Whether a reader who has everything up to `end` has something to ask for.
+    pub fn is_news_at(&self, end: i64) -> bool {
+        self.gone || self.closed || self.tail > end
+    }
+}
 
-/// The page that was read last by a reader at the end, for all others at the same cursor.
-pub(super) struct LastPage {
+/// Where a reader waits.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub path: String,
     pub cursor: Cursor,
     pub limit: usize,
-    pub page: Result<Arc<Page>, Refusal>,
-    pub read_at: Instant,
 }
 
 /// A stream with readers.
 pub(super) struct Stream {
-    pub seen: watch::Sender<Seen>,
-    pub last_page: Mutex<Option<LastPage>>,
+    /// What readers are told of it, which wakes them.
+    pub told: watch::Sender<Seen>,
+    pub next_page: Arc<NextPage>,
+    ahead: Mutex<Ahead>,
+}
+
+/// What is there for readers before they are woken.
+#[derive(Default)]
+struct Ahead {
+    seen: Seen,
+    /// Where the reader waits who came last. Most wait at the same place.
+    place: Option<Place>,
+    /// Whether the page for that place is being read.
+    is_fed: bool,
 }
 
 impl Stream {
-    fn forget_page(&self, now: Instant) {
-        if let Ok(mut last) = self.last_page.try_lock() {
-            last.take_if(|last| now > last.read_at + HOLD);
+    fn new(seen: Seen) -> Self {
+        Self {
+            told: watch::Sender::new(seen),
+            next_page: Arc::default(),
+            ahead: Mutex::new(Ahead {
+                seen,
+                ..Ahead::default()
+            }),
         }
+    }
+
+    /// Remembers where a reader waits, unless there is more for it already.
+    pub fn wait_at(&self, path: &str, cursor: &Cursor, limit: usize) {
+        let has_news = self.told.borrow().is_news_at(cursor.at.end);
+        let mut ahead = self.ahead();
+        let is_there = |place: &Place| (&place.cursor, place.limit) == (cursor, limit);
+        if !has_news && !ahead.place.as_ref().is_some_and(is_there) {
+            ahead.place = Some(Place {
+                path: path.to_owned(),
+                cursor: *cursor,
+                limit,
+            });
+        }
+    }
+
+    /// Records what has become known. Returns whether a page has to be read before its readers are told.
+    fn record(&self, seen: impl FnOnce(&mut Seen)) -> bool {
+        let mut ahead = self.ahead();
+        seen(&mut ahead.seen);
+        if ahead.is_fed {
+            return false;
+        }
+        ahead.is_fed = self.told.receiver_count() > 0 && ahead.place_with_news().is_some();
+        if !ahead.is_fed {
+            self.told.send_replace(ahead.seen);
+        }
+        ahead.is_fed
+    }
+
+    /// Where readers wait for a page that is there.
+    pub fn place_with_news(&self) -> Option<Place> {
+        self.ahead().place_with_news().cloned()
+    }
+
+    /// Wakes the readers who wait for this page, which may be read later than the stream was seen.
+    pub fn tell(&self, page: &Page) {
+        let mut ahead = self.ahead();
+        ahead.seen.tail = ahead.seen.tail.max(page.next.end);
+        if let Some(place) = &mut ahead.place {
+            place.cursor = page.cursor();
+        }
+        let seen = Seen {
+            tail: page.next.end,
+            closed: page.is_end(),
+            ..ahead.seen
+        };
+        self.told.send_replace(seen);
+    }
+
+    /// Tells readers everything that is known: they read the pages themselves that are not there.
+    pub fn tell_all(&self) {
+        let mut ahead = self.ahead();
+        ahead.is_fed = false;
+        self.told
+            .send_if_modified(|told| std::mem::replace(told, ahead.seen) != ahead.seen);
+    }
+
+    fn seen(&self) -> Seen {
+        self.ahead().seen
+    }
+
+    fn sleep(&self) {
+        self.ahead().seen.asleep = true;
+        self.tell_all();
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ahead {
+    fn place_with_news(&self) -> Option<&Place> {
+        let place = self.place.as_ref();
+        place.filter(|place| self.seen.is_news_at(place.cursor.at.end))
     }
 }
 
 /// A reader's part of a stream.
 pub(super) struct Reader {
-    pub seen: watch::Receiver<Seen>,
+    pub told: watch::Receiver<Seen>,
     pub stream: Arc<Stream>,
 }
 
@@ -56,8 +154,10 @@ pub(super) struct Reader {
 #[derive(Default)]
 pub(super) struct Watched {
     streams: HashMap<i64, (Arc<Stream>, Instant)>,
+    /// Where the streams ended whose readers were sent away, until something happens.
+    asleep: HashMap<i64, i64>,
     /// When something happened last, or when a stream got its first reader.
-    pub active_at: Option<Instant>,
+    active_at: Option<Instant>,
 }
 
 impl Watched {
@@ -71,46 +171,39 @@ impl Watched {
                 tail,
                 ..Seen::default()
             };
-            let last_page = Mutex::default();
-            (
-                Arc::new(Stream {
-                    seen: watch::Sender::new(seen),
-                    last_page,
-                }),
-                now,
-            )
+            (Arc::new(Stream::new(seen)), now)
         });
         *used_at = now;
         let reader = Reader {
-            seen: stream.seen.subscribe(),
+            told: stream.told.subscribe(),
             stream: Arc::clone(stream),
         };
         if is_new {
-            self.active_at = Some(now);
+            self.wake();
         }
         (reader, is_new)
     }
 
-    /// Records what has become known of a stream, and wakes its readers.
-    pub fn record(&mut self, stream: i64, seen: impl FnOnce(&mut Seen)) {
-        if let Some((stream, _)) = self.streams.get(&stream) {
-            stream.seen.send_modify(seen);
-        }
+    /// Records what has become known of a stream. Returns it if a page has to be read before its readers are told.
+    #[must_use]
+    pub fn record(&mut self, stream: i64, seen: impl FnOnce(&mut Seen)) -> Option<Arc<Stream>> {
+        let (stream, _) = self.streams.get(&stream)?;
+        stream.record(seen).then(|| Arc::clone(stream))
     }
 
     /// The streams that have readers, and what is known of them. Forgets those that have had none for a while.
     pub fn with_readers(&mut self) -> Vec<(i64, Seen)> {
         let now = Instant::now();
         self.streams.retain(|_, (stream, used_at)| {
-            if stream.seen.receiver_count() > 0 {
+            if stream.told.receiver_count() > 0 {
                 *used_at = now;
             }
-            stream.forget_page(now);
+            stream.next_page.forget(now);
             now < *used_at + LINGER
         });
         let streams = self.streams.iter();
-        let read = streams.filter(|(_, (stream, _))| stream.seen.receiver_count() > 0);
-        read.map(|(id, (stream, _))| (*id, *stream.seen.borrow())).collect()
+        let read = streams.filter(|(_, (stream, _))| stream.told.receiver_count() > 0);
+        read.map(|(id, (stream, _))| (*id, stream.seen())).collect()
     }
 
     /// Whether no stream is remembered.
@@ -118,10 +211,30 @@ impl Watched {
         self.streams.is_empty()
     }
 
+    /// Something has happened: readers may wait.
+    pub fn wake(&mut self) {
+        self.active_at = Some(Instant::now());
+        self.asleep.clear();
+    }
+
+    /// How long nothing has happened.
+    pub fn silence(&self) -> Duration {
+        self.active_at.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
     /// Sends all readers away.
     pub fn sleep(&mut self) {
-        for (_, (stream, _)) in self.streams.drain() {
-            stream.seen.send_modify(|seen| seen.asleep = true);
+        for (id, (stream, _)) in self.streams.drain() {
+            self.asleep.insert(id, stream.seen().tail);
+            stream.sleep();
         }
     }
+
+    /// Whether readers at the end of this stream were sent away, and nothing has happened since.
+    pub fn is_asleep(&self, stream: i64, tail: i64) -> bool {
+        self.asleep.get(&stream) == Some(&tail)
+    }
 }
+
+#[cfg(test)]
+mod tests;

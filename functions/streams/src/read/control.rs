@@ -33,14 +33,14 @@ impl Cursors {
         Self(cursor::next(seen, SystemTime::now()))
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.max(cursor::next(None, SystemTime::now()));
         self.0
     }
 }
 
 /// The control event of a step; `None` where there is nothing to say.
-pub fn event(step: &Step, stream: Option<&str>, id: &str, cursors: &mut Cursors) -> Option<Event> {
+pub fn event(step: &Step, stream: Option<&str>, id: &str, cursor: u64) -> Option<Event> {
     let (position, up_to_date, stream_closed, retry) = match *step {
         Step::Page {
             next,
@@ -53,7 +53,7 @@ pub fn event(step: &Step, stream: Option<&str>, id: &str, cursors: &mut Cursors)
     let control = Control {
         stream,
         stream_next_offset: Token(position).to_string(),
-        stream_cursor: (!stream_closed).then(|| cursors.next().to_string()),
+        stream_cursor: (!stream_closed).then(|| cursor.to_string()),
         up_to_date,
         stream_closed,
     };

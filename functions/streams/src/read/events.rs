@@ -5,6 +5,7 @@
 use super::{
     LARGEST_EVENT, Parameters,
     control::{self, Cursors},
+    frames::Frames,
     page,
     reader::{Reader, Step},
     required,
@@ -44,17 +45,21 @@ pub async fn answer(
         None => required(parameters.offset)?,
     };
     let limit = log.settings.page.min(LARGEST_EVENT);
-    let (page, part) = page::read(&log, &path, from, limit, &deadline).await?;
+    let (page, part) = page::read(&log, &path, from, limit, 0, &deadline).await?;
     if is_back && page.records.is_empty() && page.head.closed {
         // The one answer after which a browser does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let settings = log.settings.sse;
     let mut cursors = Cursors::after(parameters.cursor.as_deref());
-    let steps = Reader::steps(log, path, deadline.clone(), &page, part);
-    let events = steps.filter_map(move |step| ready(event(step, &mut cursors)));
+    let is_encoded = Kind::of(&page.head.content_type) == Kind::Bytes;
+    let frames = log.frames.clone();
+    let is_asleep = is_back && log.streams.is_asleep(&page.cursor());
+    let reader = Reader::before(log, path, deadline.clone(), &page).leaving(is_asleep);
+    let steps = reader.steps_from(page, part);
+    let events = steps.filter_map(move |step| ready(shared_event(&step, cursors.next(), &frames)));
     let mut response = sse::stream(settings, deadline, events);
-    if Kind::of(&page.head.content_type) == Kind::Bytes {
+    if is_encoded {
         let headers = response.headers_mut();
         headers.insert(STREAM_SSE_DATA_ENCODING, HeaderValue::from_static("base64"));
     }
@@ -67,14 +72,21 @@ pub fn place(id: &str) -> Result<From, Problem> {
     offset.map(|Offset(from)| from).map_err(invalid)
 }
 
+fn shared_event(step: &Step, cursor: u64, frames: &Frames) -> Option<Event> {
+    let new = || event(step, cursor);
+    match step {
+        Step::Page { page, .. } => frames.event(page, cursor, new),
+        Step::Leave { .. } => new(),
+    }
+}
+
 /// Both events of a step in one piece, so that few cuts come between them: not all clients know ids.
-fn event(step: Step, cursors: &mut Cursors) -> Option<Event> {
-    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
-    let id = Token(position).to_string();
-    let control = control::event(&step, None, &id, cursors)?;
-    Some(match step {
-        Step::Page { data: Some(data), .. } => data_event(&id, &data).followed_by(control),
-        _ => control,
+fn event(step: &Step, cursor: u64) -> Option<Event> {
+    let id = Token(step.position()).to_string();
+    let control = control::event(step, None, &id, cursor)?;
+    Some(match step.text() {
+        Some(data) => data_event(&id, &data).followed_by(control),
+        None => control,
     })
 }
 

@@ -28,22 +28,24 @@ pub async fn answer(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let (page, mut part) = page::read(log, path, from, log.settings.page, deadline).await?;
+    let (page, mut part) = page::read(log, path, from, log.settings.page, 0, deadline).await?;
     let mut page = Arc::new(page);
     if page.records.is_empty()
         && !page.head.closed
-        && let Some(next) = wait(log, path, &page, deadline).await?
+        && let Some(next) = wait(log, path, &page, seen.is_some(), deadline).await?
     {
-        part = log
-            .memory
-            .part(size(&next), deadline)
-            .await
-            .map_err(page::Error::from)?;
-        page = next;
+        // Where others have the memory, the page is a smaller one.
+        (page, part) = match log.memory.part_now(size(&next)) {
+            Some(part) => (next, part),
+            None => {
+                let (page, part) = page::read(log, path, From::At(page.next), log.settings.page, 0, deadline).await?;
+                (Arc::new(page), part)
+            }
+        };
     }
     let cursor = cursor::next(seen, SystemTime::now());
     if !page.records.is_empty() {
-        return Ok(super::answer(&page, from, Some(cursor), request, part));
+        return Ok(super::answer(page, from, Some(cursor), request, part));
     }
     let mut headers = page_headers(&page, (!page.head.closed).then_some(cursor));
     headers.remove(CONTENT_TYPE);
@@ -51,13 +53,20 @@ pub async fn answer(
 }
 
 /// The page after this one, if it comes in time.
-async fn wait(log: &Log, path: &StreamPath, page: &Page, deadline: &Deadline) -> Result<Option<Arc<Page>>, Problem> {
+async fn wait(
+    log: &Log,
+    path: &StreamPath,
+    page: &Page,
+    is_back: bool,
+    deadline: &Deadline,
+) -> Result<Option<Arc<Page>>, Problem> {
     let end = Instant::now() + log.settings.long_poll;
     let deadline = deadline.clone().before(MARGIN).earlier(end);
-    let streams = &log.streams;
-    let followed = streams
-        .follow(&deadline, path.as_str(), &page.cursor(), log.settings.page)
-        .await;
+    let (streams, at) = (&log.streams, page.cursor());
+    let followed = match is_back && streams.is_asleep(&at) {
+        true => Ok(Follow::Asleep),
+        false => streams.follow(&deadline, path.as_str(), &at, log.settings.page).await,
+    };
     match followed.map_err(problem::of)? {
         Follow::Page(page) => Ok(Some(page)),
         Follow::Silent => Ok(None),

@@ -5,7 +5,6 @@
 mod query;
 
 use super::{
-    LARGEST_EVENT,
     control::{self, Cursors},
     events::data_event,
     page,
@@ -31,6 +30,10 @@ use std::future::ready;
 
 /// The position before the first byte of any stream.
 const START: Position = Position { incarnation: 0, end: 0 };
+
+/// How many bytes the first page of each stream has. A larger one, of a large append, is read again when its turn comes: a request
+/// that waits for memory must not hold some.
+const SMALL: usize = 4 << 10;
 
 /// What is known of a stream that is read.
 struct Known {
@@ -69,22 +72,34 @@ pub async fn read(
     reads
         .iter()
         .try_for_each(|read| check_read(&caller, read.path.as_str()))?;
-    let limit = log.settings.page.min(LARGEST_EVENT);
-    let (mut known, mut readers, mut is_over) = (Vec::new(), Vec::new(), is_back);
+    let log = log.of(&caller);
+    let limit = log.settings.page.min(SMALL);
+    let (mut known, mut readers) = (Vec::new(), Vec::new());
+    let (mut is_over, mut is_asleep) = (is_back, is_back);
     for (index, Read { path, from }) in reads.into_iter().enumerate() {
-        let page = page::read(&log, &path, from, limit, &deadline).await;
+        let page = page::read(&log, &path, from, limit, 0, &deadline).await;
         let (page, part) = page.map_err(|error| Problem::from(error).member("stream", path.as_str()))?;
         is_over &= page.records.is_empty() && page.head.closed;
+        is_asleep &= page.is_end() || log.streams.is_asleep(&page.cursor());
         known.push(Known::new(&path, from, &page));
-        let steps = Reader::steps(log.clone(), path, deadline.clone(), &page, part);
-        readers.push(steps.map(move |step| (index, step)).boxed());
+        let reader = Reader::before(log.clone(), path, deadline.clone(), &page);
+        readers.push((index, reader, part.is_free().then_some((page, part))));
     }
     if is_over {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let mut cursors = Cursors::after(None);
-    let events = until_one_leaves(stream::select_all(readers))
-        .filter_map(move |(index, step)| ready(event(&mut known, index, step, &mut cursors)));
+    let readers = readers.into_iter().map(|(index, reader, first)| {
+        let reader = reader.leaving(is_asleep);
+        let steps = match first {
+            Some((page, part)) => reader.steps_from(page, part).boxed(),
+            None => reader.steps().boxed(),
+        };
+        steps.map(move |step| (index, step)).boxed()
+    });
+    let steps = stream::select_all(readers);
+    let events =
+        until_one_leaves(steps).filter_map(move |(index, step)| ready(event(&mut known, index, step, &mut cursors)));
     Ok(sse::stream(log.settings.sse, deadline, events))
 }
 
@@ -127,13 +142,13 @@ impl Known {
 }
 
 fn event(known: &mut [Known], index: usize, step: Step, cursors: &mut Cursors) -> Option<Event> {
-    let (Step::Page { next: position, .. } | Step::Leave { at: position, .. }) = step;
+    let position = step.position();
     known[index].position = position;
     let id: Vec<String> = known.iter().map(|known| Token(known.position).to_string()).collect();
     let (id, known) = (id.join(","), &known[index]);
-    let control = control::event(&step, Some(&known.path), &id, cursors)?;
-    Some(match step {
-        Step::Page { data: Some(data), .. } => data_event(&id, &known.data(data)).followed_by(control),
-        _ => control,
+    let control = control::event(&step, Some(&known.path), &id, cursors.next())?;
+    Some(match step.text() {
+        Some(data) => data_event(&id, &known.data(data)).followed_by(control),
+        None => control,
     })
 }

@@ -1,144 +1,203 @@
-//! The memory that pages have, over all readers of the process: those that take their pages slowly cannot fill it.
+//! The memory that pages have, over all readers of the process. Clients that take their pages slowly cannot fill it, and no caller
+//! has more of it than is left for the others.
 
 use bytes::Bytes;
-use shared::deadline::Deadline;
-use std::{sync::Arc, time::Duration};
+use shared::{callers::Caller, deadline::Deadline};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Notify,
     time::{Instant, timeout_at},
 };
 
 const MIB: usize = 1 << 20;
 /// How much there is.
 const MEMORY: usize = 32 * MIB;
-/// A page gets this part of what is left, at most: many slow readers have small pages, and leave some for others.
-const SHARE: usize = 16;
+/// A page gets this part of what its caller may still have, at most: many slow readers have small pages, and leave some for others.
+const PART: usize = 8;
 /// A page of so many bytes is always there, and counts as nothing: its connection costs as much.
-const FREE: usize = 16 << 10;
+pub const FREE: usize = 16 << 10;
 /// How long a request waits for its part.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is left of it, in KiB.
+/// The memory, as a caller may use it.
 #[derive(Clone)]
-pub struct Memory(Arc<Semaphore>);
+pub struct Memory {
+    all: Arc<All>,
+    caller: Arc<str>,
+}
+
+struct All {
+    taken: Mutex<Taken>,
+    freed: Notify,
+}
+
+/// How many bytes are taken, and by whom.
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by: HashMap<Arc<str>, usize>,
+}
 
 /// A part of it, until it is dropped.
-pub struct Part(OwnedSemaphorePermit);
+pub struct Part {
+    memory: Memory,
+    bytes: usize,
+}
 
-/// Other readers have all the memory, and take their time.
-pub struct Full;
+/// Other readers have so much of the memory that these bytes are not left, and take their time.
+pub struct Full(pub usize);
 
 impl Memory {
+    /// All of it, for nobody yet.
     pub fn new() -> Self {
-        Self(Arc::new(Semaphore::new(kib(MEMORY))))
+        let (taken, freed) = (Mutex::default(), Notify::new());
+        let all = Arc::new(All { taken, freed });
+        Self { all, caller: "".into() }
+    }
+
+    /// The same memory for this caller.
+    pub fn of(&self, caller: &Caller) -> Self {
+        self.named(&caller.subject_hash())
+    }
+
+    fn named(&self, caller: &str) -> Self {
+        Self {
+            all: Arc::clone(&self.all),
+            caller: caller.into(),
+        }
     }
 
     /// How many bytes a page should have now, of those that are wanted.
     pub fn limit(&self, wanted: usize) -> usize {
-        let share = self.0.available_permits() * 1024 / SHARE;
-        wanted.min(share.max(FREE))
+        let most = self.taken().room(&self.caller) / PART;
+        wanted.min(most.max(FREE))
     }
 
     /// A part for a page of so many bytes, if it is there.
     pub fn part_now(&self, bytes: usize) -> Option<Part> {
-        Arc::clone(&self.0)
-            .try_acquire_many_owned(counted(bytes))
-            .ok()
-            .map(Part)
+        let bytes = counted(bytes);
+        let is_there = self.taken().take(&self.caller, bytes);
+        is_there.then(|| Part {
+            memory: self.clone(),
+            bytes,
+        })
     }
 
-    /// The same as soon as it is there.
+    /// A part for the first of these pages for which it is there, or else for one that counts as nothing.
+    pub fn part_of<const N: usize>(&self, bytes: [usize; N]) -> Part {
+        let part = bytes.into_iter().find_map(|bytes| self.part_now(bytes));
+        part.unwrap_or_else(|| Part {
+            memory: self.clone(),
+            bytes: 0,
+        })
+    }
+
+    /// A part for a page of so many bytes as soon as it is there.
     ///
     /// # Errors
     /// [`Full`], after a while.
     pub async fn part(&self, bytes: usize, deadline: &Deadline) -> Result<Part, Full> {
         let end = deadline.cap(Instant::now() + PATIENCE);
-        let part = Arc::clone(&self.0).acquire_many_owned(counted(bytes));
-        let part = timeout_at(end, part).await.map_err(|_| Full)?;
-        Ok(Part(part.expect("nobody closes it")))
+        let part = async {
+            loop {
+                let freed = self.all.freed.notified();
+                if let Some(part) = self.part_now(bytes) {
+                    return part;
+                }
+                freed.await;
+            }
+        };
+        timeout_at(end, part).await.map_err(|_| Full(bytes))
+    }
+
+    fn give_back(&self, bytes: usize) {
+        if bytes > 0 {
+            self.taken().give_back(&self.caller, bytes);
+            self.all.freed.notify_waiters();
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.all.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a page of so many bytes takes of the memory, in KiB.
-fn counted(bytes: usize) -> u32 {
-    let counted = if bytes > FREE { kib(bytes.min(MEMORY)) } else { 0 };
-    u32::try_from(counted).expect("the memory is not so large")
+impl Taken {
+    fn by(&self, caller: &str) -> usize {
+        self.by.get(caller).copied().unwrap_or_default()
+    }
+
+    /// How much the caller may still take, so that no more is taken by it than is left.
+    fn room(&self, caller: &str) -> usize {
+        (MEMORY - self.all).saturating_sub(self.by(caller)) / 2
+    }
+
+    /// `false` if it is not there. What a caller takes alone may be all that is left: appends are not divided.
+    fn take(&mut self, caller: &Arc<str>, bytes: usize) -> bool {
+        let most = match self.by(caller) {
+            0 => MEMORY - self.all,
+            _ => self.room(caller),
+        };
+        if bytes > most {
+            return false;
+        }
+        if bytes > 0 {
+            self.all += bytes;
+            *self.by.entry(Arc::clone(caller)).or_default() += bytes;
+        }
+        true
+    }
+
+    fn give_back(&mut self, caller: &str, bytes: usize) {
+        self.all -= bytes;
+        let Some(taken) = self.by.get_mut(caller) else { return };
+        *taken -= bytes;
+        if *taken == 0 {
+            self.by.remove(caller);
+        }
+    }
 }
 
-fn kib(bytes: usize) -> usize {
-    bytes.div_ceil(1024)
+/// What a page of so many bytes takes of the memory.
+fn counted(bytes: usize) -> usize {
+    if bytes > FREE { bytes.min(MEMORY) } else { 0 }
 }
 
 impl Part {
     /// Gives back what a page of so many bytes does not need, and says whether the part is enough.
     pub fn fit(&mut self, bytes: usize) -> bool {
-        let (has, counted) = (self.0.num_permits(), counted(bytes) as usize);
-        drop(self.0.split(has.saturating_sub(counted)));
+        let (has, counted) = (self.bytes, counted(bytes));
+        self.bytes = has.min(counted);
+        self.memory.give_back(has - self.bytes);
         has >= counted
     }
 
+    /// Whether it is for a page that counts as nothing.
+    pub fn is_free(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// The bytes, with their part of the memory for as long as somebody has them.
-    pub fn around(self, bytes: Bytes) -> Bytes {
-        struct Owner(Bytes, #[expect(dead_code, reason = "held")] Part);
+    pub fn around(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        struct Owner(Bytes, #[expect(dead_code, reason = "held")] Arc<Part>);
         impl AsRef<[u8]> for Owner {
             fn as_ref(&self) -> &[u8] {
                 &self.0
             }
         }
-        Bytes::from_owner(Owner(bytes, self))
+        Bytes::from_owner(Owner(bytes, Arc::clone(self)))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.memory.give_back(self.bytes);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn is_full(memory: &Memory, bytes: usize) -> bool {
-        memory.part(bytes, &Deadline::default()).await.is_err()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_part_is_free_again_when_its_bytes_are_gone() {
-        let memory = Memory::new();
-        let mut parts: Vec<Part> = (0..MEMORY / MIB).map(|_| memory.part_now(MIB).unwrap()).collect();
-        assert!(is_full(&memory, FREE + 1).await);
-        let mut part = parts.pop().unwrap();
-        assert!(part.fit(MIB / 2));
-        let half = memory.part_now(MIB / 2).unwrap();
-        let bytes = part.around("page".into());
-        let clone = bytes.clone();
-        drop(bytes);
-        assert!(is_full(&memory, FREE + 1).await);
-        drop(clone);
-        assert!(!is_full(&memory, MIB / 2).await);
-        drop(half);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_larger_than_all_gets_all() {
-        let memory = Memory::new();
-        let all = memory.part_now(2 * MEMORY);
-        assert!(all.is_some() && is_full(&memory, FREE + 1).await);
-    }
-
-    #[test]
-    fn pages_shrink_with_what_is_left_and_never_end() {
-        let memory = Memory::new();
-        let mut parts = Vec::new();
-        let mut limits = Vec::new();
-        for _ in 0..1000 {
-            let limit = memory.limit(MIB);
-            parts.push(memory.part_now(limit).expect("there is always a page"));
-            limits.push(limit);
-        }
-        assert_eq!((limits[0], limits[15], limits[999]), (MIB, MIB, FREE));
-        assert!(limits.is_sorted_by(|one, next| one >= next), "{limits:?}");
-    }
-
-    #[test]
-    fn a_part_that_is_too_small_says_so() {
-        let memory = Memory::new();
-        assert!(memory.part_now(FREE).unwrap().fit(FREE));
-        assert!(!memory.part_now(FREE).unwrap().fit(MIB));
-    }
-}
+mod tests;

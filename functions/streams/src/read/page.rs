@@ -1,7 +1,7 @@
 //! A page, with its part of the memory of pages.
 
 use super::{
-    memory::{Full, Part},
+    memory::{FREE, Full, Part},
     size,
 };
 use crate::{Log, path::StreamPath, problem};
@@ -17,39 +17,43 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why there is no page.
 pub enum Error {
-    Full,
+    Full(Full),
     Log(streams::Error),
 }
 
-/// A page of `wanted` bytes, or of less where many readers take their time. An append is never divided.
+/// A page of `wanted` bytes, or of less where many readers take their time. An append is never divided. Of one that is known to
+/// have `least` bytes, nothing is read before there is memory for it.
 pub async fn read(
     log: &Log,
     path: &StreamPath,
     from: From,
     wanted: usize,
+    least: usize,
     deadline: &Deadline,
 ) -> Result<(Page, Part), Error> {
-    let limit = log.memory.limit(wanted);
-    let mut part = match log.memory.part_now(log.largest_page(limit)) {
-        Some(part) => part,
-        None => log.memory.part(limit, deadline).await?,
+    let mut limit = log.memory.limit(wanted);
+    let mut part = match least {
+        0 => log.memory.part_of([log.largest_page(limit), limit]),
+        _ => log.memory.part(least, deadline).await?,
     };
-    let page = log.streams.page(deadline, path.as_str(), from, limit).await?;
-    if part.fit(size(&page)) {
-        return Ok((page, part));
+    loop {
+        let page = log.streams.page(deadline, path.as_str(), from, limit).await?;
+        let (size, is_one) = (size(&page), page.records.len() == 1);
+        if part.fit(size) {
+            return Ok((page, part));
+        }
+        // A large append must not wait in memory for its part of the memory. A page of others may always be small.
+        drop((page, part));
+        (part, limit) = match is_one {
+            true => (log.memory.part(size, deadline).await?, size),
+            false => (log.memory.part_of([]), FREE),
+        };
     }
-    // It begins with a large append, which must not wait in memory for its part of the memory.
-    let size = size(&page);
-    drop((page, part));
-    let mut part = log.memory.part(size, deadline).await?;
-    let page = log.streams.page(deadline, path.as_str(), from, 1).await?;
-    part.fit(super::size(&page));
-    Ok((page, part))
 }
 
 impl std::convert::From<Full> for Error {
-    fn from(_: Full) -> Self {
-        Self::Full
+    fn from(full: Full) -> Self {
+        Self::Full(full)
     }
 }
 
@@ -62,7 +66,7 @@ impl std::convert::From<streams::Error> for Error {
 impl std::convert::From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::Full => Self::new(&OVERLOADED).retry_after(RETRY_AFTER),
+            Error::Full(_) => Self::new(&OVERLOADED).retry_after(RETRY_AFTER),
             Error::Log(error) => problem::of(error),
         }
     }

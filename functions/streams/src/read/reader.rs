@@ -1,6 +1,10 @@
 //! A reader: follows a stream from a page on, step by step.
 
-use super::{LARGEST_EVENT, memory::Part, page};
+use super::{
+    LARGEST_EVENT,
+    memory::{Full, Part},
+    page, size,
+};
 use crate::{Log, body::joined, media_type::Kind, path::StreamPath};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, stream};
@@ -8,12 +12,11 @@ use shared::{
     deadline::Deadline,
     random,
     streams::{Cursor, Error, Follow, From, Page, Position},
+    telemetry,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
-/// When a client comes back that was sent away so that the database may sleep.
-const ASLEEP: Duration = Duration::from_secs(30);
 /// How long a reader waits, at most, before it asks again after the database has failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -24,15 +27,19 @@ pub struct Reader {
     at: Cursor,
     is_behind: bool,
     is_over: bool,
+    /// Whether the database is left to sleep, so that the reader leaves at the end of the stream.
+    is_asleep: bool,
+    /// How many bytes the next page has, if there was no memory for them.
+    least: usize,
     /// Of the memory of pages, for the page that is being taken.
     part: Option<Part>,
 }
 
 /// What a reader sees next.
 pub enum Step {
-    /// A page: its data as text, if it has any, and how far it goes.
+    /// A page, which readers at the same place share, and how far it goes.
     Page {
-        data: Option<String>,
+        page: Arc<Page>,
         next: Position,
         is_up_to_date: bool,
         is_closed: bool,
@@ -41,40 +48,75 @@ pub enum Step {
     Leave { at: Position, after: Option<Duration> },
 }
 
+impl Step {
+    /// Up to where the client has the stream after this step.
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Page { next, .. } => *next,
+            Self::Leave { at, .. } => *at,
+        }
+    }
+
+    /// Its data as text, if it has any.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Page { page, .. } if !page.records.is_empty() => Some(text(page)),
+            _ => None,
+        }
+    }
+}
+
 impl Reader {
-    /// The steps of a reader whose first page is `page`. Each is made when it is asked for.
-    pub fn steps(
-        log: Log,
-        path: StreamPath,
-        deadline: Deadline,
-        page: &Page,
-        part: Part,
-    ) -> impl Stream<Item = Step> + Send + use<> {
-        let mut reader = Self {
-            at: page.cursor(),
-            is_behind: false,
+    /// A reader that is where a page begins.
+    pub fn before(log: Log, path: StreamPath, deadline: Deadline, page: &Page) -> Self {
+        let (incarnation, at) = (page.head.incarnation, page.begin);
+        Self {
+            at: Cursor { incarnation, at },
+            is_behind: true,
             is_over: false,
-            part: Some(part),
+            is_asleep: false,
+            least: 0,
+            part: None,
             log,
             path,
             deadline,
-        };
-        let first = reader.take(page);
-        let next = stream::unfold(reader, async |mut reader| Some((reader.next().await?, reader)));
-        stream::StreamExt::chain(stream::iter([first]), next)
+        }
+    }
+
+    /// The same for a reader who comes back while the database is left to sleep: it is sent away again.
+    pub fn leaving(self, is_asleep: bool) -> Self {
+        Self { is_asleep, ..self }
+    }
+
+    /// The steps of the reader, each of which is made when it is asked for.
+    pub fn steps(self) -> impl Stream<Item = Step> + Send {
+        stream::unfold(self, async |mut reader| Some((reader.next().await?, reader)))
+    }
+
+    /// The same, where the first one is the page, which is there.
+    pub fn steps_from(mut self, page: Page, part: Part) -> impl Stream<Item = Step> + Send + use<> {
+        self.part = Some(part);
+        let first = self.take(Arc::new(page));
+        stream::StreamExt::chain(stream::iter([first]), self.steps())
     }
 
     /// While the database is away the stream stays open: a browser never comes back after any other answer than 200.
     async fn next(&mut self) -> Option<Step> {
         // The page before has been taken.
         self.part = None;
+        if self.is_asleep && !self.is_behind && !self.is_over {
+            return Some(self.leave_asleep());
+        }
         while !self.is_over {
             match self.read().await {
-                Ok(Follow::Page(page)) => return Some(self.take(&page)),
-                Ok(Follow::Asleep) => return Some(self.leave(Some(ASLEEP))),
+                Ok(Follow::Page(page)) => return Some(self.take(page)),
+                Ok(Follow::Asleep) => return Some(self.leave_asleep()),
                 // The answer to the client's next request says what has become of the stream.
                 Ok(Follow::Silent) | Err(page::Error::Log(Error::Refused(_))) => return Some(self.leave(None)),
-                Err(page::Error::Full | page::Error::Log(Error::Database(_))) => {
+                Err(error) => {
+                    if let page::Error::Full(Full(bytes)) = error {
+                        self.least = bytes;
+                    }
                     sleep(PAUSE.mul_f64(random::fraction())).await
                 }
             }
@@ -82,33 +124,59 @@ impl Reader {
         None
     }
 
-    /// A reader at the end shares its next page with the others there; one that is behind has a page of its own.
+    /// A reader at the end shares its next page with the others there, if there is memory for one more to have it; one that is
+    /// behind has a page of its own.
     async fn read(&mut self) -> Result<Follow, page::Error> {
         let limit = self.limit();
         if !self.is_behind {
             let (streams, path) = (&self.log.streams, self.path.as_str());
-            return Ok(streams.follow(&self.deadline, path, &self.at, limit).await?);
+            // The event stream ends at its deadline, whatever its reader waits for.
+            let followed = streams.follow(&Deadline::default(), path, &self.at, limit).await?;
+            let Follow::Page(page) = &followed else {
+                return Ok(followed);
+            };
+            self.part = self.log.memory.part_now(size(page));
+            if self.part.is_some() {
+                return Ok(followed);
+            }
         }
-        let (page, part) = page::read(&self.log, &self.path, From::At(self.at.at), limit, &self.deadline).await?;
+        let (page, part) = self.page(limit).await?;
         self.part = Some(part);
         Ok(Follow::Page(Arc::new(page)))
+    }
+
+    /// The next page. The read is a task: a client that takes nothing of another stream on its connection polls no future, and
+    /// one that was not polled would hold a connection to the database.
+    async fn page(&self, limit: usize) -> Result<(Page, Part), page::Error> {
+        let (log, path, from) = (self.log.clone(), self.path.clone(), From::At(self.at.at));
+        let (least, deadline) = (self.least, self.deadline.clone());
+        let mut reading = JoinSet::new();
+        let read = async move { page::read(&log, &path, from, limit, least, &deadline).await };
+        telemetry::spawn_in(&mut reading, read);
+        let read = reading.join_next().await.expect("there is one");
+        read.expect("it neither panics nor is aborted")
     }
 
     fn limit(&self) -> usize {
         self.log.settings.page.min(LARGEST_EVENT)
     }
 
-    fn take(&mut self, page: &Page) -> Step {
+    fn take(&mut self, page: Arc<Page>) -> Step {
         self.at = page.cursor();
+        self.least = 0;
         let is_up_to_date = page.is_up_to_date();
         self.is_behind = !is_up_to_date;
-        self.is_over = is_up_to_date && page.head.closed;
+        self.is_over = page.is_end();
         Step::Page {
-            data: (!page.records.is_empty()).then(|| text(page)),
             next: page.next,
             is_up_to_date,
             is_closed: self.is_over,
+            page,
         }
+    }
+
+    fn leave_asleep(&mut self) -> Step {
+        self.leave(Some(self.log.settings.sleep_retry))
     }
 
     fn leave(&mut self, after: Option<Duration>) -> Step {

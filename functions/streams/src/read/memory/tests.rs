@@ -1,0 +1,95 @@
+use super::*;
+
+async fn is_full(memory: &Memory, bytes: usize) -> bool {
+    memory.part(bytes, &Deadline::default()).await.is_err()
+}
+
+/// As many callers as there are megabytes, each of whom has one.
+fn callers(memory: &Memory) -> Vec<Part> {
+    let part = |caller: usize| memory.named(&caller.to_string()).part_now(MIB);
+    (0..MEMORY / MIB).map(|caller| part(caller).unwrap()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_is_free_again_when_its_bytes_are_gone() {
+    let memory = Memory::new();
+    let mut parts = callers(&memory);
+    assert!(is_full(&memory, FREE + 1).await);
+    let mut part = parts.pop().unwrap();
+    assert!(part.fit(MIB / 2));
+    let half = memory.part_now(MIB / 2).unwrap();
+    let part = Arc::new(part);
+    let bytes = part.around("page".into());
+    let clone = bytes.clone();
+    drop((bytes, part, half));
+    assert!(is_full(&memory, MIB).await);
+    drop(clone);
+    assert!(!is_full(&memory, MIB).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_gets_its_part_as_soon_as_it_is_there() {
+    let memory = Memory::new();
+    let mut parts = callers(&memory);
+    let waiting = shared::telemetry::spawn({
+        let memory = memory.clone();
+        async move { is_full(&memory, 2 * MIB).await }
+    });
+    for _ in 0..2 {
+        tokio::time::sleep(PATIENCE / 4).await;
+        assert!(!waiting.is_finished());
+        parts.pop();
+    }
+    assert!(!waiting.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_larger_than_all_gets_all() {
+    let memory = Memory::new();
+    let all = memory.part_now(2 * MEMORY);
+    assert!(all.is_some() && is_full(&memory, FREE + 1).await);
+}
+
+#[test]
+fn pages_shrink_with_what_is_left_and_never_end() {
+    let memory = Memory::new();
+    let mut parts = Vec::new();
+    let mut limits = Vec::new();
+    for _ in 0..1000 {
+        let limit = memory.limit(MIB);
+        parts.push(memory.part_now(limit).expect("there is always a page"));
+        limits.push(limit);
+    }
+    assert_eq!((limits[0], limits[7], limits[999]), (MIB, MIB, FREE));
+    assert!(limits.is_sorted_by(|one, next| one >= next), "{limits:?}");
+}
+
+#[test]
+fn callers_leave_each_other_as_much_as_they_have() {
+    let memory = Memory::new();
+    let mut parts = Vec::new();
+    for callers in 1..=8 {
+        let caller = memory.named(&callers.to_string());
+        let before = memory.taken().all;
+        parts.extend(std::iter::from_fn(|| caller.part_now(64 << 10)));
+        let taken = memory.taken().all - before;
+        let left = MEMORY - memory.taken().all;
+        assert!(taken <= left && left >= MEMORY >> callers, "{callers}: {taken}, {left}");
+        assert!(taken > left / 2, "{taken}: it may have as much as is left, {left}");
+    }
+}
+
+#[test]
+fn a_part_that_is_too_small_says_so() {
+    let memory = Memory::new();
+    assert!(memory.part_now(FREE).unwrap().fit(FREE));
+    assert!(!memory.part_now(FREE).unwrap().fit(MIB));
+}
+
+#[test]
+fn nothing_is_left_of_callers_who_have_gone() {
+    let memory = Memory::new();
+    drop(callers(&memory));
+    let taken = memory.taken();
+    assert!(taken.all == 0 && taken.by.is_empty());
+}
