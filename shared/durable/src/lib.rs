@@ -2,6 +2,7 @@
 
 mod log;
 mod model;
+pub mod wrong;
 
 pub use log::{Log, append, create, fork, within};
 pub use model::Model;

@@ -73,11 +73,16 @@ impl Proxy {
         self.behaviour.drop_after.store(bytes, Ordering::Relaxed);
     }
 
+    /// The connections that are open stay so, and carry nothing from now on.
+    pub fn forget(&self) {
+        let opened = self.behaviour.opened.load(Ordering::Relaxed);
+        self.behaviour.forgotten.store(opened, Ordering::Relaxed);
+    }
+
     /// Freezes the process for longer than it trusts an unused connection. Its open connections stay open and carry nothing
     /// from then on.
     pub async fn forget_during_a_freeze(&self, process: &Process) {
-        let opened = self.behaviour.opened.load(Ordering::Relaxed);
-        self.behaviour.forgotten.store(opened, Ordering::Relaxed);
+        self.forget();
         process.signal("STOP");
         tokio::time::sleep(Duration::from_millis(10_100)).await;
         process.signal("CONT");

@@ -2,7 +2,8 @@
 
 use crate::{Caller, JSON, streams};
 use hyper::Method;
-use tokio::task::JoinSet;
+use std::time::Duration;
+use tokio::{task::JoinSet, time::timeout};
 
 const READERS: usize = 50;
 
@@ -32,7 +33,8 @@ async fn seen(requests: &[(&[(&str, &str)], &str)]) -> Vec<String> {
     for (headers, body) in requests {
         caller.ask(Method::POST, &url, headers, body).await;
     }
-    readers.join_all().await
+    let ended = timeout(Duration::from_secs(60), readers.join_all()).await;
+    ended.expect("each reader has the end")
 }
 
 const CLOSE: (&str, &str) = ("stream-closed", "true");

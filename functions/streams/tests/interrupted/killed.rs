@@ -1,9 +1,10 @@
 //! An instance is killed in the middle of appends. What it has not acknowledged is sent to another one.
 
-use crate::{Caller, JSON, streams};
+use crate::{Caller, JSON, streams_in};
+use durable::wrong;
 use hyper::Method;
 use std::time::Duration;
-use testing::{Binary, Client};
+use testing::{Binary, Client, Postgres, execute};
 use tokio::task::JoinSet;
 
 /// How often. By hand: `ROUNDS=1000`.
@@ -15,34 +16,67 @@ fn rounds() -> u64 {
 /// Appends of one round, one after the other, by one producer.
 const APPENDS: i64 = 12;
 
+/// What became of the appends of many rounds, in each of which an instance was killed.
+#[derive(Default)]
+struct Rounds {
+    /// Rounds in which appends were left to be repeated.
+    in_flight: u64,
+    /// Appends that were stored before, and were recognised.
+    repeated: u64,
+    /// Appends that were stored twice.
+    doubled: usize,
+}
+
+impl Rounds {
+    async fn of(number: u64, database: String) -> Self {
+        let binary = streams_in(database);
+        let (survivor, caller, mut rounds) = (binary.serve(), Caller::new(), Self::default());
+        for round in 0..number {
+            let url = caller.create(&survivor.url, &format!("rounds/{round}")).await;
+            let acknowledged = until_killed(&binary, round, &caller.authorization).await;
+            rounds.in_flight += u64::from(acknowledged < APPENDS);
+            for number in acknowledged..APPENDS {
+                match append(&caller, &url, number).await {
+                    200 => {}
+                    // It was stored, and the instance died before it could say so.
+                    204 => rounds.repeated += 1,
+                    status => panic!("{status}"),
+                }
+            }
+            let mut stored = caller.messages(&url).await;
+            rounds.doubled += stored.len();
+            stored.dedup();
+            rounds.doubled -= stored.len();
+            assert_eq!(stored, Vec::from_iter(0..APPENDS), "round {round}");
+        }
+        let in_flight = rounds.in_flight;
+        assert!(
+            in_flight > number / 2,
+            "killed in the middle of {in_flight} rounds only"
+        );
+        rounds
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_is_killed_loses_and_doubles_nothing() {
-    let binary = streams().await;
-    let (survivor, caller) = (binary.serve(), Caller::new());
-    let (mut in_flight, mut repeated) = (0, 0);
-    for round in 0..rounds() {
-        let url = caller.create(&survivor.url, &format!("rounds/{round}")).await;
-        let acknowledged = until_killed(&binary, round, &caller.authorization).await;
-        in_flight += u64::from(acknowledged < APPENDS);
-        for number in acknowledged..APPENDS {
-            match append(&caller, &url, number).await {
-                200 => {}
-                // It was stored, and the instance died before it could say so.
-                204 => repeated += 1,
-                status => panic!("{status}"),
-            }
-        }
-        assert_eq!(caller.messages(&url).await, Vec::from_iter(0..APPENDS), "round {round}");
-    }
-    assert!(
-        in_flight > rounds() / 2,
-        "killed in the middle of {in_flight} rounds only"
-    );
+    let database = Postgres::shared().migrated_database().await;
+    let Rounds { repeated, doubled, .. } = Rounds::of(rounds(), database).await;
     println!(
         "{repeated} appends of {} rounds were stored before and sent again",
         rounds()
     );
     assert!(repeated > 0, "killed between a commit and its answer in no round");
+    assert_eq!(doubled, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_where_the_producers_state_is_a_second_transaction_appends_are_stored_twice() {
+    let database = Postgres::shared().migrated_database().await;
+    execute(&database, wrong::PRODUCER_STATE_LATER).await;
+    let doubled = Rounds::of(rounds().min(60), database).await.doubled;
+    println!("{doubled} appends were stored twice");
+    assert!(doubled > 0, "killed between the two transactions in no round");
 }
 
 /// How many appends an instance acknowledges that is killed meanwhile.

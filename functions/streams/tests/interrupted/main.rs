@@ -13,14 +13,17 @@ mod database;
 mod doorbell;
 mod drained;
 mod frozen;
+mod heard;
 mod hopping;
 mod killed;
 mod lost_replies;
 mod poolers;
 mod reader;
 mod recreated;
+mod retained;
 mod slow;
 mod slow_reader;
+mod stalled;
 mod writer;
 
 use hyper::Method;

@@ -30,9 +30,10 @@ impl SlowReader {
         let (taken, hurry) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let counts = (Arc::clone(&taken), Arc::clone(&hurry));
         let reading = tokio::spawn(async move {
-            // What the kernel holds for a client is no memory of the server.
+            // Little is on its way, as what the kernel holds is no memory of the server; but more than a segment, which would be
+            // dropped and sent again after a minute.
             let socket = TcpSocket::new_v4().unwrap();
-            socket.set_recv_buffer_size(4096).unwrap();
+            socket.set_recv_buffer_size(32 << 10).unwrap();
             let mut connection = socket.connect(address.parse().unwrap()).await.unwrap();
             connection.write_all(head.as_bytes()).await.unwrap();
             take(connection, &counts.0, &counts.1).await

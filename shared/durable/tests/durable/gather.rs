@@ -47,6 +47,16 @@ async fn a_locked_stream_holds_up_its_appends_alone() {
         let path = format!("s/{}", number % 3 + 1);
         waiting.spawn(async move { log.streams.append(&within(30), append(&path, "x")).await });
     }
+    // These wait with the others, to go in one statement with them.
+    let at_once = (4..=10).map(|stream| {
+        let log = log.clone();
+        async move {
+            log.streams
+                .append(&within(5), append(&format!("s/{stream}"), "y"))
+                .await
+        }
+    });
+    assert!(join_all(at_once).await.iter().all(Result::is_ok));
     sleep(Duration::from_millis(200)).await;
     for stream in 4..=10 {
         let within = within(5);
@@ -81,6 +91,31 @@ async fn one_that_the_server_cannot_take_fails_alone() {
         );
     }
     assert_eq!(scalar(&log.url, "SELECT count(*) FROM streams.records").await, 27);
+}
+
+/// Whoever has lost the answer does not know what is stored, so nothing is sent again but by the callers.
+#[tokio::test]
+async fn those_whose_session_is_lost_fail_together_and_are_not_repeated() {
+    let log = log(2).await;
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON streams.records DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION slow()";
+    execute(&log.url, slow).await;
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%append_all%'";
+    let ending = async {
+        while scalar(&log.url, end).await == 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (within, streams) = (&within(30), &log.streams);
+    let appends = (0..30).map(|number| streams.append(within, append(&format!("s/{}", number % 2 + 1), "x")));
+    let (done, ()) = tokio::join!(join_all(appends), ending);
+    assert!(
+        done.iter().all(|done| matches!(done, Err(Error::Database(_)))),
+        "{done:?}"
+    );
+    assert_eq!(scalar(&log.url, "SELECT count(*) FROM streams.records").await, 0);
 }
 
 #[tokio::test]

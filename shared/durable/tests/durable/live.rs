@@ -71,6 +71,29 @@ async fn a_close_with_data_is_one_page_and_a_deletion_ends_the_wait() {
     assert!(matches!(deleted.await.unwrap(), Err(Error::Refused(Refusal::NotFound))));
 }
 
+/// Also where another process closes it, and where there are no data that would wake anybody.
+#[tokio::test]
+async fn a_close_without_data_ends_the_wait() {
+    let (here, there) = two_processes().await;
+    here.streams.create(&within(10), create("a")).await.unwrap();
+    let cursor = here.page("a", From::Start, 100).await.cursor();
+    let reader = tokio::spawn({
+        let here = here.clone();
+        async move { here.streams.follow(&within(20), "a", &cursor, 100).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let close = Append {
+        data: None,
+        close: true,
+        ..append("a", "")
+    };
+    there.streams.append(&within(10), close).await.unwrap();
+    let Ok(Follow::Page(page)) = reader.await.unwrap() else {
+        panic!("no page")
+    };
+    assert!(page.head.closed && page.records.is_empty());
+}
+
 #[tokio::test]
 async fn a_deadline_ends_the_wait_and_silence_sends_readers_away() {
     let url = Postgres::shared().migrated_database().await;
@@ -119,6 +142,34 @@ async fn a_deadline_that_comes_while_the_page_is_read_is_silence() {
     execute(&log.url, "UPDATE streams.streams SET tail = 1").await;
     let silent = log.streams.follow(&within(2), "a", &cursor, 100).await;
     assert!(matches!(silent, Ok(Follow::Silent)), "{silent:?}");
+}
+
+/// Nobody polls the future of a client that takes nothing, such as one who reads several streams.
+#[tokio::test]
+async fn a_reader_that_is_not_polled_holds_up_nobody() {
+    let (log, _) = two_processes().await;
+    log.streams.create(&within(20), create("a")).await.unwrap();
+    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let mut connection = PgConnection::connect(&log.url).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let lock = sqlx::query("LOCK TABLE streams.records IN ACCESS EXCLUSIVE MODE");
+    lock.execute(&mut *transaction).await.unwrap();
+    execute(&log.url, "UPDATE streams.streams SET tail = 1").await;
+    let deadline = within(20);
+    let follow = || Box::pin(log.streams.follow(&deadline, "a", &cursor, 100));
+    let (mut reading, mut waiting) = (follow(), follow());
+    for stalled in [&mut reading, &mut waiting] {
+        let polled = tokio::time::timeout(Duration::from_secs(1), stalled).await;
+        assert!(polled.is_err(), "the page is being read");
+    }
+    let sql = "INSERT INTO streams.records (stream, position, data) SELECT id, 1, 'x' FROM streams.streams";
+    sqlx::query(sql).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    let page = log.streams.follow(&within(3), "a", &cursor, 100).await;
+    assert!(matches!(page, Ok(Follow::Page(_))), "{page:?}");
+    for stalled in [reading, waiting] {
+        assert!(matches!(stalled.await, Ok(Follow::Page(_))));
+    }
 }
 
 /// The database is asked for nothing while it is left to sleep, and readers that come back are served.

@@ -9,6 +9,8 @@ mod limits;
 mod live;
 mod model;
 mod order;
+mod pages;
 mod poolers;
 mod sql;
+mod transactions;
 mod unheard;

@@ -71,7 +71,7 @@ async fn readers_get_everything_in_time_while_no_session_can_listen() {
     listener.listen("streams").await.unwrap();
     let control = without_poll(Log::at(&url, &[]), listener, cursor);
     let reading = tokio::spawn(follow(here, cursor));
-    let _killer = Killer::start(&url, "query LIKE 'LISTEN%'", Duration::from_millis(5));
+    let killer = Killer::start(&url, "query LIKE 'LISTEN%'", Duration::from_millis(5));
     let mut appended_at = Vec::new();
     for number in 0..APPENDS {
         // Some come close together, and then none for a while.
@@ -84,6 +84,8 @@ async fn readers_get_everything_in_time_while_no_session_can_listen() {
         appended_at.push(Instant::now());
     }
     assert_eq!(late(&appended_at, &reading.await.unwrap()), 0);
+    // That of the control, and the reader's, each time that it tries again.
+    assert!(killer.ended() > 3, "{} sessions were ended", killer.ended());
     let control = control.await.unwrap();
     assert!(
         late(&appended_at, &control) > APPENDS / 4,
