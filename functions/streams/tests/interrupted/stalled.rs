@@ -77,10 +77,7 @@ async fn live_readers_who_take_nothing_have_no_more_memory_than_others() {
         }
     }
     // A page, its text, its event and what is written of it.
-    assert!(
-        most - before < (4 * 32) << 10,
-        "{before} KiB before, {most} KiB with them"
-    );
+    assert!(most - before < 128 << 10, "{before} KiB before, {most} KiB with them");
 }
 
 /// A reader of several streams reads one while an event of another is on its way.

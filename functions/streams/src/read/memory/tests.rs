@@ -31,16 +31,19 @@ async fn a_part_is_free_again_when_its_bytes_are_gone() {
 async fn who_waits_gets_its_part_as_soon_as_it_is_there() {
     let memory = Memory::new();
     let mut parts = callers(&memory);
-    let waiting = shared::telemetry::spawn({
-        let memory = memory.clone();
-        async move { is_full(&memory, 2 * MIB).await }
-    });
-    for _ in 0..2 {
-        tokio::time::sleep(PATIENCE / 4).await;
-        assert!(!waiting.is_finished());
-        parts.pop();
+    let start = Instant::now();
+    let free = async {
+        for _ in 0..2 {
+            tokio::time::sleep(PATIENCE / 4).await;
+            parts.pop();
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        is_full = is_full(&memory, 2 * MIB) => assert!(!is_full),
+        () = free => {}
     }
-    assert!(!waiting.await.unwrap());
+    assert_eq!(start.elapsed().as_millis(), PATIENCE.as_millis() / 2);
 }
 
 #[tokio::test(start_paused = true)]
