@@ -90,7 +90,7 @@ impl Stream {
         }
         ahead.is_fed = self.told.receiver_count() > 0 && ahead.place_with_news().is_some();
         if !ahead.is_fed {
-            self.told.send_replace(ahead.seen);
+            self.say(ahead.seen);
         }
         ahead.is_fed
     }
@@ -112,15 +112,23 @@ impl Stream {
             closed: page.is_end(),
             ..ahead.seen
         };
-        self.told.send_replace(seen);
+        self.say(seen);
     }
 
     /// Tells readers everything that is known: they read the pages themselves that are not there.
     pub fn tell_all(&self) {
         let mut ahead = self.ahead();
         ahead.is_fed = false;
+        // Nobody waits there any more.
+        if ahead.place_with_news().is_some() {
+            ahead.place = None;
+        }
+        self.say(ahead.seen);
+    }
+
+    fn say(&self, seen: Seen) {
         self.told
-            .send_if_modified(|told| std::mem::replace(told, ahead.seen) != ahead.seen);
+            .send_if_modified(|told| std::mem::replace(told, seen) != seen);
     }
 
     fn seen(&self) -> Seen {

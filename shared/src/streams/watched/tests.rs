@@ -69,6 +69,8 @@ fn what_becomes_known_while_a_page_is_read_is_told_after_it() {
     assert_eq!(stream.place_with_news().unwrap().cursor, cursor(20));
     stream.tell_all();
     assert_eq!(reader.borrow().tail, 30);
+    assert!(!stream.record(grows_to(40)), "nobody waits at 20 any more");
+    assert_eq!(reader.borrow().tail, 40);
 }
 
 #[test]
@@ -89,6 +91,16 @@ fn readers_who_wait_for_no_page_are_told_at_once() {
     drop(reader);
     assert!(!stream.record(grows_to(60)), "nobody reads");
     assert_eq!(stream.told.borrow().tail, 60);
+}
+
+#[test]
+fn what_is_known_already_wakes_nobody() {
+    let (stream, mut reader) = waited_for();
+    stream.wait_at("a", &cursor(50), 100);
+    assert!(!stream.record(grows_to(10)));
+    assert_eq!(reader.borrow_and_update().tail, 10);
+    assert!(!stream.record(grows_to(10)));
+    assert!(!reader.has_changed().unwrap());
 }
 
 #[test]
