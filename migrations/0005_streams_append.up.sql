@@ -34,7 +34,7 @@ BEGIN
         ELSE
             -- Where this transaction has put the row when it appended last: by the path, it would pass by each version of the row that
             -- it has made before.
-            place := NULLIF(current_setting('streams.appended_at', true), '');
+            place := substring(current_setting('streams.last_ctid', true) FROM '^\(\d{1,9},\d{1,4}\)$');
             SELECT t AS stream, t.ctid INTO locked FROM streams.streams t
             WHERE t.ctid = place AND t.path = paths[n] AND t.live FOR NO KEY UPDATE;
             IF NOT FOUND THEN
@@ -104,7 +104,7 @@ BEGIN
             UPDATE streams.streams t
             SET tail = s.tail, closed = s.closed, seq = s.seq, producers = s.producers, expires_at = s.expires_at
             WHERE t.ctid = locked.ctid RETURNING t.ctid INTO place;
-            PERFORM set_config('streams.appended_at', place::text, true) WHERE wait;
+            PERFORM set_config('streams.last_ctid', place::text, true) WHERE wait;
         END IF;
     END LOOP;
 END

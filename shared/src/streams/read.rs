@@ -159,6 +159,7 @@ pub(super) async fn read(connection: &Connection, path: &str, from: From, limit:
             end = ends.last().copied().unwrap_or(end);
         }
     }
+    records.truncate(MOST);
     let row = rows.swap_remove(0);
     let facts = Facts {
         verdict: row.verdict,

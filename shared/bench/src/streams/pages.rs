@@ -20,7 +20,7 @@ pub async fn catch_up() {
     let postgres = postgres();
     let url = database(&postgres, RECORDS.len()).await;
     for (stream, (size, count)) in RECORDS.into_iter().enumerate() {
-        // In one transaction, each append would walk through the row versions of those before.
+        // 100,000 appends of one transaction to a stream take 22 s.
         let append = format!(
             "DO $$ BEGIN FOR n IN 1 .. {count} LOOP
                 PERFORM streams.append('s/{stream}', repeat('x', {size}), ring => false);

@@ -89,6 +89,17 @@ async fn a_handler_that_waits_for_its_deadline_waits_no_longer_than_the_token_li
 }
 
 #[tokio::test]
+async fn a_token_that_was_taken_is_refused_once_it_has_ended() {
+    let server = called().serve();
+    let token = ending(now() - 58);
+    let url = format!("{}/whoami", server.url);
+    let ask = async || crate::get(&url, &[("authorization", &token)]).await;
+    assert_eq!(ask().await.status, 200);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(crate::refused(&ask().await), crate::refusal(401, "token-expired"));
+}
+
+#[tokio::test]
 async fn a_token_that_has_ended_or_not_begun_is_refused_beyond_the_skew() {
     let server = called().serve();
     for (claims, slug) in [

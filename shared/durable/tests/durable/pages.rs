@@ -49,6 +49,21 @@ async fn a_page_ends_where_a_piece_has_too_many_records() {
     assert!(log.read_all("a", 1 << 20).await == expected, "each record once");
 }
 
+/// The first piece has a few less than a page may have, and the second as many as a piece may have.
+#[tokio::test]
+async fn a_page_ends_within_a_piece_that_has_too_many_records() {
+    let log = log().await;
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    let fill = "INSERT INTO streams.records (stream, position, data)
+            SELECT s.id, 64, convert_to(repeat('.', 64), 'UTF8') FROM streams.streams s UNION ALL
+            SELECT s.id, 64 + 4 * n, convert_to(lpad(n::text, 4, '0'), 'UTF8') FROM streams.streams s, generate_series(1, 40000) n;
+        UPDATE streams.streams SET tail = 160064";
+    execute(&log.url, fill).await;
+    let page = log.page("a", From::Start, 1 << 20).await;
+    assert_eq!((page.records.len(), page.next.end), (16_384, 64 + 4 * 16_383));
+    assert_eq!(log.read_all("a", 1 << 20).await.len(), 160_064);
+}
+
 /// All records of a stream: as many as fit from each of them on, in each size.
 async fn assert_exact(log: &Log, path: &str) {
     let whole = log.page(path, From::Start, usize::MAX).await;

@@ -41,11 +41,11 @@ async fn follow(log: Log, mut cursor: Cursor) -> ReadAt {
     read_at
 }
 
-/// The control: a reader that reads when it is notified, and only then.
+/// The control: a reader that reads when it is notified, and only then, and so for as long as its session lives.
 fn without_poll(log: Log, mut listener: PgListener, cursor: Cursor) -> JoinHandle<ReadAt> {
     tokio::spawn(async move {
         let (mut read_at, mut at) = (ReadAt::new(), cursor.at);
-        while let Ok(Ok(_)) = timeout(Duration::from_secs(5), listener.recv()).await {
+        while let Ok(Ok(Some(_))) = timeout(Duration::from_secs(5), listener.try_recv()).await {
             let page = log.page("a", From::At(at), 1 << 20).await;
             record(&mut read_at, &page);
             at = page.next;
