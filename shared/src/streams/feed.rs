@@ -11,11 +11,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads what the readers of a stream wait for, page by page, and wakes them. Where that fails, they are woken to find out why.
 pub(super) async fn feed(hub: Arc<Hub>, stream: Arc<Stream>) {
     let stream = Fed(stream);
-    while let Some(place) = stream.0.place_with_news() {
+    while let Some((place, seen)) = stream.0.place_with_news() {
         let page = hub.page_at(&stream.0, &place.path, &place.cursor, place.limit).await;
-        let Some(page) = page.ok().filter(|page| page.has_news()) else {
-            return;
-        };
+        let Ok(page) = page else { return };
+        if !page.has_news() {
+            return stream.0.take_back(&page.head, seen);
+        }
         stream.0.tell(&page);
         if page.is_end() {
             return;

@@ -95,12 +95,7 @@ impl Streams {
             if page.has_news() {
                 return Ok(Follow::Page(page));
             }
-            // The stream was about to expire, or a standby that has become the server lacks the end.
-            self.0.hub.record(cursor.incarnation, |seen| {
-                seen.gone = false;
-                seen.tail = page.head.tail.end;
-                seen.closed = page.head.closed;
-            });
+            self.0.hub.record(cursor.incarnation, |seen| seen.take_back(&page.head));
         }
     }
 

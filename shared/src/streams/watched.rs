@@ -1,6 +1,6 @@
 //! The streams that readers of this process wait for.
 
-use super::{Cursor, Page, next_page::NextPage};
+use super::{Cursor, Head, Page, next_page::NextPage};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -26,6 +26,13 @@ impl Seen {
     /// Whether a reader who has everything up to `end` has something to ask for.
     pub fn is_news_at(&self, end: i64) -> bool {
         self.gone || self.closed || self.tail > end
+    }
+
+    /// The stream was about to expire, or a standby that has become the server lacks the end.
+    pub fn take_back(&mut self, head: &Head) {
+        self.gone = false;
+        self.tail = head.tail.end;
+        self.closed = head.closed;
     }
 }
 
@@ -95,17 +102,26 @@ impl Stream {
         ahead.is_fed
     }
 
-    /// Where readers wait for a page that is there.
-    pub fn place_with_news(&self) -> Option<Place> {
-        self.ahead().place_with_news().cloned()
+    /// Where readers wait for a page that is there, and what is known.
+    pub fn place_with_news(&self) -> Option<(Place, Seen)> {
+        let ahead = self.ahead();
+        let place = ahead.place_with_news().filter(|_| self.told.receiver_count() > 0);
+        place.map(|place| (place.clone(), ahead.seen))
     }
 
-    /// Wakes the readers who wait for this page, which may be read later than the stream was seen.
+    /// Wakes the readers who wait for this page, which may be read later than the stream was seen. Those wait at its end next,
+    /// unless it is not the last page: then they read on by themselves.
     pub fn tell(&self, page: &Page) {
         let mut ahead = self.ahead();
         ahead.seen.tail = ahead.seen.tail.max(page.next.end);
-        if let Some(place) = &mut ahead.place {
-            place.cursor = page.cursor();
+        ahead.seen.closed |= page.is_end();
+        if let Some(place) = ahead.place.take_if(|place| place.cursor.at.end == page.begin.end)
+            && page.is_up_to_date()
+        {
+            ahead.place = Some(Place {
+                cursor: page.cursor(),
+                ..place
+            });
         }
         let seen = Seen {
             tail: page.next.end,
@@ -127,8 +143,15 @@ impl Stream {
     }
 
     fn say(&self, seen: Seen) {
-        self.told
-            .send_if_modified(|told| std::mem::replace(told, seen) != seen);
+        self.told.send_if_modified(|told| std::mem::replace(told, seen) != seen);
+    }
+
+    /// Takes back what a page without news has not confirmed, unless there is more by now.
+    pub fn take_back(&self, head: &Head, seen: Seen) {
+        let mut ahead = self.ahead();
+        if ahead.seen == seen {
+            ahead.seen.take_back(head);
+        }
     }
 
     fn seen(&self) -> Seen {
@@ -199,7 +222,7 @@ impl Watched {
         stream.record(seen).then(|| Arc::clone(stream))
     }
 
-    /// The streams that have readers, and what is known of them. Forgets those that have had none for a while.
+    /// The streams that have readers who may find more, and what is known of them. Forgets those that have had none for a while.
     pub fn with_readers(&mut self) -> Vec<(i64, Seen)> {
         let now = Instant::now();
         self.streams.retain(|_, (stream, used_at)| {
@@ -211,7 +234,8 @@ impl Watched {
         });
         let streams = self.streams.iter();
         let read = streams.filter(|(_, (stream, _))| stream.told.receiver_count() > 0);
-        read.map(|(id, (stream, _))| (*id, stream.seen())).collect()
+        let seen = read.map(|(id, (stream, _))| (*id, stream.seen()));
+        seen.filter(|(_, seen)| !seen.gone).collect()
     }
 
     /// Whether no stream is remembered.

@@ -29,7 +29,7 @@ use shared::{
     sse::{self, Event, LastEventId},
     streams::From,
 };
-use std::future::ready;
+use std::{future::ready, sync::Arc};
 
 /// A browser that comes back says where it was, and asks for the same URL: so the id counts, not the offset in the URL.
 pub async fn answer(
@@ -75,8 +75,9 @@ pub fn place(id: &str) -> Result<From, Problem> {
 fn shared_event(step: &Step, cursor: u64, frames: &Frames) -> Option<Event> {
     let new = || event(step, cursor);
     match step {
-        Step::Page { page, .. } => frames.event(page, cursor, new),
-        Step::Leave { .. } => new(),
+        // Others have the page, too.
+        Step::Page { page, .. } if Arc::strong_count(page) > 1 => frames.event(page, cursor, new),
+        _ => new(),
     }
 }
 

@@ -80,7 +80,8 @@ pub async fn read(
         let page = page::read(&log, &path, from, limit, 0, &deadline).await;
         let (page, part) = page.map_err(|error| Problem::from(error).member("stream", path.as_str()))?;
         is_over &= page.records.is_empty() && page.head.closed;
-        is_asleep &= page.is_end() || log.streams.is_asleep(&page.cursor());
+        // A page that is read again when its turn comes would come after the reader has left.
+        is_asleep &= part.is_free() && (page.is_end() || log.streams.is_asleep(&page.cursor()));
         known.push(Known::new(&path, from, &page));
         let reader = Reader::before(log.clone(), path, deadline.clone(), &page);
         readers.push((index, reader, part.is_free().then_some((page, part))));

@@ -162,6 +162,20 @@ async fn readers_that_come_back_without_an_append_since_are_sent_away_at_once_an
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_several_that_comes_back_gets_a_large_record_before_it_is_sent_away() {
+    let asleep = Asleep::start().await;
+    let other = asleep.caller.create(&asleep.servers[1].url, "b").await;
+    let begin = asleep.caller.ask(Method::HEAD, &other, &[], "").await;
+    let begin = begin.headers["stream-next-offset"].to_str().unwrap();
+    let large = format!("\"{}\"", "x".repeat(20_000));
+    let closing = [JSON, ("stream-closed", "true")];
+    asleep.caller.ask(Method::POST, &other, &closing, &large).await;
+    let last = format!("{},{begin}", asleep.end);
+    let text = asleep.reads(&format!("{MANY}&read=b@-1"), Some(&last)).await;
+    assert!(text.contains(&large), "it was sent away without it: {text}");
+}
+
 /// The control: a reader that does not say that it is back is one for whom the stream is polled for as long as for the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn control_a_reader_that_does_not_say_that_it_is_back_wakes_the_poll() {

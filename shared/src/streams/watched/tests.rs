@@ -66,7 +66,7 @@ fn what_becomes_known_while_a_page_is_read_is_told_after_it() {
     assert!(!stream.record(grows_to(30)), "it is being read for");
     stream.tell(&page(20, 20));
     assert_eq!(reader.borrow().tail, 20);
-    assert_eq!(stream.place_with_news().unwrap().cursor, cursor(20));
+    assert_eq!(stream.place_with_news().unwrap().0.cursor, cursor(20));
     stream.tell_all();
     assert_eq!(reader.borrow().tail, 30);
     assert!(!stream.record(grows_to(40)), "nobody waits at 20 any more");
@@ -91,6 +91,56 @@ fn readers_who_wait_for_no_page_are_told_at_once() {
     drop(reader);
     assert!(!stream.record(grows_to(60)), "nobody reads");
     assert_eq!(stream.told.borrow().tail, 60);
+}
+
+#[test]
+fn who_gets_a_page_that_is_not_the_last_one_reads_on_and_holds_nobody_up() {
+    let (stream, reader) = waited_for();
+    assert!(stream.record(grows_to(1000)));
+    stream.tell(&page(10, 1000));
+    assert!(stream.place_with_news().is_none(), "a backlog is read for nobody");
+    stream.tell_all();
+    assert_eq!(reader.borrow().tail, 1000);
+    let (stream, _reader) = waited_for();
+    assert!(stream.record(grows_to(1000)));
+    stream.wait_at("a", &cursor(1000), 100);
+    stream.tell(&page(10, 1000));
+    assert!(!stream.record(grows_to(1001)), "it is read for already");
+    assert_eq!(stream.place_with_news().unwrap().0.cursor, cursor(1000));
+}
+
+#[test]
+fn nothing_is_read_for_readers_who_have_left() {
+    let (stream, reader) = waited_for();
+    assert!(stream.record(grows_to(10)));
+    drop(reader);
+    assert!(stream.place_with_news().is_none());
+}
+
+#[test]
+fn a_close_that_a_page_has_shown_is_not_taken_back() {
+    let (stream, reader) = waited_for();
+    assert!(stream.record(grows_to(10)));
+    let mut last = page(10, 10);
+    last.head.closed = true;
+    stream.tell(&last);
+    stream.tell_all();
+    assert!(reader.borrow().closed);
+}
+
+#[test]
+fn what_a_page_has_not_confirmed_is_taken_back_and_nobody_is_woken() {
+    let (stream, reader) = waited_for();
+    assert!(stream.record(|seen| seen.gone = true));
+    let (_, seen) = stream.place_with_news().unwrap();
+    stream.take_back(&page(0, 0).head, seen);
+    stream.tell_all();
+    assert!(!reader.has_changed().unwrap());
+    assert!(stream.record(grows_to(10)));
+    let (_, seen) = stream.place_with_news().unwrap();
+    assert!(!stream.record(grows_to(20)));
+    stream.take_back(&page(0, 0).head, seen);
+    assert_eq!(stream.seen().tail, 20, "there is more by now");
 }
 
 #[test]
