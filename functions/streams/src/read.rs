@@ -196,8 +196,10 @@ fn cache_control(page: &Page, from: From) -> &'static str {
 fn page_headers(page: &Page, cursor: Option<u64>) -> HeaderMap {
     let mut headers = head_headers(&page.head);
     headers.insert(STREAM_NEXT_OFFSET, value(Token(page.next)));
-    let is_end = page.is_up_to_date();
-    let flags = [(STREAM_UP_TO_DATE, is_end), (STREAM_CLOSED, is_end && page.head.closed)];
+    let flags = [
+        (STREAM_UP_TO_DATE, page.is_up_to_date()),
+        (STREAM_CLOSED, page.is_end()),
+    ];
     headers.extend(
         flags
             .into_iter()

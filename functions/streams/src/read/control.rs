@@ -41,18 +41,13 @@ impl Cursors {
 
 /// The control event of a step; `None` where there is nothing to say.
 pub fn event(step: &Step, stream: Option<&str>, id: &str, cursor: u64) -> Option<Event> {
-    let (position, up_to_date, stream_closed, retry) = match *step {
-        Step::Page {
-            next,
-            is_up_to_date,
-            is_closed,
-            ..
-        } => (next, is_up_to_date, is_closed, None),
-        Step::Leave { at, after } => (at, true, false, Some(after?)),
+    let (up_to_date, stream_closed, retry) = match step {
+        Step::Page(page) => (page.is_up_to_date(), page.is_end(), None),
+        Step::Leave { after, .. } => (true, false, Some((*after)?)),
     };
     let control = Control {
         stream,
-        stream_next_offset: Token(position).to_string(),
+        stream_next_offset: Token(step.position()).to_string(),
         stream_cursor: (!stream_closed).then(|| cursor.to_string()),
         up_to_date,
         stream_closed,

@@ -76,7 +76,7 @@ fn shared_event(step: &Step, cursor: u64, frames: &Frames) -> Option<Event> {
     let new = || event(step, cursor);
     match step {
         // Others have the page, too.
-        Step::Page { page, .. } if Arc::strong_count(page) > 1 => frames.event(page, cursor, new),
+        Step::Page(page) if Arc::strong_count(page) > 1 => frames.event(page, cursor, new),
         _ => new(),
     }
 }

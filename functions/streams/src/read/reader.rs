@@ -37,13 +37,8 @@ pub struct Reader {
 
 /// What a reader sees next.
 pub enum Step {
-    /// A page, which readers at the same place share, and how far it goes.
-    Page {
-        page: Arc<Page>,
-        next: Position,
-        is_up_to_date: bool,
-        is_closed: bool,
-    },
+    /// A page, which readers at the same place share.
+    Page(Arc<Page>),
     /// The client should ask anew, now or after a while.
     Leave { at: Position, after: Option<Duration> },
 }
@@ -52,7 +47,7 @@ impl Step {
     /// Up to where the client has the stream after this step.
     pub fn position(&self) -> Position {
         match self {
-            Self::Page { next, .. } => *next,
+            Self::Page(page) => page.next,
             Self::Leave { at, .. } => *at,
         }
     }
@@ -60,7 +55,7 @@ impl Step {
     /// Its data as text, if it has any.
     pub fn text(&self) -> Option<String> {
         match self {
-            Self::Page { page, .. } if !page.records.is_empty() => Some(text(page)),
+            Self::Page(page) if !page.records.is_empty() => Some(text(page)),
             _ => None,
         }
     }
@@ -164,15 +159,9 @@ impl Reader {
     fn take(&mut self, page: Arc<Page>) -> Step {
         self.at = page.cursor();
         self.least = 0;
-        let is_up_to_date = page.is_up_to_date();
-        self.is_behind = !is_up_to_date;
+        self.is_behind = !page.is_up_to_date();
         self.is_over = page.is_end();
-        Step::Page {
-            next: page.next,
-            is_up_to_date,
-            is_closed: self.is_over,
-            page,
-        }
+        Step::Page(page)
     }
 
     fn leave_asleep(&mut self) -> Step {

@@ -2,7 +2,7 @@
 
 use durable::{Log, append, create, within};
 use shared::streams::{Append, Error, Follow, From, Refusal};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgTransaction};
 use std::time::{Duration, Instant};
 use testing::{Postgres, execute, scalar};
 
@@ -129,6 +129,15 @@ async fn a_close_that_was_lost_leaves_its_readers_waiting() {
     assert!(count < 100, "{count}");
 }
 
+/// There is more to read, and whoever reads it waits for this transaction.
+async fn hold_up_the_next_page<'c>(log: &Log, connection: &'c mut PgConnection) -> PgTransaction<'c> {
+    let mut transaction = connection.begin().await.unwrap();
+    let lock = sqlx::query("LOCK TABLE streams.records IN ACCESS EXCLUSIVE MODE");
+    lock.execute(&mut *transaction).await.unwrap();
+    execute(&log.url, "UPDATE streams.streams SET tail = 1").await;
+    transaction
+}
+
 /// The database has not failed because somebody else's time was up.
 #[tokio::test]
 async fn a_deadline_that_comes_while_the_page_is_read_is_silence() {
@@ -136,10 +145,7 @@ async fn a_deadline_that_comes_while_the_page_is_read_is_silence() {
     log.streams.create(&within(10), create("a")).await.unwrap();
     let cursor = log.page("a", From::Start, 100).await.cursor();
     let mut connection = PgConnection::connect(&log.url).await.unwrap();
-    let mut transaction = connection.begin().await.unwrap();
-    let lock = sqlx::query("LOCK TABLE streams.records IN ACCESS EXCLUSIVE MODE");
-    lock.execute(&mut *transaction).await.unwrap();
-    execute(&log.url, "UPDATE streams.streams SET tail = 1").await;
+    let _transaction = hold_up_the_next_page(&log, &mut connection).await;
     let silent = log.streams.follow(&within(2), "a", &cursor, 100).await;
     assert!(matches!(silent, Ok(Follow::Silent)), "{silent:?}");
 }
@@ -151,10 +157,7 @@ async fn a_reader_that_is_not_polled_holds_up_nobody() {
     log.streams.create(&within(20), create("a")).await.unwrap();
     let cursor = log.page("a", From::Start, 100).await.cursor();
     let mut connection = PgConnection::connect(&log.url).await.unwrap();
-    let mut transaction = connection.begin().await.unwrap();
-    let lock = sqlx::query("LOCK TABLE streams.records IN ACCESS EXCLUSIVE MODE");
-    lock.execute(&mut *transaction).await.unwrap();
-    execute(&log.url, "UPDATE streams.streams SET tail = 1").await;
+    let mut transaction = hold_up_the_next_page(&log, &mut connection).await;
     let deadline = within(20);
     let follow = || Box::pin(log.streams.follow(&deadline, "a", &cursor, 100));
     let (mut reading, mut waiting) = (follow(), follow());

@@ -16,15 +16,26 @@ async fn log() -> Log {
     Log::at(&url, &[])
 }
 
+/// The same with a stream that has these records: an expression of SQL for each number, of so many bytes, after a first one.
+async fn filled(first: usize, count: usize, size: usize, record: &str) -> Log {
+    let (log, tail) = (log().await, first + count * size);
+    log.streams.create(&within(10), create("a")).await.unwrap();
+    let fill = format!(
+        "INSERT INTO streams.records (stream, position, data)
+            SELECT s.id, {first}, convert_to(repeat('.', {first}), 'UTF8') FROM streams.streams s WHERE {first} > 0 UNION ALL
+            SELECT s.id, {first} + {size} * n, convert_to({record}, 'UTF8') FROM streams.streams s, generate_series(1, {count}) n;
+        UPDATE streams.streams SET tail = {tail}"
+    );
+    execute(&log.url, &fill).await;
+    log
+}
+
+const LETTER: &str = "chr(97 + (n % 26)::int)";
+
 /// A thousand of them would otherwise take a hundred times their bytes.
 #[tokio::test]
 async fn a_page_of_many_small_records_has_not_all_of_them() {
-    let log = log().await;
-    log.streams.create(&within(10), create("a")).await.unwrap();
-    let fill = "INSERT INTO streams.records (stream, position, data)
-            SELECT s.id, n, convert_to(chr(97 + (n % 26)::int), 'UTF8') FROM streams.streams s, generate_series(1, 40000) n;
-        UPDATE streams.streams SET tail = 40000";
-    execute(&log.url, fill).await;
+    let log = filled(0, 40_000, 1, LETTER).await;
     let page = log.page("a", From::Start, 1 << 20).await;
     assert_eq!((page.records.len(), page.next.end), (16_384, 16_384));
     assert!(!page.is_up_to_date());
@@ -35,13 +46,7 @@ async fn a_page_of_many_small_records_has_not_all_of_them() {
 /// The server sends the pieces after it, too, and they begin too late.
 #[tokio::test]
 async fn a_page_ends_where_a_piece_has_too_many_records() {
-    let log = log().await;
-    log.streams.create(&within(10), create("a")).await.unwrap();
-    let fill = "INSERT INTO streams.records (stream, position, data)
-            SELECT s.id, 100, convert_to(repeat('.', 100), 'UTF8') FROM streams.streams s UNION ALL
-            SELECT s.id, 100 + n, convert_to(chr(97 + (n % 26)::int), 'UTF8') FROM streams.streams s, generate_series(1, 100000) n;
-        UPDATE streams.streams SET tail = 100100";
-    execute(&log.url, fill).await;
+    let log = filled(100, 100_000, 1, LETTER).await;
     let page = log.page("a", From::Start, 1 << 20).await;
     assert_eq!((page.records.len(), page.next.end), (16_384, 16_483));
     let mut expected = vec![b'.'; 100];
@@ -52,13 +57,7 @@ async fn a_page_ends_where_a_piece_has_too_many_records() {
 /// The first piece has a few less than a page may have, and the second as many as a piece may have.
 #[tokio::test]
 async fn a_page_ends_within_a_piece_that_has_too_many_records() {
-    let log = log().await;
-    log.streams.create(&within(10), create("a")).await.unwrap();
-    let fill = "INSERT INTO streams.records (stream, position, data)
-            SELECT s.id, 64, convert_to(repeat('.', 64), 'UTF8') FROM streams.streams s UNION ALL
-            SELECT s.id, 64 + 4 * n, convert_to(lpad(n::text, 4, '0'), 'UTF8') FROM streams.streams s, generate_series(1, 40000) n;
-        UPDATE streams.streams SET tail = 160064";
-    execute(&log.url, fill).await;
+    let log = filled(64, 40_000, 4, "lpad(n::text, 4, '0')").await;
     let page = log.page("a", From::Start, 1 << 20).await;
     assert_eq!((page.records.len(), page.next.end), (16_384, 64 + 4 * 16_383));
     assert_eq!(log.read_all("a", 1 << 20).await.len(), 160_064);
