@@ -3,12 +3,12 @@
 use crate::{Caller, JSON, streams_in};
 use durable::wrong;
 use hyper::Method;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use testing::{Binary, Client, Postgres, execute};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 /// How often. By hand: `ROUNDS=1000`.
-fn rounds() -> u64 {
+fn rounds() -> u32 {
     let rounds = std::env::var("ROUNDS").ok();
     rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(100)
 }
@@ -20,21 +20,25 @@ const APPENDS: i64 = 12;
 #[derive(Default)]
 struct Rounds {
     /// Rounds in which appends were left to be repeated.
-    in_flight: u64,
+    in_flight: u32,
     /// Appends that were stored before, and were recognised.
-    repeated: u64,
+    repeated: u32,
     /// Appends that were stored twice.
     doubled: usize,
 }
 
 impl Rounds {
-    async fn of(number: u64, database: String) -> Self {
+    /// So many, and up to ten times as many until the fault has struck.
+    async fn of(number: u32, database: String, has_struck: fn(&Self) -> bool) -> Self {
         let binary = streams_in(database);
         let (survivor, caller, mut rounds) = (binary.serve(), Caller::new(), Self::default());
-        for round in 0..number {
+        for round in 0..number * 10 {
+            if round >= number && has_struck(&rounds) {
+                break;
+            }
             let url = caller.create(&survivor.url, &format!("rounds/{round}")).await;
             let acknowledged = until_killed(&binary, round, &caller.authorization).await;
-            rounds.in_flight += u64::from(acknowledged < APPENDS);
+            rounds.in_flight += u32::from(acknowledged < APPENDS);
             for number in acknowledged..APPENDS {
                 match append(&caller, &url, number).await {
                     200 => {}
@@ -61,11 +65,8 @@ impl Rounds {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_is_killed_loses_and_doubles_nothing() {
     let database = Postgres::shared().migrated_database().await;
-    let Rounds { repeated, doubled, .. } = Rounds::of(rounds(), database).await;
-    println!(
-        "{repeated} appends of {} rounds were stored before and sent again",
-        rounds()
-    );
+    let Rounds { repeated, doubled, .. } = Rounds::of(rounds(), database, |rounds| rounds.repeated > 0).await;
+    println!("{repeated} appends were stored before and sent again");
     assert!(repeated > 0, "killed between a commit and its answer in no round");
     assert_eq!(doubled, 0);
 }
@@ -74,37 +75,45 @@ async fn an_instance_that_is_killed_loses_and_doubles_nothing() {
 async fn control_where_the_producers_state_is_a_second_transaction_appends_are_stored_twice() {
     let database = Postgres::shared().migrated_database().await;
     execute(&database, wrong::PRODUCER_STATE_LATER).await;
-    let doubled = Rounds::of(rounds().min(60), database).await.doubled;
+    let Rounds { doubled, .. } = Rounds::of(rounds().min(60), database, |rounds| rounds.doubled > 0).await;
     println!("{doubled} appends were stored twice");
     assert!(doubled > 0, "killed between the two transactions in no round");
 }
 
-/// How many appends an instance acknowledges that is killed meanwhile.
-async fn until_killed(binary: &Binary, round: u64, authorization: &str) -> i64 {
+/// How many appends an instance acknowledges that is killed in the middle of one, as fast as this machine appends.
+async fn until_killed(binary: &Binary, round: u32, authorization: &str) -> i64 {
     let doomed = binary.serve();
     let url = format!("{}/v1/stream/rounds/{round}", doomed.url);
-    let authorization = authorization.to_owned();
-    let mut appending = JoinSet::new();
-    let (sender, acknowledged) = std::sync::mpsc::channel();
-    appending.spawn(async move {
-        let caller = Caller {
-            client: Client::http1(),
-            authorization,
-        };
+    let caller = Caller {
+        client: Client::http1(),
+        authorization: authorization.to_owned(),
+    };
+    let (sender, mut acknowledged) = watch::channel((0, Duration::ZERO));
+    let appending = tokio::spawn(async move {
         for number in 0..APPENDS {
-            let status = append(&caller, &url, number).await;
+            let start = Instant::now();
+            // It fails when the instance dies.
+            let Ok(status) = try_append(&caller, &url, number).await else {
+                return;
+            };
             assert_eq!(status, 200);
-            let _ = sender.send(number);
+            sender.send_replace((number + 1, start.elapsed()));
         }
     });
-    tokio::time::sleep(Duration::from_millis(4 + round * 7 % 40)).await;
+    // The first append also connects.
+    let before = 2 + i64::from(round) % (APPENDS - 2);
+    let took = acknowledged.wait_for(|(count, _)| *count >= before).await.unwrap().1;
+    std::thread::sleep(took * (round % 10) / 10);
     doomed.signal("KILL");
-    // It panics when the connection breaks, which is what a client of a dead server sees.
-    let _ = appending.join_next().await;
-    acknowledged.try_iter().count().try_into().unwrap()
+    appending.await.unwrap();
+    acknowledged.borrow().0
 }
 
 async fn append(caller: &Caller, url: &str, number: i64) -> u16 {
+    try_append(caller, url, number).await.expect("the server answers")
+}
+
+async fn try_append(caller: &Caller, url: &str, number: i64) -> Result<u16, String> {
     let seq = number.to_string();
     let producer = [
         JSON,
@@ -112,5 +121,6 @@ async fn append(caller: &Caller, url: &str, number: i64) -> u16 {
         ("producer-epoch", "0"),
         ("producer-seq", &*seq),
     ];
-    caller.ask(Method::POST, url, &producer, &seq).await.status.as_u16()
+    let answer = caller.try_ask(Method::POST, url, &producer, &seq).await?;
+    Ok(answer.status.as_u16())
 }

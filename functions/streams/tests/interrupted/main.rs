@@ -61,10 +61,20 @@ impl Caller {
     }
 
     async fn ask(&self, method: Method, url: &str, headers: &[(&str, &str)], body: &str) -> Exchange {
+        let answer = self.try_ask(method, url, headers, body).await;
+        answer.expect("the server answers")
+    }
+
+    async fn try_ask(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Exchange, String> {
         let headers = [headers, &[("authorization", &*self.authorization)]].concat();
-        self.client
-            .exchange(method, url, &headers, body.to_owned().into())
-            .await
+        let body = body.to_owned().into();
+        self.client.try_exchange(method, url, &headers, body).await
     }
 
     async fn create(&self, server: &str, path: &str) -> String {
