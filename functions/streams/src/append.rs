@@ -77,13 +77,14 @@ pub async fn append(
         producer: producer::from_headers(&headers)?,
         seq: stream_seq(&headers)?,
     };
-    if !body.is_empty() {
+    let is_empty = body.is_empty();
+    if !is_empty {
         let content_type = media_type::from_headers(&headers)?;
         let content_type = content_type.ok_or_else(|| problem::invalid_header(&CONTENT_TYPE, "it is missing"))?;
-        append.data = Some(payload(content_type, &body)?);
+        append.data = Some(payload(content_type, body)?);
         append.content_type = Some(content_type.to_owned());
     }
-    if append.data.as_ref().is_none_or(|data| data.is_empty()) && !(close && body.is_empty()) {
+    if append.data.as_ref().is_none_or(|data| data.is_empty()) && !(close && is_empty) {
         return Err(Problem::new(&problem::EMPTY_APPEND));
     }
     let (is_data, seq) = (

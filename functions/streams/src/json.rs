@@ -4,20 +4,34 @@
 
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
-use std::str;
+use std::{borrow::Cow, str};
 
 /// The messages of a body, separated by commas: an array is flattened by one level. Empty for an empty array.
 ///
 /// # Errors
 /// The body is not JSON.
-pub fn fragment(body: &[u8]) -> Result<String, serde_json::Error> {
+pub fn fragment(body: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
     serde_json::from_slice::<IgnoredAny>(body)?;
     let text = str::from_utf8(body).map_err(<serde_json::Error as serde::de::Error>::custom)?;
     let text = text.trim_matches(WHITESPACE);
     Ok(match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        Some(elements) => messages(elements).collect::<Vec<_>>().join(","),
-        None => text.to_owned(),
+        Some(elements) => separated(elements),
+        None => text.into(),
     })
+}
+
+/// The messages with nothing but a comma between two. Most come so.
+fn separated(elements: &str) -> Cow<'_, str> {
+    let length = messages(elements).map(|message| message.len() + 1).sum::<usize>();
+    if length == elements.len() + 1 {
+        return elements.into();
+    }
+    let mut separated = String::with_capacity(length);
+    for message in messages(elements) {
+        separated.extend([message, ","]);
+    }
+    separated.pop();
+    separated.into()
 }
 
 /// The first `count` messages of a fragment; `None` if it has fewer.
@@ -138,7 +152,7 @@ mod tests {
                     message => expected.push(message.clone()),
                 }
                 let text = if pretty { serde_json::to_string_pretty(body) } else { serde_json::to_string(body) };
-                fragments.push(fragment(text.unwrap().as_bytes()).unwrap());
+                fragments.push(fragment(text.unwrap().as_bytes()).unwrap().into_owned());
             }
             fragments.retain(|fragment| !fragment.is_empty());
             let page: Value = serde_json::from_str(&format!("[{}]", fragments.join(","))).unwrap();

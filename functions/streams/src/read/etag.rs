@@ -1,14 +1,19 @@
-//! Entity tags of pages: which stream, from where, up to where, and whether that is its end (section 10.1).
+//! Entity tags of pages: which stream, from where, up to where, and what the answer says of its end (section 10.1).
 
 use axum::http::{HeaderMap, HeaderValue, header::IF_NONE_MATCH};
 use shared::streams::Page;
 
 use crate::{header::value, offset::Token};
 
-/// The tag of a page. It begins where the page does: retention moves the start.
+/// The tag of a page. It begins where the page does: retention moves the start. 304 leaves `Stream-Up-To-Date` and
+/// `Stream-Closed` of a stored answer as they are (RFC 9111, section 3.2), so that the tag has them, too.
 pub fn of(page: &Page) -> HeaderValue {
-    let is_end = page.head.closed && page.is_up_to_date();
-    let (stream, end) = (page.head.incarnation, if is_end { ":c" } else { "" });
+    let stream = page.head.incarnation;
+    let end = match page.is_up_to_date() {
+        false => "",
+        true if page.head.closed => ":c",
+        true => ":t",
+    };
     value(format!("\"{stream}:{}:{}{end}\"", Token(page.begin), Token(page.next)))
 }
 

@@ -5,10 +5,17 @@
 mod edges;
 mod server;
 
+use axum::body::Body;
+use futures_util::{StreamExt, stream};
 use hyper::Method;
 use serde_json::{Value, json};
 use server::{JSON, Server, TEXT, next_offset, slug, token};
-use testing::Exchange;
+use std::{
+    convert::Infallible,
+    time::{Duration, SystemTime},
+};
+use testing::{Client, Exchange, tokens};
+use tokio::time::timeout;
 
 /// The fields of each event that has one.
 fn events(stream: &Exchange) -> Vec<Vec<(String, String)>> {
@@ -49,6 +56,24 @@ async fn a_cursor_of_a_stream_that_was_deleted_gets_410_and_never_the_data_of_th
         .get("stream/a?offset=-1&live=sse", &[("last-event-id", &old)])
         .await;
     assert_eq!(slug(&answer), "offset-gone");
+}
+
+/// 304 leaves the headers of the client's copy as they are.
+#[tokio::test]
+async fn a_page_that_is_no_longer_the_last_one_is_not_confirmed() {
+    let server = Server::start().await;
+    let large = "x".repeat(600_000);
+    server.create("a", &[TEXT], &large).await;
+    let page = async |etag: &str| server.get("stream/a?offset=-1", &[("if-none-match", etag)]).await;
+    let first = page("").await;
+    let etag = first.headers["etag"].to_str().unwrap().to_owned();
+    assert_eq!(first.headers["stream-up-to-date"], "true");
+    assert_eq!(page(&etag).await.status, 304);
+    server.append("a", &[TEXT], &large).await;
+    let second = page(&etag).await;
+    assert_eq!((second.status.as_u16(), second.body.len()), (200, large.len()));
+    assert!(!second.headers.contains_key("stream-up-to-date"));
+    assert_eq!(page(second.headers["etag"].to_str().unwrap()).await.status, 304);
 }
 
 #[tokio::test]
@@ -244,8 +269,53 @@ async fn an_append_that_is_too_large_is_refused_while_it_arrives_and_stores_noth
     let end = server.create("a", &[TEXT], "").await;
     let answer = server.ask(Method::POST, "stream/a", &[TEXT], &"x".repeat(2049)).await;
     assert_eq!(slug(&answer), "body-too-large");
+    // Of a length that nobody has said, and that has no end.
+    for client in [Client::http1(), Client::h2c()] {
+        let endless = stream::repeat("x".repeat(500)).map(Ok::<_, Infallible>);
+        let begun = endless.take(5).chain(stream::pending());
+        let headers = [TEXT, ("authorization", &server.token)];
+        let url = format!("{}/v1/stream/a", server.process.url);
+        let answer = client.exchange(Method::POST, &url, &headers, Body::from_stream(begun));
+        let answer = timeout(Duration::from_secs(5), answer)
+            .await
+            .expect("it is refused at once");
+        assert_eq!(slug(&answer), "body-too-large");
+    }
     assert_eq!(next_offset(&server.get("stream/a", &[]).await.headers), end);
     server.append("a", &[TEXT], &"x".repeat(2048)).await;
+}
+
+#[tokio::test]
+async fn a_reader_leaves_with_its_token_and_goes_on_with_the_next_one() {
+    let server = Server::with(&[("STREAM_LONG_POLL", "20s")]).await;
+    server.create("a", &[TEXT], "before").await;
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let token = tokens::token(json!({"scope": "streams:read", "exp": now + 3}));
+    let short = [("authorization", &*format!("Bearer {token}"))];
+    let ask = async |target: &str| {
+        let url = format!("{}/v1/{target}", server.process.url);
+        let answer = server.client.send(Method::GET, &url, &short).await;
+        (answer, SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs())
+    };
+    let (sse, many, poll) = tokio::join!(
+        ask("stream/a?offset=-1&live=sse"),
+        ask("streams?live=sse&read=a@-1"),
+        ask("stream/a?offset=now&live=long-poll"),
+    );
+    for (answer, ended) in [&sse, &many] {
+        assert!((now + 2..now + 6).contains(ended), "{ended}, of {now}");
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.ends_with(b"\n\n"), "{}", answer.transcript());
+    }
+    assert_eq!((poll.0.status.as_u16(), poll.1 < now + 6), (204, true));
+    server.append("a", &[("stream-closed", "true"), TEXT], "after").await;
+    for (answer, target) in [(&sse.0, "stream/a?offset=-1"), (&many.0, "streams?read=a@-1")] {
+        let end = field(events(answer).last().unwrap(), "id").to_owned();
+        let rest = server
+            .get(&format!("{target}&live=sse"), &[("last-event-id", &end)])
+            .await;
+        assert!(rest.transcript().contains("after") && !rest.transcript().contains("before"));
+    }
 }
 
 #[tokio::test]
