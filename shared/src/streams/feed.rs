@@ -52,6 +52,6 @@ impl Hub {
                 read(&database.connection(&deadline), &path, from, limit).await
             }
         };
-        stream.next_page.get(cursor, limit, read).await
+        stream.next_page.get(cursor, limit, &self.held_pages, read).await
     }
 }

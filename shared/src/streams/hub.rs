@@ -6,6 +6,7 @@ use super::{
     batch::Outcome,
     bell::{Bell, listen},
     feed::feed,
+    next_page::Held,
     watched::{Reader, Seen, Watched},
 };
 use crate::{config::Env, database::Database, deadline::Deadline};
@@ -35,6 +36,7 @@ pub(super) struct Hub {
     bell: Bell,
     sleep_after: Duration,
     watched: Mutex<State>,
+    pub held_pages: Held,
     /// Asks for a poll now.
     pub soon: Notify,
     /// Whether the doorbell works.
@@ -61,6 +63,7 @@ impl Hub {
             database,
             sleep_after: super::settings::sleep_after(env),
             watched: Mutex::default(),
+            held_pages: Held::default(),
             soon: Notify::new(),
             has_bell: AtomicBool::new(false),
         })

@@ -4,13 +4,28 @@
 use super::{Cursor, Error, Page, Refusal};
 use crate::telemetry;
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 
 /// How long a page is held for other readers, who are woken together.
 const HOLD: Duration = Duration::from_secs(1);
+/// How many bytes the pages that are held have, over all streams.
+const HELD: usize = 8 << 20;
+
+/// The memory of pages that are held.
+#[derive(Clone)]
+pub(super) struct Held(Arc<Semaphore>);
+
+impl Default for Held {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(HELD)))
+    }
+}
 
 /// The page that was read last, and the read of the next one.
 #[derive(Default)]
@@ -26,7 +41,9 @@ struct State {
 struct LastPage {
     cursor: Cursor,
     limit: usize,
-    page: Result<Arc<Page>, Refusal>,
+    page: Result<Weak<Page>, Refusal>,
+    /// While it is held. Afterwards it is there as long as somebody has it.
+    _held: Option<(Arc<Page>, OwnedSemaphorePermit)>,
     read_at: Instant,
 }
 
@@ -48,6 +65,7 @@ impl NextPage {
         self: &Arc<Self>,
         cursor: &Cursor,
         limit: usize,
+        held: &Held,
         read: impl Fn() -> F,
     ) -> Result<Arc<Page>, Error>
     where
@@ -58,7 +76,7 @@ impl NextPage {
                 Turn::Take(page) => return Ok(page?),
                 Turn::Wait(mut reading) => _ = reading.changed().await,
                 Turn::Read(reading) => {
-                    let read = telemetry::spawn(Arc::clone(self).read(*cursor, limit, read(), reading));
+                    let read = telemetry::spawn(Arc::clone(self).read(*cursor, limit, held.clone(), read(), reading));
                     return read.await.expect("the read neither panics nor is aborted");
                 }
             }
@@ -89,6 +107,7 @@ impl NextPage {
         self: Arc<Self>,
         cursor: Cursor,
         limit: usize,
+        held: Held,
         read: impl Future<Output = Result<Page, Error>>,
         _reading: watch::Sender<()>,
     ) -> Result<Arc<Page>, Error> {
@@ -101,7 +120,8 @@ impl NextPage {
         self.state().last = Some(LastPage {
             cursor,
             limit,
-            page: page.clone(),
+            page: page.as_ref().map(Arc::downgrade).map_err(|refusal| *refusal),
+            _held: page.as_ref().ok().and_then(|page| held.hold(page)),
             read_at: Instant::now(),
         });
         Ok(page?)
@@ -112,11 +132,24 @@ impl NextPage {
     }
 }
 
+impl Held {
+    /// Holds the page, if there is memory for it.
+    fn hold(&self, page: &Arc<Page>) -> Option<(Arc<Page>, OwnedSemaphorePermit)> {
+        let bytes = page.records.iter().map(|record| record.data.len()).sum::<usize>();
+        let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes.try_into().ok()?);
+        Some((Arc::clone(page), permit.ok()?))
+    }
+}
+
 impl LastPage {
     /// The page, if it is for this reader too.
     fn shared(&self, cursor: &Cursor, limit: usize) -> Option<Result<Arc<Page>, Refusal>> {
-        let is_same = (&self.cursor, self.limit) == (cursor, limit);
-        let has_news = self.page.as_ref().map_or(true, |page| page.has_news());
-        (is_same && has_news).then(|| self.page.clone())
+        if (&self.cursor, self.limit) != (cursor, limit) {
+            return None;
+        }
+        match &self.page {
+            Ok(page) => page.upgrade().filter(|page| page.has_news()).map(Ok),
+            Err(refusal) => Some(Err(*refusal)),
+        }
     }
 }

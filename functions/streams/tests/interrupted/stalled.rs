@@ -5,7 +5,10 @@ use hyper::{Method, Response, body::Incoming};
 use serde_json::json;
 use std::time::Duration;
 use testing::{Client, Postgres, Process, execute, tokens};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 const MIB: usize = 1 << 20;
 
@@ -96,4 +99,38 @@ async fn readers_of_several_streams_who_take_nothing_hold_no_connection() {
         let head = timeout(Duration::from_secs(9), caller.ask(Method::HEAD, &url, &[], "")).await;
         assert_eq!(head.expect("a connection is free").status, 200);
     }
+}
+
+/// The readers of many streams, to which one transaction appends, are fed at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_wait_for_the_readers_of_many_streams_are_in_memory_up_to_a_limit() {
+    const STREAMS: usize = 200;
+    let database = Postgres::shared().migrated_database().await;
+    let paths = format!("SELECT 'many/' || number AS path FROM generate_series(1, {STREAMS}) number");
+    execute(
+        &database,
+        &format!("SELECT streams.create(path, 'text/plain') FROM ({paths}) p"),
+    )
+    .await;
+    let server = streams_in(database.clone()).serve();
+    let mut polling = JoinSet::new();
+    for number in 1..=STREAMS {
+        let url = format!("{}/v1/stream/many/{number}?offset=now&live=long-poll", server.url);
+        polling.spawn(async move { Caller::new().ask(Method::GET, &url, &[], "").await });
+    }
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(polling.len(), STREAMS, "all of them wait");
+    let before = server.resident_kib();
+    let append = format!("SELECT streams.append(path, repeat('x', {MIB})) FROM ({paths}) p");
+    execute(&database, &append).await;
+    let mut most = before;
+    while !polling.is_empty() {
+        most = most.max(server.resident_kib());
+        if let Ok(Some(answer)) = timeout(Duration::from_millis(20), polling.join_next()).await {
+            let answer = answer.unwrap();
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (200, MIB));
+        }
+    }
+    println!("{before} KiB before, {most} KiB at most");
+    assert!(most - before < 96 << 10, "{before} KiB before, {most} KiB with them");
 }
