@@ -22,6 +22,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// The server takes less than 8,000 bytes.
 const LONGEST_MESSAGE: usize = 7900;
+/// In place of the streams, where they are too many for a message.
+const ALL: &str = "*";
 
 #[derive(Clone)]
 pub(super) struct Bell(Arc<Inner>);
@@ -105,12 +107,12 @@ impl Bell {
     }
 }
 
-/// A message names its sender and the streams. Nobody needs the numbers of thousands.
+/// A message names its sender and the streams: a process that watches none of them does not poll.
 fn message(name: &str, streams: &BTreeSet<i64>) -> String {
     let ids: Vec<String> = streams.iter().map(i64::to_string).collect();
     let message = format!("{name} {}", ids.join(","));
     if message.len() > LONGEST_MESSAGE {
-        return format!("{name} *");
+        return format!("{name} {ALL}");
     }
     message
 }
@@ -165,10 +167,14 @@ async fn next(listener: &mut PgListener) -> Option<PgNotification> {
     listener.try_recv().await.ok().flatten()
 }
 
-/// Readers of appends of this process are awake already.
+/// Asks for a poll if a message is about streams that are watched here. Readers of appends of this process are awake already.
 fn heard(message: &PgNotification, name: &str, hub: &Hub) {
-    let is_foreign = !message.payload().starts_with(name);
-    if is_foreign {
+    let (sender, streams) = message.payload().split_once(' ').unwrap_or(("", ALL));
+    if sender == name {
+        return;
+    }
+    let mut streams = streams.split(',');
+    if streams.any(|stream| stream.parse().map_or(stream == ALL, |stream| hub.is_watched(stream))) {
         hub.soon.notify_one();
     }
 }

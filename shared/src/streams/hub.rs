@@ -87,6 +87,11 @@ impl Hub {
         self.state().watched.is_asleep(cursor.incarnation, cursor.at.end)
     }
 
+    /// Whether readers of this process wait for the stream, or were there a moment ago.
+    pub fn is_watched(&self, stream: i64) -> bool {
+        self.state().watched.has(stream)
+    }
+
     /// Wakes the readers of streams that this process has appended to.
     pub async fn appended(self: &Arc<Self>, outcomes: &[Outcome]) {
         let appended = outcomes.iter().filter_map(|outcome| match outcome {

@@ -238,6 +238,11 @@ impl Watched {
         seen.filter(|(_, seen)| !seen.gone).collect()
     }
 
+    /// Whether the stream is remembered.
+    pub fn has(&self, stream: i64) -> bool {
+        self.streams.contains_key(&stream)
+    }
+
     /// Whether no stream is remembered.
     pub fn is_empty(&self) -> bool {
         self.streams.is_empty()

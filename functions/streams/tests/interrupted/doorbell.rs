@@ -1,8 +1,11 @@
 //! `DATABASE_DIRECT_URL` is wrong, or nothing answers there. Readers wait for the poll, and get everything.
 
 use crate::{Caller, reader::Reader, streams_in, writer::Writer};
-use std::time::{Duration, Instant};
-use testing::{Postgres, database_of, loopback};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+use testing::{Postgres, database_of, execute, loopback, scalar};
 use tokio::time::sleep;
 
 /// The longest time between two polls, and what a busy machine adds.
@@ -81,3 +84,38 @@ async fn without_a_believed_doorbell_polls_come_soon(writer: &mut Writer, reader
         assert!(late[late.len() / 2] < Duration::from_millis(250), "{late:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_polls_for_appends_to_its_own_streams_only() {
+    let database = Postgres::shared().migrated_database().await;
+    let server = streams_in(database.clone()).serve();
+    let caller = Caller::new();
+    for path in ["read", "other"] {
+        caller.create(&server.url, path).await;
+    }
+    let reader = Reader::start(&[&server], "read");
+    execute(&database, "SELECT streams.append('read', '0')").await;
+    reader.until(|seen| seen.read.len() == 1).await;
+    // Without the doorbell, a poll comes every second.
+    let polls_during_appends_to = async |path: &str| {
+        let mut asked_at = BTreeSet::new();
+        for _ in 0..60 {
+            execute(&database, &format!("SELECT streams.append('{path}', '1')")).await;
+            sleep(Duration::from_millis(30)).await;
+            asked_at.insert(scalar(&database, LAST_QUERY).await);
+        }
+        asked_at.len()
+    };
+    let (start, mut own) = (Instant::now(), 0);
+    while own < 40 {
+        assert!(start.elapsed() < Duration::from_secs(60), "the doorbell wakes nobody");
+        own = polls_during_appends_to("read").await;
+    }
+    let other = polls_during_appends_to("other").await;
+    println!("{own} polls for its own stream, {other} for another one");
+    assert!(other < own / 2, "{other} polls for another stream, {own} for its own");
+}
+
+/// When the instance last asked its database, in microseconds.
+const LAST_QUERY: &str = "SELECT (extract(epoch FROM max(query_start)) * 1000000)::bigint FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()";
