@@ -21,13 +21,12 @@ use std::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
 };
 use tower::{Layer, Service, util::Either};
-use tower_http::cors::{Cors, CorsLayer};
+use tower_http::cors::Cors;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const TRACE_RESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// Set unless the handler sets them: browsers must not guess the type of an answer, frame it, or let it load anything
 /// (OWASP, "REST Security Cheat Sheet"). Browsers ignore `Strict-Transport-Security` without TLS.
@@ -43,9 +42,6 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     ),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
 ];
-
-/// How long a browser may cache the answer to a preflight. Chromium allows two hours at most.
-const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Cloned for each request; CORS is boxed so that functions without it copy one pointer.
 #[derive(Clone)]
@@ -70,7 +66,7 @@ impl App {
         Self(if cors.origins.is_empty() {
             Either::Right(routes)
         } else {
-            Either::Left(Box::new(grant(cors).layer(routes)))
+            Either::Left(Box::new(cors.layer().layer(routes)))
         })
     }
 
@@ -140,70 +136,6 @@ impl App {
         }
         Ok(response)
     }
-}
-
-/// Allows the configured origins, with credentials.
-fn grant(cors: &cors::Cors) -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(cors.origins.clone())
-        .allow_credentials(true)
-        .allow_methods([
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ])
-        .allow_headers([
-            header::ACCEPT,
-            header::AUTHORIZATION,
-            header::CACHE_CONTROL,
-            header::CONTENT_TYPE,
-            header::IF_NONE_MATCH,
-            header::IF_RANGE,
-            header::RANGE,
-            HeaderName::from_static("idempotency-key"),
-            HeaderName::from_static("last-event-id"),
-            HeaderName::from_static("producer-epoch"),
-            HeaderName::from_static("producer-id"),
-            HeaderName::from_static("producer-seq"),
-            HeaderName::from_static("stream-closed"),
-            HeaderName::from_static("stream-expires-at"),
-            HeaderName::from_static("stream-fork-offset"),
-            HeaderName::from_static("stream-fork-sub-offset"),
-            HeaderName::from_static("stream-forked-from"),
-            HeaderName::from_static("stream-seq"),
-            HeaderName::from_static("stream-ttl"),
-            HeaderName::from_static("traceparent"),
-            HeaderName::from_static("tracestate"),
-            REQUEST_ID,
-        ])
-        .expose_headers([
-            header::ACCEPT_RANGES,
-            header::CONTENT_DISPOSITION,
-            header::CONTENT_RANGE,
-            header::ETAG,
-            header::LOCATION,
-            header::RETRY_AFTER,
-            #[cfg(feature = "callers")]
-            header::WWW_AUTHENTICATE,
-            HeaderName::from_static("idempotent-replayed"),
-            HeaderName::from_static("producer-epoch"),
-            HeaderName::from_static("producer-expected-seq"),
-            HeaderName::from_static("producer-received-seq"),
-            HeaderName::from_static("producer-seq"),
-            HeaderName::from_static("stream-closed"),
-            HeaderName::from_static("stream-cursor"),
-            HeaderName::from_static("stream-expires-at"),
-            HeaderName::from_static("stream-next-offset"),
-            HeaderName::from_static("stream-sse-data-encoding"),
-            HeaderName::from_static("stream-ttl"),
-            HeaderName::from_static("stream-up-to-date"),
-            REQUEST_ID,
-            TRACE_RESPONSE,
-        ])
-        .max_age(PREFLIGHT_AGE)
 }
 
 /// The client's id of its request, if it is safe to log: 1 to 128 visible ASCII characters. Copied, because the original

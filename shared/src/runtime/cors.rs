@@ -1,9 +1,67 @@
 //! Which pages of other origins may read answers.
 
+use super::app::{REQUEST_ID, TRACE_RESPONSE};
 #[cfg(feature = "callers")]
 use super::gate::TokenCookie;
 use crate::config::Env;
-use axum::http::{HeaderValue, Uri};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use std::time::Duration;
+use tower_http::cors::CorsLayer;
+
+/// What a page may send beside the headers that need no permission (Fetch, section 2.2.2).
+pub static REQUEST_HEADERS: [HeaderName; 22] = [
+    header::ACCEPT,
+    header::AUTHORIZATION,
+    header::CACHE_CONTROL,
+    header::CONTENT_TYPE,
+    header::IF_NONE_MATCH,
+    header::IF_RANGE,
+    header::RANGE,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("producer-epoch"),
+    HeaderName::from_static("producer-id"),
+    HeaderName::from_static("producer-seq"),
+    HeaderName::from_static("stream-closed"),
+    HeaderName::from_static("stream-expires-at"),
+    HeaderName::from_static("stream-fork-offset"),
+    HeaderName::from_static("stream-fork-sub-offset"),
+    HeaderName::from_static("stream-forked-from"),
+    HeaderName::from_static("stream-seq"),
+    HeaderName::from_static("stream-ttl"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    REQUEST_ID,
+];
+
+/// What a page may read beside the headers that need no permission.
+pub static EXPOSED_HEADERS: [HeaderName; 20 + cfg!(feature = "callers") as usize] = [
+    header::ACCEPT_RANGES,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_RANGE,
+    header::ETAG,
+    header::LOCATION,
+    header::RETRY_AFTER,
+    #[cfg(feature = "callers")]
+    header::WWW_AUTHENTICATE,
+    HeaderName::from_static("idempotent-replayed"),
+    HeaderName::from_static("producer-epoch"),
+    HeaderName::from_static("producer-expected-seq"),
+    HeaderName::from_static("producer-received-seq"),
+    HeaderName::from_static("producer-seq"),
+    HeaderName::from_static("stream-closed"),
+    HeaderName::from_static("stream-cursor"),
+    HeaderName::from_static("stream-expires-at"),
+    HeaderName::from_static("stream-next-offset"),
+    HeaderName::from_static("stream-sse-data-encoding"),
+    HeaderName::from_static("stream-ttl"),
+    HeaderName::from_static("stream-up-to-date"),
+    REQUEST_ID,
+    TRACE_RESPONSE,
+];
+
+/// How long a browser may cache the answer to a preflight. Chromium allows two hours at most.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Cross-origin access, as `CORS_ORIGINS` grants it. Without an origin, browsers refuse it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -34,6 +92,24 @@ impl Cors {
             #[cfg(feature = "callers")]
             token_cookie: TokenCookie::from_env(env),
         }
+    }
+
+    /// Allows the origins, with credentials.
+    pub(super) fn layer(&self) -> CorsLayer {
+        CorsLayer::new()
+            .allow_origin(self.origins.clone())
+            .allow_credentials(true)
+            .allow_methods([
+                Method::GET,
+                Method::HEAD,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
+            .allow_headers(REQUEST_HEADERS.clone())
+            .expose_headers(EXPOSED_HEADERS.clone())
+            .max_age(PREFLIGHT_AGE)
     }
 }
 
