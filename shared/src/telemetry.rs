@@ -71,7 +71,7 @@ pub struct LoggedCaller {
     /// Who vouches for it.
     pub issuer: Box<str>,
     /// The subject, which may be personal, as a hash.
-    pub subject_hash: String,
+    pub subject_hash: Box<str>,
 }
 
 /// Why a request may not pass, as the access log says it: anybody can cause a refusal, so it has no line of its own.
@@ -96,9 +96,9 @@ pub(crate) fn name_refusal(refusal: LoggedRefusal) {
 
 /// Names the caller of this request in its access line.
 #[cfg(feature = "callers")]
-pub(crate) fn name_caller(issuer: &str, subject_hash: String) {
+pub(crate) fn name_caller(issuer: &str, subject_hash: &str) {
     if let Some(context) = context() {
-        let issuer = issuer.into();
+        let (issuer, subject_hash) = (issuer.into(), subject_hash.into());
         let _ = context.caller.set(LoggedCaller { issuer, subject_hash });
     }
 }

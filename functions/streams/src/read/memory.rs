@@ -61,7 +61,7 @@ impl Memory {
 
     /// The same memory for this caller.
     pub fn of(&self, caller: &Caller) -> Self {
-        self.named(&caller.subject_hash())
+        self.named(caller.subject_hash())
     }
 
     fn named(&self, caller: &str) -> Self {
