@@ -9,6 +9,7 @@ mod problem;
 mod proxy;
 mod reason;
 mod settings;
+pub(crate) mod sqlstate;
 mod transaction;
 
 use crate::config::{Env, Unusable};

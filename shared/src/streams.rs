@@ -19,7 +19,13 @@ mod settings;
 mod sweep;
 mod watched;
 
-use crate::{config::Env, database::Database};
+use crate::{
+    config::Env,
+    database::{
+        Database,
+        sqlstate::{DEADLOCK, sqlstate},
+    },
+};
 pub use append::{Append, Appended, Form, Producer, Stored};
 pub use create::{Create, Created, Expiry, Fork};
 use futures_util::future::BoxFuture;
@@ -62,11 +68,10 @@ impl Streams {
 ///
 /// A future in a box: those of async closures that borrow are not known to be `Send`, as handlers need them.
 async fn repeated<'a, T>(statement: impl Fn() -> BoxFuture<'a, sqlx::Result<T>>) -> sqlx::Result<T> {
-    const DEADLOCK: &str = "40P01";
     const ATTEMPTS: usize = 3;
     for _ in 1..ATTEMPTS {
         match statement().await {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DEADLOCK) => {}
+            Err(error) if sqlstate(&error) == DEADLOCK => {}
             done => return done,
         }
     }

@@ -3,6 +3,7 @@
 use super::{
     Reason,
     reason::{cause, is_unstorable},
+    sqlstate::{DEADLOCK, READ_ONLY, SERIALIZATION_FAILURE, sqlstate},
 };
 use crate::problem::{INTERNAL, Problem, UNAVAILABLE, UNSTORABLE_VALUE};
 use std::time::Duration;
@@ -11,9 +12,9 @@ use std::time::Duration;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// For handlers: `?` answers 503 with `Retry-After` where the database cannot be reached, is overloaded, or has not answered
-/// by the deadline; 422 where a text has a character or a length that the database cannot store; and 500 otherwise, also for a violated constraint that [`violation`](super::violation) does not name,
-/// and for a row that is not there: read one that may be missing with `fetch_optional`, and answer what the request
-/// deserves.
+/// by the deadline; 422 where a text has a character or a length that the database cannot store; and 500 otherwise, also for
+/// a violated constraint that [`violation`](super::violation) does not name, and for a row that is not there: read one that
+/// may be missing with `fetch_optional`, and answer what the request deserves.
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         if !is_logged(&error) {
@@ -29,7 +30,7 @@ impl From<sqlx::Error> for Problem {
     }
 }
 
-/// Has the log the cause already? `connection` and `transaction` see what the server and its session do, but not how
+/// Whether the log has the cause already. `connection` and `transaction` see what the server and its session do, but not how
 /// sqlx decodes a row.
 fn is_logged(error: &sqlx::Error) -> bool {
     use sqlx::Error::{ColumnDecode, ColumnIndexOutOfBounds, ColumnNotFound, Decode, RowNotFound, TypeNotFound};
@@ -45,16 +46,12 @@ fn is_logged(error: &sqlx::Error) -> bool {
     !does_not_fit
 }
 
-/// May the same request succeed in a moment?
+/// Whether the same request may succeed in a moment.
 fn is_temporary(error: &sqlx::Error) -> bool {
     let reason = Reason::from(error);
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .unwrap_or_default();
+    let code = sqlstate(error);
     matches!(reason, Reason::Unreachable | Reason::Timeout | Reason::TooManyConnections)
-        // A deadlock, a serialization failure, and a server that has become a standby.
-        || matches!(&*code, "40P01" | "40001" | "25006")
+        || matches!(&*code, DEADLOCK | SERIALIZATION_FAILURE | READ_ONLY)
         // Insufficient resources, but for a full disk.
         || (code.starts_with("53") && code != "53100")
 }

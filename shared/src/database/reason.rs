@@ -1,7 +1,10 @@
 //! Why Postgres cannot be used: a closed set of reasons, and the reason of each error of sqlx, of servers and of
 //! poolers.
 
-use super::proxy::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE};
+use super::{
+    proxy::{MISCONFIGURED, TIMEOUT, TLS, UNREACHABLE},
+    sqlstate::{LOCK_NOT_AVAILABLE, sqlstate},
+};
 use crate::closed_set;
 use std::{fmt, io};
 
@@ -89,7 +92,7 @@ impl Reason {
             // Starting up, shutting down, crashed, idle for too long; a database that takes no connections.
             UNREACHABLE | "57P01" | "57P02" | "57P03" | "57P05" | "55000" => Self::Unreachable,
             // Cancelled by `statement_timeout` or `lock_timeout`.
-            TIMEOUT | "57014" | "55P03" => Self::Timeout,
+            TIMEOUT | "57014" | LOCK_NOT_AVAILABLE => Self::Timeout,
             TLS => Self::TlsFailed,
             // No such database; no right to connect to it, or to read the table of migrations.
             MISCONFIGURED | "3D000" | "42501" => Self::Misconfigured,
@@ -142,17 +145,16 @@ pub(super) fn without_quoted(text: &str, quote: char) -> String {
     parts.join(&quote.to_string())
 }
 
-/// Is a value one that the database cannot store, whatever the query? Unlike the violation of a constraint, this has no name by
+/// Whether a value is one that the database cannot store, whatever the query. Unlike the violation of a constraint, this has no name by
 /// which a function could answer it.
 pub(super) fn is_unstorable(error: &sqlx::Error) -> bool {
     // Longer than its column; a character that no text may have, U+0000 as a rule, by itself and as an escape in JSON; longer
     // than the entry of an index may be.
     const STATES: [&str; 4] = ["22001", "22021", "22P05", "54000"];
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| STATES.contains(&&*code))
+    STATES.contains(&&*sqlstate(error))
 }
 
-/// Has the connection failed, rather than the query?
+/// Whether the connection has failed, rather than the query.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,

@@ -8,7 +8,11 @@ use super::{
     hub::Hub,
     queue::{Queue, Taken, Turn, Waiting},
 };
-use crate::{database::Database, deadline::Deadline, telemetry};
+use crate::{
+    database::{Database, sqlstate::sqlstate},
+    deadline::Deadline,
+    telemetry,
+};
 use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     io,
@@ -146,8 +150,8 @@ impl Lane {
 /// appends twice.
 fn is_about_data(error: &sqlx::Error) -> bool {
     const CLASSES: [&str; 3] = ["22", "23", "54"];
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| CLASSES.iter().any(|class| code.starts_with(class)))
+    let code = sqlstate(error);
+    CLASSES.iter().any(|class| code.starts_with(class))
 }
 
 /// The streams of a statement that is on its way, until it is finished or has panicked.

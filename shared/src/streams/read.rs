@@ -6,7 +6,10 @@ use super::{
     hub::Woken,
 };
 use crate::{
-    database::{Bytea, Connection},
+    database::{
+        Bytea, Connection,
+        sqlstate::{READ_ONLY, sqlstate},
+    },
     deadline::Deadline,
 };
 use bytes::Bytes;
@@ -56,7 +59,7 @@ impl Streams {
         if let Expiry::Ttl(_) = page.head.expiry {
             match renew(&connection, page.head.incarnation).await {
                 // A server that takes no writes is read all the same.
-                Err(error) if is_read_only(&error) => {}
+                Err(error) if sqlstate(&error) == READ_ONLY => {}
                 renewed => renewed?,
             }
         }
@@ -209,10 +212,4 @@ async fn renew(connection: &Connection, stream: i64) -> sqlx::Result<()> {
     .execute(connection)
     .await
     .map(drop)
-}
-
-fn is_read_only(error: &sqlx::Error) -> bool {
-    const READ_ONLY: &str = "25006";
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.as_deref() == Some(READ_ONLY)
 }

@@ -7,7 +7,10 @@ use super::{
     session::Session,
     table::Table,
 };
-use crate::random;
+use crate::{
+    database::sqlstate::{DEADLOCK, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE, sqlstate},
+    random,
+};
 use sqlx::{
     AssertSqlSafe, PgConnection,
     migrate::Migration,
@@ -187,8 +190,7 @@ pub(super) async fn execute(sql: &str, connection: &mut PgConnection) -> Result<
 /// Lock timeouts, deadlocks, serialization failures: Postgres has rolled the file back, and another attempt may
 /// succeed.
 fn is_contention(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(code.as_deref(), Some("55P03" | "40P01" | "40001"))
+    matches!(&*sqlstate(error), LOCK_NOT_AVAILABLE | DEADLOCK | SERIALIZATION_FAILURE)
 }
 
 /// The message of Postgres about a file, with the line if Postgres names a position.

@@ -1,7 +1,10 @@
 //! One migrator at a time: an advisory lock, and the check that `DATABASE_URL` leads to sessions that can hold it.
 
 use super::{Database, MigrateError, in_transaction::execute, session};
-use crate::random;
+use crate::{
+    database::sqlstate::{LOCK_NOT_AVAILABLE, sqlstate},
+    random,
+};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -27,13 +30,10 @@ pub(super) async fn acquire(connection: &mut PgConnection, limit: Duration) -> R
 
 /// Waits for the lock in the server's queue, for a session that gets it from another one of the same migrator.
 pub(super) async fn wait(id: i64, limit: Duration, connection: &mut PgConnection) -> Result<(), MigrateError> {
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
     let wait_ms = limit.as_millis().max(1);
     let sql = format!("SET lock_timeout = {wait_ms}; SELECT pg_catalog.pg_advisory_lock({id})");
     match execute(&sql, connection).await {
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => {
-            Err(MigrateError::Busy(limit))
-        }
+        Err(error) if sqlstate(&error) == LOCK_NOT_AVAILABLE => Err(MigrateError::Busy(limit)),
         waited => Ok(waited?),
     }
 }

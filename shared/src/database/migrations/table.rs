@@ -2,6 +2,7 @@
 //! search path of a session does not decide which table that is; a second one is an error.
 
 use super::{files::name, lock::lock_id};
+use crate::database::sqlstate::sqlstate;
 use futures_util::TryStreamExt;
 use sqlx::{
     AssertSqlSafe, Either, Executor, PgConnection, Postgres, Row,
@@ -87,7 +88,7 @@ async fn look(connection: &mut PgConnection, condition: &str) -> Result<(bool, V
         return Err(error.unwrap_or(sqlx::Error::RowNotFound));
     };
     match (named(found)?, error) {
-        (None, Some(sqlx::Error::Database(error))) if error.code().as_deref() == Some(UNDEFINED_TABLE) => {}
+        (None, Some(error)) if sqlstate(&error) == UNDEFINED_TABLE => {}
         (_, Some(error)) => return Err(error),
         (_, None) => {}
     }

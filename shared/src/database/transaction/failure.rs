@@ -1,6 +1,9 @@
 //! What the failure of a query means for its transaction. Each is logged here, once, whatever the function makes of it.
 
-use crate::database::reason::{cause, is_lost, is_unstorable, without_quoted};
+use crate::database::{
+    reason::{cause, is_lost, is_unstorable, without_quoted},
+    sqlstate::{DEADLOCK, SERIALIZATION_FAILURE, sqlstate},
+};
 use sqlx::postgres::PgDatabaseError;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,7 +24,7 @@ impl Failure {
             return;
         };
         // A query after one that failed: the first one matters.
-        if failure.is_some() && code(error) == IN_FAILED_TRANSACTION {
+        if failure.is_some() && sqlstate(error) == IN_FAILED_TRANSACTION {
             return;
         }
         let found = Self::of(error);
@@ -30,7 +33,7 @@ impl Failure {
     }
 
     fn of(error: &sqlx::Error) -> Self {
-        match &*code(error) {
+        match &*sqlstate(error) {
             SERIALIZATION_FAILURE | DEADLOCK => Self::Conflict,
             // The proxy uses no names in this session from now on.
             NO_SUCH_STATEMENT => Self::Lost,
@@ -41,8 +44,6 @@ impl Failure {
     }
 }
 
-const SERIALIZATION_FAILURE: &str = "40001";
-const DEADLOCK: &str = "40P01";
 const IN_FAILED_TRANSACTION: &str = "25P02";
 /// A prepared statement is gone, or would answer with other columns than when it was prepared.
 const NO_SUCH_STATEMENT: &str = "26000";
@@ -79,9 +80,4 @@ fn constraint(error: &sqlx::Error) -> Option<&str> {
 /// The function of the server that has raised the error. Unlike the message, it is not translated.
 fn raised_by(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error()?.downcast_ref::<PgDatabaseError>().routine()
-}
-
-fn code(error: &sqlx::Error) -> String {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.unwrap_or_default().into_owned()
 }
