@@ -4,7 +4,10 @@ mod buffered;
 mod json;
 mod limited;
 
-use crate::problem::{self, Problem};
+use crate::{
+    causes::causes,
+    problem::{self, Problem},
+};
 use axum::{
     body::Body,
     extract::DefaultBodyLimit,
@@ -12,11 +15,7 @@ use axum::{
 };
 use hyper::body::Body as _;
 use limited::Limited;
-use std::{
-    error::Error,
-    iter::successors,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
 pub use buffered::Buffered;
 pub use json::Json;
@@ -188,11 +187,8 @@ impl From<BodyError> for Problem {
 impl From<axum::Error> for Problem {
     fn from(error: axum::Error) -> Self {
         // A body around another wraps its errors once more.
-        let errors = successors(Some(&error as &(dyn Error + 'static)), |&error| error.source());
-        match errors.filter_map(|error| error.downcast_ref::<BodyError>()).next() {
-            Some(error) => (*error).into(),
-            None => Self::internal(error),
-        }
+        let known: Option<BodyError> = causes(&error).find_map(|error| error.downcast_ref().copied());
+        known.map_or_else(|| Self::internal(error), Self::from)
     }
 }
 

@@ -28,6 +28,12 @@ impl fmt::Display for Invalid {
     }
 }
 
+/// The name of this binary.
+pub(crate) fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 impl Env {
     /// Settings from the environment of this process.
     pub fn from_process() -> Self {

@@ -10,7 +10,14 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How long before the platform's deadline an answer that takes its time ends by itself.
-pub(crate) const MARGIN: Duration = Duration::from_secs(1);
+pub const MARGIN: Duration = Duration::from_secs(1);
+
+/// How much earlier than a request what it waits for has to end, so that its answer still arrives: a twentieth of the time
+/// that is left, but 20 ms at least and 250 ms at most.
+#[cfg(any(feature = "callers", feature = "database"))]
+pub(crate) fn margin(left: Duration) -> Duration {
+    (left / 20).clamp(Duration::from_millis(20), Duration::from_millis(250))
+}
 
 /// An argument of jobs and of handlers. As an extractor it cannot fail: without a deadline, one that never comes is used.
 ///

@@ -16,6 +16,7 @@
 pub mod body;
 #[cfg(feature = "callers")]
 pub mod callers;
+mod causes;
 mod closed_set;
 pub mod config;
 #[cfg(feature = "database")]

@@ -14,7 +14,7 @@ mod spans;
 mod trace;
 mod writer;
 
-use crate::config::Env;
+use crate::config::{Env, program};
 use axum::http::HeaderValue;
 use emf::Metrics;
 use format::{Format, Lines};
@@ -221,10 +221,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 fn service_name(env: &Env) -> String {
     let by_platform = || env.text("AWS_LAMBDA_FUNCTION_NAME").or_else(|| env.text("K_SERVICE"));
     let named = env.text("OTEL_SERVICE_NAME").or_else(by_platform);
-    named.unwrap_or_else(|| {
-        let binary = std::env::current_exe().unwrap_or_default();
-        binary.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    })
+    named.unwrap_or_else(program)
 }
 
 fn json(env: &Env) -> Format {

@@ -8,7 +8,7 @@ use super::{
     settings::{Issuer, Source},
     url,
 };
-use crate::{BUNDLE, https};
+use crate::{BUNDLE, causes::causes, https};
 use axum::BoxError;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -115,13 +115,8 @@ async fn get(client: &https::Client, url: Uri) -> Result<(HeaderMap, Object), Bo
 
 /// An error with its causes, the outermost first.
 fn whole(error: BoxError) -> BoxError {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text.into()
+    let all: Vec<String> = causes(&*error).map(ToString::to_string).collect();
+    all.join(": ").into()
 }
 
 /// How long the answer is fresh (RFC 9111, section 4.2).

@@ -11,7 +11,10 @@ use super::{
     refusal::Refusal,
     token::Token,
 };
-use crate::{deadline::Deadline, single_flight::SingleFlight};
+use crate::{
+    deadline::{Deadline, margin},
+    single_flight::SingleFlight,
+};
 use axum::BoxError;
 use hyper::Uri;
 use known::Known;
@@ -20,9 +23,6 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a fetch may take, and how long a request waits for the first.
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much earlier than its deadline a request stops waiting, so that its answer still arrives: a twentieth of the time that
-/// is left, within these bounds.
-const MARGIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 /// How long a request waits for newer keys when those at hand are old. After a failure it does not wait.
 const REFRESH_WAIT: Duration = Duration::from_millis(500);
 /// The time between two fetches that fail doubles from the first to the second.
@@ -128,8 +128,7 @@ impl Keys {
 
 /// When a request stops waiting.
 fn end(deadline: &Deadline, wait: Duration) -> Instant {
-    let [least, most] = MARGIN;
-    let margin = deadline.left().map(|left| (left / 20).clamp(least, most));
+    let margin = deadline.left().map(margin);
     let deadline = deadline.clone().before(margin.unwrap_or_default());
     deadline.cap(Instant::now() + wait)
 }

@@ -17,7 +17,7 @@ mod prefix;
 mod relay;
 mod tls;
 
-use crate::database::settings::Dsn;
+use crate::{config::program, database::settings::Dsn};
 use dialer::Dialer;
 pub(super) use handle::Handle;
 use handle::Waiting;
@@ -179,12 +179,6 @@ fn options(dsn: &Dsn) -> PgConnectOptions {
         options = options.database(database);
     }
     options
-}
-
-/// The name of this binary, for `pg_stat_activity`.
-fn program() -> String {
-    let program = std::env::current_exe().unwrap_or_default();
-    program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The folder of the proxy's socket. On Linux it is the beginning of an abstract name, which needs no writable file

@@ -6,7 +6,10 @@ mod failure;
 mod query;
 
 use super::{Database, QUERY_TIMEOUT, Session, pool::Fate, proxy::Prefix, reason::logged};
-use crate::{deadline::Deadline, random};
+use crate::{
+    deadline::{Deadline, margin},
+    random,
+};
 pub use connection::Connection;
 use failure::Failure;
 pub use failure::violation;
@@ -15,9 +18,6 @@ use sqlx::Executor;
 use std::{io, time::Duration};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// How much earlier than the caller gives up the server ends a statement, so that its answer still arrives: a twentieth of
-/// the time that is left, within these bounds.
-const MARGIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(250)];
 /// How long the first repetition waits, at most. Each further one waits for up to twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
@@ -95,11 +95,6 @@ impl Database {
 
 fn end_of(deadline: &Deadline) -> Instant {
     deadline.cap(Instant::now() + QUERY_TIMEOUT)
-}
-
-fn margin(left: Duration) -> Duration {
-    let [least, most] = MARGIN;
-    (left / 20).clamp(least, most)
 }
 
 /// The result of `step`, or an error, which is logged, if there is none by the end.

@@ -1,7 +1,10 @@
 //! Why an operation on the bucket failed: a closed set, the same for every backend.
 
 use super::InvalidKey;
-use crate::problem::{self, Problem};
+use crate::{
+    causes::causes,
+    problem::{self, Problem},
+};
 use axum::BoxError;
 use std::{error::Error as StdError, fmt, time::Duration};
 
@@ -129,9 +132,4 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
-}
-
-/// An error and its causes.
-pub(super) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }

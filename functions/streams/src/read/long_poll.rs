@@ -7,18 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use shared::{
-    deadline::Deadline,
+    deadline::{Deadline, MARGIN},
     problem::Problem,
     streams::{Follow, From, Page},
 };
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
-
-/// How long before the deadline the answer leaves.
-const MARGIN: Duration = Duration::from_secs(1);
 
 pub async fn answer(
     log: &Log,

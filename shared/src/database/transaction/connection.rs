@@ -1,9 +1,9 @@
 //! Single statements, each a transaction of its own.
 
-use super::{Fate, before, end_of, failure::Failure, margin, query::Query};
+use super::{Fate, before, end_of, failure::Failure, query::Query};
 use crate::{
     database::{Database, proxy::Prefix},
-    deadline::Deadline,
+    deadline::{Deadline, margin},
 };
 use futures_util::{
     FutureExt, StreamExt, TryFutureExt, TryStreamExt,

@@ -1,7 +1,10 @@
 //! Maps errors of `object_store` to kinds of errors.
 
 use super::{connector::Answered, step::Step};
-use crate::storage::{Error, Kind, error::causes};
+use crate::{
+    causes::causes,
+    storage::{Error, Kind},
+};
 use hyper::StatusCode;
 use object_store::{
     Error as Store,

@@ -1,6 +1,9 @@
 //! Maps errors of the SDK to kinds of errors.
 
-use crate::storage::{Error, Kind, error::causes};
+use crate::{
+    causes::causes,
+    storage::{Error, Kind},
+};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
