@@ -56,8 +56,7 @@ fn invalid_settings_exit_with_78_and_all_of_them_are_named() {
 #[test]
 fn a_port_in_use_ends_it_with_a_log_line_and_no_panic() {
     let server = health().serve();
-    let port = server.url.rsplit(':').next().unwrap();
-    let refused = health().with("PORT", port).run(&[]);
+    let refused = health().with("PORT", server.port().to_string()).run(&[]);
     assert_eq!(refused.status.code(), Some(1));
     let message = String::from_utf8(refused.stderr).unwrap();
     assert!(

@@ -78,6 +78,12 @@ impl Process {
         self.log.lock().expect("no test panics here").clone()
     }
 
+    /// The port of [`url`](Self::url).
+    pub fn port(&self) -> u16 {
+        let port = self.url.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.expect("it is a server")
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -94,7 +100,7 @@ impl Process {
         code.unwrap_or_else(|| panic!("still running after {patience:?}:\n{}", self.log()))
     }
 
-    /// Is the process still running?
+    /// Whether the process is still running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -102,6 +108,11 @@ impl Process {
     /// Resident memory, in KiB, as the kernel counts it.
     pub fn resident_kib(&self) -> u64 {
         self.kib("VmRSS:")
+    }
+
+    /// How much more of it there is than `before`, in KiB.
+    pub fn grown_kib(&self, before: u64) -> u64 {
+        self.resident_kib().saturating_sub(before)
     }
 
     /// The most resident memory that it has had, in KiB.

@@ -2,23 +2,18 @@
 
 use crate::{
     impatient::{database, session},
-    probed::probed,
+    probed::{end_sessions, probed},
 };
 use serde_json::json;
 use std::time::{Duration, Instant};
-use testing::{Postgres, Proxy, execute};
+use testing::{Postgres, Proxy};
 
 #[tokio::test]
 async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
     let url = Postgres::shared().migrated_database().await;
     let server = probed(&url);
     server.recovers().await;
-    execute(
-        &url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE application_name = 'health-db' AND datname = current_database()",
-    )
-    .await;
+    end_sessions(&url).await;
     server.forgets().await;
     assert_eq!(server.probe().await.status, 200);
 }
@@ -52,12 +47,7 @@ async fn a_process_that_was_frozen_for_longer_than_its_connection_lived_answers_
     server.recovers().await;
     for _ in 0..3 {
         server.signal("STOP");
-        execute(
-            &url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-             WHERE application_name = 'health-db' AND datname = current_database()",
-        )
-        .await;
+        end_sessions(&url).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         server.signal("CONT");
         let start = Instant::now();

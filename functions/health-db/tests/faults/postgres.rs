@@ -1,6 +1,6 @@
 //! Every way in which Postgres fails a probe: the reason, how long the probe takes, and the recovery.
 
-use crate::probed::probed;
+use crate::probed::{end_sessions, probed};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use std::{
@@ -31,11 +31,7 @@ async fn stopped_with_sigstop_it_times_out_and_is_back_when_it_continues() {
     // The connection that the first probe leaves open must not hide that nobody accepts a new one.
     let server = probed(&url);
     server.recovers().await;
-    execute(
-        &url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'health-db'",
-    )
-    .await;
+    end_sessions(&url).await;
     postgres.signal("STOP");
     server.forgets().await;
     server.fails("timeout").await;
@@ -209,7 +205,7 @@ async fn ten_thousand_probes_leave_no_memory_and_no_socket_behind() {
     storm(100).await;
     let (memory, sockets) = (server.resident_kib(), server.sockets());
     storm(100).await;
-    let grown = server.resident_kib().saturating_sub(memory);
+    let grown = server.grown_kib(memory);
     assert!(grown < 512, "{grown} KiB");
     assert!(server.sockets() <= sockets, "{} of {sockets}", server.sockets());
 }

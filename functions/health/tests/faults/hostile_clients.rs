@@ -74,13 +74,17 @@ async fn a_huge_head_gets_431_and_memory_stays_flat() {
     );
     let (answer, _) = raw(&server, greedy.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer:?}");
+    assert_memory_stays_flat(&server, &greedy, "HTTP/1.1 431").await;
+}
+
+async fn assert_memory_stays_flat(server: &Process, request: &str, expected: &str) {
     let before = server.resident_kib();
     for _ in 0..200 {
-        let (answer, _) = raw(&server, greedy.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 431"), "{answer:?}");
+        let (answer, _) = raw(server, request.as_bytes()).await;
+        assert!(answer.starts_with(expected), "{answer:?}");
     }
-    let grown = server.resident_kib().saturating_sub(before);
-    assert!(grown < 1024, "200 huge heads cost {grown} KiB");
+    let grown = server.grown_kib(before);
+    assert!(grown < 1024, "200 requests cost {grown} KiB");
 }
 
 #[tokio::test]
@@ -105,13 +109,7 @@ async fn a_body_where_none_belongs_gets_its_error_a_closed_connection_and_is_not
             "{answer:?}"
         );
     }
-    let before = server.resident_kib();
-    for _ in 0..200 {
-        let (answer, _) = raw(&server, large.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{answer:?}");
-    }
-    let grown = server.resident_kib().saturating_sub(before);
-    assert!(grown < 1024, "200 bodies cost {grown} KiB");
+    assert_memory_stays_flat(&server, &large, "HTTP/1.1 400").await;
 }
 
 #[tokio::test]
@@ -247,7 +245,7 @@ async fn floods_of_resets_over_http_2_are_cut_and_probes_stay_fast() {
         }
     };
     futures_util::future::join(floods, probes).await;
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.grown_kib(before);
     assert!(grown < 8 * 1024, "a hundred floods cost {grown} KiB");
 }
 

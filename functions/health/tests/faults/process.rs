@@ -94,12 +94,12 @@ async fn requests_that_do_not_end_do_not_hold_up_the_drain() {
 #[tokio::test]
 async fn after_sigkill_the_next_process_has_the_port_at_once() {
     let mut first = health().serve();
-    let port = first.url.rsplit(':').next().unwrap().to_owned();
-    let _open = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    let port = first.port();
+    let _open = TcpStream::connect(("127.0.0.1", port)).unwrap();
     assert_answers(&first).await;
     first.signal("KILL");
     assert_eq!(first.exit_code(Duration::from_secs(1)), None);
-    assert_answers(&health().with("PORT", port).serve()).await;
+    assert_answers(&health().with("PORT", port.to_string()).serve()).await;
 }
 
 #[tokio::test]

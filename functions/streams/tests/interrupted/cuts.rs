@@ -16,7 +16,7 @@ const CUTS: usize = 30;
 async fn read_over_cuts(ids: Ids) -> (Vec<i64>, i64) {
     let server = streams().await.serve();
     Caller::new().create(&server.url, "a").await;
-    let cutter = Cutter::start(server.url.rsplit(':').next().unwrap().parse().unwrap(), CUTS).await;
+    let cutter = Cutter::start(server.port(), CUTS).await;
     let reader = Reader::with(ids, &[&cutter.url], "a");
     let mut writer = Writer::new(&[&server], "a", "p");
     let mut count = 0;

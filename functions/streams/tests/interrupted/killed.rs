@@ -1,6 +1,6 @@
 //! An instance is killed in the middle of appends. What it has not acknowledged is sent to another one.
 
-use crate::{Caller, JSON, streams_in};
+use crate::{Caller, producer, streams_in};
 use durable::wrong;
 use hyper::Method;
 use std::time::{Duration, Instant};
@@ -115,12 +115,6 @@ async fn append(caller: &Caller, url: &str, number: i64) -> u16 {
 
 async fn try_append(caller: &Caller, url: &str, number: i64) -> Result<u16, String> {
     let seq = number.to_string();
-    let producer = [
-        JSON,
-        ("producer-id", "p"),
-        ("producer-epoch", "0"),
-        ("producer-seq", &*seq),
-    ];
-    let answer = caller.try_ask(Method::POST, url, &producer, &seq).await?;
+    let answer = caller.try_ask(Method::POST, url, &producer(&seq), &seq).await?;
     Ok(answer.status.as_u16())
 }

@@ -1,6 +1,6 @@
 //! The connection is cut when the answer to an append begins: the client cannot know that it is stored, and repeats it.
 
-use crate::{Caller, JSON, cutter::Cutter, streams};
+use crate::{Caller, cutter::Cutter, producer, streams};
 use hyper::Method;
 
 const APPENDS: usize = 20;
@@ -10,16 +10,10 @@ async fn appended_twice(is_producer: bool) -> Vec<i64> {
     let server = streams().await.serve();
     let caller = Caller::new();
     let url = caller.create(&server.url, "a").await;
-    let port = server.url.rsplit(':').next().unwrap().parse().unwrap();
-    let cutter = Cutter::before_answers(port).await;
+    let cutter = Cutter::before_answers(server.port()).await;
     for number in 0..APPENDS {
         let seq = number.to_string();
-        let producer = [
-            JSON,
-            ("producer-id", "p"),
-            ("producer-epoch", "0"),
-            ("producer-seq", &*seq),
-        ];
+        let producer = producer(&seq);
         let headers = if is_producer { &producer[..] } else { &producer[..1] };
         cutter.post("/v1/stream/a", headers, &caller.authorization, &seq).await;
         let repeated = caller.ask(Method::POST, &url, headers, &seq).await;

@@ -32,6 +32,16 @@ use testing::{Binary, Client, Exchange, Postgres, tokens};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
+/// The headers of an append by a producer.
+fn producer(seq: &str) -> [(&str, &str); 4] {
+    [
+        JSON,
+        ("producer-id", "p"),
+        ("producer-epoch", "0"),
+        ("producer-seq", seq),
+    ]
+}
+
 /// The function with a database of its own: instances of it share their streams.
 async fn streams() -> Binary {
     streams_in(Postgres::shared().migrated_database().await)

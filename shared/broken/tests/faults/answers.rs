@@ -304,7 +304,7 @@ async fn clients_that_read_nothing_cost_bounded_memory_and_do_not_hold_up_others
         stream.read_exact(&mut first).unwrap();
         std::thread::sleep(Duration::from_millis(100));
     }
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.grown_kib(before);
     assert!(
         grown < 2048,
         "{} clients that do not read cost {grown} KiB",

@@ -304,7 +304,7 @@ async fn on_lambda_a_download_that_does_not_end_fails_before_the_deadline_and_wi
         assert_eq!(answer.status, 500, "{path}");
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    let grown = lambda.resident_kib().saturating_sub(before);
+    let grown = lambda.grown_kib(before);
     assert!(grown < 20 << 10, "{grown} KiB");
 }
 
@@ -340,7 +340,7 @@ async fn a_client_that_takes_nothing_is_cut_off_and_one_that_pauses_is_not() {
     }
     drop((paused, patient));
     server.next_line("\"source\":\"eager\"").await;
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.grown_kib(before);
     assert!(
         grown < 16 << 10,
         "{grown} KiB for {} clients that take nothing",

@@ -224,7 +224,7 @@ async fn values_are_cut_and_deep_nesting_is_a_short_line() {
     let deep = with_message(&deep, "at the ground");
     assert_eq!((&deep["of"], &deep["depth"]), (&100_000.into(), &99_999.into()));
     assert!(deep.to_string().len() < 500, "{deep}");
-    let grown = server.resident_kib().saturating_sub(before);
+    let grown = server.grown_kib(before);
     assert!(grown < 64 << 10, "{grown} KiB");
     assert_ordered(&records(&mut server, "/orders/12").await);
 }
@@ -250,7 +250,7 @@ async fn a_million_leaked_spans_leave_memory_bounded_and_later_spans_whole() {
     let full = server.resident_kib();
     assert!(full < 32 << 10, "{full} KiB");
     records(&mut server, "/leaked/1000000").await;
-    let grown = server.resident_kib().saturating_sub(full);
+    let grown = server.grown_kib(full);
     assert!(grown < 2 << 10, "{grown} KiB");
     let log = server.log();
     let warnings: HashSet<_> = log

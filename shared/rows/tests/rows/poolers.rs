@@ -13,10 +13,7 @@ const SETTINGS: &[&str] = &["pool_mode = transaction", "default_pool_size = 3"];
 #[tokio::test]
 #[ignore = "needs pgbouncer, which .ci/run installs"]
 async fn transactions_change_places_in_a_pooler_and_leave_no_setting_there() {
-    let postgres = Postgres::shared();
-    let accounts = Accounts::new(postgres).await;
-    let pooler = PgBouncer::start(postgres, SETTINGS);
-    let accounts = accounts_behind(accounts, &pooler);
+    let (_pooler, accounts) = behind_a_pooler().await;
     let deadline = within(Duration::from_secs(20));
     let transactions = (0..200).map(|_| {
         accounts.database.transaction(&deadline, async |transaction| {
@@ -74,10 +71,7 @@ async fn named_statements_are_lost_where_sessions_change_places() {
 #[tokio::test]
 #[ignore = "needs pgbouncer, which .ci/run installs"]
 async fn a_statement_ends_at_the_deadline_behind_a_pooler() {
-    let postgres = Postgres::shared();
-    let accounts = Accounts::new(postgres).await;
-    let pooler = PgBouncer::start(postgres, SETTINGS);
-    let accounts = accounts_behind(accounts, &pooler);
+    let (_pooler, accounts) = behind_a_pooler().await;
     let slow = accounts
         .database
         .transaction(&within(Duration::from_secs(5)), async |transaction| {
@@ -92,10 +86,7 @@ async fn a_statement_ends_at_the_deadline_behind_a_pooler() {
 #[tokio::test]
 #[ignore = "needs pgbouncer, which .ci/run installs"]
 async fn single_statements_change_places_in_a_pooler_and_leave_no_setting_there() {
-    let postgres = Postgres::shared();
-    let accounts = Accounts::new(postgres).await;
-    let pooler = PgBouncer::start(postgres, SETTINGS);
-    let accounts = accounts_behind(accounts, &pooler);
+    let (_pooler, accounts) = behind_a_pooler().await;
     let connection = accounts.database.connection(&within(Duration::from_secs(20)));
     let add = || sqlx::query(ADD).bind(1_i64).bind(1).execute(&connection);
     let done = join_all((0..200).map(|_| add())).await;
@@ -120,9 +111,12 @@ async fn single_statements_change_places_in_a_pooler_and_leave_no_setting_there(
     }
 }
 
-fn accounts_behind(accounts: Accounts, pooler: &PgBouncer) -> Accounts {
+async fn behind_a_pooler() -> (PgBouncer, Accounts) {
+    let postgres = Postgres::shared();
+    let accounts = Accounts::new(postgres).await;
+    let pooler = PgBouncer::start(postgres, SETTINGS);
     let url = pooler.url(&accounts.url);
-    accounts.at(&url)
+    (pooler, accounts.at(&url))
 }
 
 /// The simple protocol answers in text.
