@@ -129,9 +129,10 @@ impl Download {
 impl IntoResponse for Download {
     fn into_response(self) -> Response {
         let is_typed = self.headers.contains_key(header::CONTENT_TYPE);
-        let Self { status, headers, body } = match is_typed {
-            true => self,
-            false => self.content_type("application/octet-stream"),
+        let Self { status, headers, body } = if is_typed {
+            self
+        } else {
+            self.content_type("application/octet-stream")
         };
         (status, headers, body).into_response()
     }

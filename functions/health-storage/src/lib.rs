@@ -25,7 +25,7 @@ pub fn service(env: &Env) -> Service {
     Service::probe(Route::get(PATH, health_storage).public(), check)
 }
 
-/// The evidence bucket can be read with these credentials.
+/// The bucket can be read with these credentials.
 #[cfg_attr(feature = "openapi", utoipa::path(
     get, path = PATH, operation_id = "healthStorage", tag = "health", responses(health::Responses<StorageReport>),
 ))]

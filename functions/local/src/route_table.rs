@@ -125,39 +125,28 @@ fn routes_of(line: &Line, declared: &[Route]) -> Result<Vec<Route>, String> {
         method: "GET".to_owned(),
         function: function.clone(),
     };
-    let on_path = |route: &&Route| route.path == *path;
-    let others = declared
+    let on_path = declared.iter().chain([&health]).filter(|route| route.path == *path);
+    let (answered, others): (Vec<_>, Vec<_>) = on_path.partition(|route| route.function == *function);
+    if let (None, [other, ..]) = (method, &others[..]) {
+        return refuse(&format!(
+            "and functions/{} declares {} there: list the methods of each",
+            other.function, other.method
+        ));
+    }
+    // cargo-lambda takes HEAD for a method of its own, a function for a GET.
+    let wanted = method
+        .as_deref()
+        .map(|method| if method == "HEAD" { "GET" } else { method });
+    let is_wanted = |route: &&&Route| wanted.is_none_or(|method| route.method == method);
+    let routes: Vec<Route> = answered
         .iter()
-        .filter(on_path)
-        .find(|route| route.function != *function);
-    let answered = declared
-        .iter()
-        .chain([&health])
-        .filter(on_path)
-        .filter(|route| route.function == *function);
-    match (method.as_deref(), others) {
-        (
-            None,
-            Some(Route {
-                method,
-                function: other,
-                ..
-            }),
-        ) => refuse(&format!(
-            "and functions/{other} declares {method} there: list the methods of each"
-        )),
-        (None, None) => match answered.cloned().collect::<Vec<_>>() {
-            routes if routes.is_empty() => refuse("which does not declare that path"),
-            routes => Ok(routes),
-        },
-        (Some(method), _) => {
-            // cargo-lambda takes HEAD for a method of its own, a function for a GET.
-            let wanted = if method == "HEAD" { "GET" } else { method };
-            match answered.into_iter().find(|route| route.method == wanted) {
-                Some(route) => Ok(vec![route.clone()]),
-                None => refuse(&format!("which does not declare {method} there")),
-            }
-        }
+        .filter(is_wanted)
+        .map(|route| Route::clone(route))
+        .collect();
+    match method {
+        _ if !routes.is_empty() => Ok(routes),
+        Some(method) => refuse(&format!("which does not declare {method} there")),
+        None => refuse("which does not declare that path"),
     }
 }
 
@@ -173,9 +162,12 @@ pub fn shadows(declared: &[Route]) -> Vec<String> {
             if is_same && one.method != other.method || !overlap(&one.path, &other.path) {
                 continue;
             }
-            let named = |Route { path, method, function }: &Route| match is_same {
-                true => format!("functions/{function} declares {method} {path}"),
-                false => format!("functions/{function} declares {path}"),
+            let named = |Route { path, method, function }: &Route| {
+                if is_same {
+                    format!("functions/{function} declares {method} {path}")
+                } else {
+                    format!("functions/{function} declares {path}")
+                }
             };
             sentences.insert(format!(
                 "{}, and {}: both answer the same requests",

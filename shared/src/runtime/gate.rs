@@ -79,9 +79,10 @@ impl Gate {
 
     /// A scope for a path, such as `streams:read:cases/`, is enough where the route has a `{*rest}` that lies below it.
     fn check_scopes(&self, caller: &Caller) -> Result<(), Problem> {
-        match self.scopes.iter().all(|scope| caller.may(scope, &self.rest)) {
-            true => Ok(()),
-            false => Err(logged(callers::scope_missing(&self.scopes.join(" ")))),
+        if self.scopes.iter().all(|scope| caller.may(scope, &self.rest)) {
+            Ok(())
+        } else {
+            Err(logged(callers::scope_missing(&self.scopes.join(" "))))
         }
     }
 }
@@ -114,9 +115,10 @@ fn keep_private(headers: &mut HeaderMap) {
     if SAYS_WHO.iter().any(|word| said.contains(word)) {
         return;
     }
-    let private = match said.is_empty() {
-        true => None,
-        false => HeaderValue::try_from(format!("{said}, private")).ok(),
+    let private = if said.is_empty() {
+        None
+    } else {
+        HeaderValue::try_from(format!("{said}, private")).ok()
     };
     headers.insert(
         header::CACHE_CONTROL,

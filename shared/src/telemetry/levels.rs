@@ -9,9 +9,10 @@ pub fn parse(text: &str) -> Option<Targets> {
     let directives = text.split(',').map(str::trim).filter(|directive| !directive.is_empty());
     let directives: Vec<&str> = directives.collect();
     let is_valid = |directive: &&str| is_path(directive.split('=').next().unwrap_or_default());
-    match directives.is_empty() || !directives.iter().all(is_valid) {
-        true => None,
-        false => directives.join(",").parse().ok(),
+    if directives.is_empty() || !directives.iter().all(is_valid) {
+        None
+    } else {
+        directives.join(",").parse().ok()
     }
 }
 

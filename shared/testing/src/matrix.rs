@@ -136,9 +136,10 @@ pub async fn same_in_every_life(binary: &Binary, matrix: &[Expected]) {
                 Some((_, content)) => shape.event_with_body(method, expected.path, &headers, content),
             };
             let mut posted = api.invoke(&event, Duration::from_secs(2)).await;
-            let on_lambda = match expected.streams() {
-                true => posted.head().await,
-                false => posted.exchange().await,
+            let on_lambda = if expected.streams() {
+                posted.head().await
+            } else {
+                posted.exchange().await
             };
             assert_eq!(comparable(&on_lambda), comparable(&answer), "{name} as {shape:?}");
         }

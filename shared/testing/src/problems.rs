@@ -56,9 +56,12 @@ pub fn hostile_request(template: &str) -> impl Strategy<Value = HostileRequest> 
 /// The template with a segment in the place of each parameter.
 fn fill(template: &str, segments: Vec<String>) -> String {
     let mut segments = segments.into_iter();
-    let parts = template.split('/').map(|part| match part.starts_with('{') {
-        true => segments.next().unwrap_or_default(),
-        false => part.to_owned(),
+    let parts = template.split('/').map(|part| {
+        if part.starts_with('{') {
+            segments.next().unwrap_or_default()
+        } else {
+            part.to_owned()
+        }
     });
     parts.collect::<Vec<_>>().join("/")
 }

@@ -86,9 +86,10 @@ impl S3Server {
                     let (service, conditional) = (service.clone(), Arc::clone(&conditional));
                     async move {
                         // The server looks and then writes; S3 does both at once.
-                        let _alone = match request.headers().contains_key(IF_NONE_MATCH) {
-                            true => Some(conditional.lock().await),
-                            false => None,
+                        let _alone = if request.headers().contains_key(IF_NONE_MATCH) {
+                            Some(conditional.lock().await)
+                        } else {
+                            None
                         };
                         service.call(request.map(s3s::Body::from)).await
                     }

@@ -131,9 +131,12 @@ impl<'a> Edit<'a> {
         let (added, removed): (Vec<_>, Vec<_>) = moves.iter().partition(|[from, _]| from.starts_with(FOLDER));
         let exists = |path: &String| self.checkout.path(path).exists();
         // A folder that is still where it was has not been moved: what is in its way is somebody else's.
-        let back = |[from, to]: &[String; 2]| match exists(to) && !exists(from) {
-            true => self.rename(to, from),
-            false => Ok(()),
+        let back = |[from, to]: &[String; 2]| {
+            if exists(to) && !exists(from) {
+                self.rename(to, from)
+            } else {
+                Ok(())
+            }
         };
         removed.into_iter().try_for_each(back)?;
         for (file, text) in journal["files"].as_object().into_iter().flatten() {

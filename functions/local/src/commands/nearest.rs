@@ -15,9 +15,10 @@ fn distance(one: &str, other: &str) -> usize {
         let mut row = vec![i + 1];
         for (j, expected) in other.iter().enumerate() {
             let replaced = rows[i][j] + usize::from(letter != expected);
-            let swapped = match i > 0 && j > 0 && one[i - 1] == *expected && other[j - 1] == *letter {
-                true => rows[i - 1][j - 1] + 1,
-                false => usize::MAX,
+            let swapped = if i > 0 && j > 0 && one[i - 1] == *expected && other[j - 1] == *letter {
+                rows[i - 1][j - 1] + 1
+            } else {
+                usize::MAX
             };
             row.push(replaced.min(swapped).min(row[j] + 1).min(rows[i][j + 1] + 1));
         }

@@ -66,9 +66,10 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let value = value.as_bytes();
     let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, token) = value.split_at(end);
-    match scheme.eq_ignore_ascii_case(b"bearer") {
-        true => text(token.trim_ascii()).map(Some),
-        false => Ok(None),
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        text(token.trim_ascii()).map(Some)
+    } else {
+        Ok(None)
     }
 }
 

@@ -29,9 +29,10 @@ pub fn check(parts: &Parts, cors: &Cors) -> Result<(), Problem> {
     };
     let is_own = || only(FETCH_SITE).is_some_and(|site| site == "same-origin");
     let is_allowed = || only(header::ORIGIN).is_some_and(|origin| cors.origins.contains(origin));
-    match is_safe || is_own() || is_allowed() {
-        true => Ok(()),
-        false => Err(Problem::new(&ORIGIN_REFUSED)),
+    if is_safe || is_own() || is_allowed() {
+        Ok(())
+    } else {
+        Err(Problem::new(&ORIGIN_REFUSED))
     }
 }
 

@@ -195,9 +195,10 @@ impl Server {
         let is_head = request.method() == Method::HEAD;
         let open = connection.open_request(version);
         let deadline = Deadline::new(None, self.drain.clone());
-        let app = match request_body::is_decoded(request.headers()) {
-            true => self.app.clone(),
-            false => App::refusing(Problem::new(&problem::UNSUPPORTED_CODING)),
+        let app = if request_body::is_decoded(request.headers()) {
+            self.app.clone()
+        } else {
+            App::refusing(Problem::new(&problem::UNSUPPORTED_CODING))
         };
         let (request, reading) = request_body::watch(request);
         let mut response = app.answer(request, None, deadline).await;

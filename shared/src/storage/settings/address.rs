@@ -14,9 +14,12 @@ pub fn url(key: &'static str, value: Option<String>) -> Result<Option<String>, U
 /// A URL, or a host and a port: other SDKs take both.
 pub fn emulator(env: &Env) -> Result<Option<String>, Unusable> {
     let host = env.text("STORAGE_EMULATOR_HOST").filter(|host| !host.trim().is_empty());
-    let with_scheme = |host: String| match host.contains("://") {
-        true => host,
-        false => format!("http://{}", host.trim()),
+    let with_scheme = |host: String| {
+        if host.contains("://") {
+            host
+        } else {
+            format!("http://{}", host.trim())
+        }
     };
     url("STORAGE_EMULATOR_HOST", host.map(with_scheme))
 }

@@ -4,12 +4,8 @@ use super::{
     agreement, callers, connections,
     limits::{Limits, MAX_AGE},
 };
-use crate::deployment::{Deployed, Deployment, Platform};
-use shared::{
-    config::{Env, parse_duration},
-    sse,
-    storage::UPLOADS_PREFIX,
-};
+use crate::deployment::{Deployed, Deployment};
+use shared::{config::parse_duration, sse, storage::UPLOADS_PREFIX};
 
 /// A rule of a safe deployment.
 pub struct Rule {
@@ -22,8 +18,8 @@ pub struct Rule {
 /// Every rule.
 pub const RULES: [Rule; 23] = [
     Rule {
-        why: "a bucket whose lifecycle deletes more than abandoned uploads deletes evidence, and nobody is asked",
-        broken: deletes_evidence,
+        why: "a bucket whose lifecycle deletes more than abandoned uploads deletes files that should last, and nobody is asked",
+        broken: deletes_more_than_uploads,
     },
     Rule {
         why: "with * in CORS, any page that a user visits reads answers in that user's name",
@@ -116,7 +112,7 @@ pub const RULES: [Rule; 23] = [
     },
 ];
 
-fn deletes_evidence(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
+fn deletes_more_than_uploads(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
     let is_upload = |prefix: &String| prefix.starts_with(UPLOADS_PREFIX);
     let mut places = Vec::new();
     for lifecycle in &deployment.lifecycles {
@@ -174,21 +170,4 @@ fn shows_secrets(deployment: &Deployment, _: Limits<'_>) -> Vec<String> {
         places.extend(keys.map(|key| format!("{}: {key} stands there in plain text", function.place)));
     }
     places
-}
-
-impl Deployed {
-    /// The value of a variable, if it stands in the file.
-    pub fn setting(&self, key: &str) -> Option<&str> {
-        self.settings.get(key)?.as_deref()
-    }
-
-    /// The environment of the function, as far as it stands in the file.
-    pub fn env(&self) -> Env {
-        let settings = self.settings.clone();
-        let is_lambda = self.platform == Platform::Lambda;
-        Env::new(move |key| match key {
-            "AWS_LAMBDA_RUNTIME_API" => is_lambda.then(|| "127.0.0.1:9001".to_owned()),
-            key => settings.get(key)?.clone(),
-        })
-    }
 }

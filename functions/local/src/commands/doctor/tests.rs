@@ -68,7 +68,7 @@ fn service(annotations: &str, timeout: u32, env: &str) -> String {
 const DATABASE: &str = "{ name: DATABASE_URL, valueFrom: { secretKeyRef: { name: url, key: latest } } }";
 
 #[test]
-fn a_lifecycle_that_deletes_evidence_is_named_in_the_shape_of_each_cloud() {
+fn a_lifecycle_that_deletes_more_than_uploads_is_named_in_the_shape_of_each_cloud() {
     for (file, text) in [
         (
             "lifecycle-gcs.json",

@@ -105,9 +105,10 @@ fn adapted(text: &str, arguments: &Arguments) -> String {
         .iter()
         .fold(text.to_owned(), |text, example| text.replace(example, &dependency));
     // Without state and streams, no setting is read.
-    let text = match text.contains("(env)") {
-        true => text,
-        false => text.replace("(env: &Env)", "(_: &Env)"),
+    let text = if text.contains("(env)") {
+        text
+    } else {
+        text.replace("(env: &Env)", "(_: &Env)")
     };
     let Some(route) = arguments.route() else { return text };
     let method = route.method.to_lowercase();
@@ -150,9 +151,10 @@ pub fn format(checkout: &Checkout, files: &[PathBuf]) -> Result<(), String> {
         format!("rustfmt cannot be run: {why}; `rustup component add rustfmt` installs it")
     };
     let output = rustfmt.output().map_err(|error| failed(&error))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(failed(&String::from_utf8_lossy(&output.stderr))),
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(failed(&String::from_utf8_lossy(&output.stderr)))
     }
 }
 
