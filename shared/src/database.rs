@@ -67,7 +67,7 @@ impl Database {
         }))
     }
 
-    /// Is `DATABASE_URL` set?
+    /// Whether `DATABASE_URL` is set.
     pub fn is_configured(&self) -> bool {
         !matches!(self.0.settings.dsn, Err(Unusable::NotConfigured))
     }

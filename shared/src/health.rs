@@ -21,7 +21,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Can this be relied on?
+/// Whether this can be relied on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -195,8 +195,8 @@ pub fn milliseconds(latency: Duration) -> f64 {
     (latency.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// Does `Accept` name `application/health+json`, with a weight no lower than that of `application/json`? (RFC 9110, section
-/// 12.5.1)
+/// Whether `Accept` names `application/health+json`, with a weight no lower than that of `application/json` (RFC 9110,
+/// section 12.5.1).
 fn prefers_health_json(request: &HeaderMap) -> bool {
     let ranges = request
         .get_all(header::ACCEPT)

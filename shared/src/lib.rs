@@ -1,9 +1,9 @@
 //! The library that every function uses. It has four floors, and a module imports only from the floors below it:
 //!
-//! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] takes what clients send; [`download`]
-//!    answers bytes; [`telemetry`] logs;
-//!    [`deadline`] bounds everything that waits; `https` (feature `https`) is the HTTPS client; [`random`] draws numbers;
-//!    `single_flight` does work once for all that ask at once; `closed_set!` declares sets of words.
+//! 1. [`config`] reads settings; [`problem`] answers errors; [`body`] and [`parameters`] take what clients send;
+//!    [`download`] answers bytes; [`telemetry`] logs; [`deadline`] bounds everything that waits; `https` (feature `https`) is
+//!    the HTTPS client; [`random`] draws numbers; `single_flight` does work once for all that ask at once; `closed_set!`
+//!    declares sets of words.
 //! 2. `database` (feature `database`) is Postgres: a lazy connection, a pool, and the state of the schema.
 //!    `storage` (feature `storage`) is the bucket: GCS, S3, a folder or memory behind one type.
 //!    `callers` (feature `callers`) verifies tokens.

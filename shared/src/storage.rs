@@ -80,7 +80,7 @@ impl Storage {
         }
     }
 
-    /// Can objects be read with these credentials? Reads [`SENTINEL_KEY`], writes nothing.
+    /// Whether objects can be read with these credentials. Reads [`SENTINEL_KEY`], writes nothing.
     ///
     /// # Errors
     /// The reason; the cause is logged. There is no deadline and no retry: the caller has a deadline, and asks again.

@@ -104,6 +104,20 @@ pub(crate) fn name_caller(issuer: &str, subject_hash: &str) {
 }
 
 impl Context {
+    /// The context of a request of which nothing else is known yet.
+    pub fn new(request_id: HeaderValue) -> Self {
+        Self {
+            request_id,
+            invocation: None,
+            trace: None,
+            route: None,
+            #[cfg(feature = "callers")]
+            caller: OnceLock::new(),
+            #[cfg(feature = "callers")]
+            refusal: OnceLock::new(),
+        }
+    }
+
     /// Whether it asks for the health of something.
     pub fn is_probe(&self) -> bool {
         let rest = self.route.and_then(|route| route.strip_prefix("/health"));
@@ -242,16 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_of_a_handler_has_the_context_of_its_request() {
-        let request = Arc::new(Context {
-            request_id: HeaderValue::from_static("mine"),
-            invocation: None,
-            trace: None,
-            route: None,
-            #[cfg(feature = "callers")]
-            caller: OnceLock::new(),
-            #[cfg(feature = "callers")]
-            refusal: OnceLock::new(),
-        });
+        let request = Arc::new(Context::new(HeaderValue::from_static("mine")));
         let id = || context().map(|context| context.request_id.clone());
         let ids_in_tasks = async || {
             let mut tasks = JoinSet::new();

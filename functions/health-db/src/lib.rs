@@ -1,4 +1,4 @@
-//! `GET /health/db`: does Postgres answer, and is its schema the one this build expects?
+//! `GET /health/db`: whether Postgres answers, and its schema is the one this build expects.
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;

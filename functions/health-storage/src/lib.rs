@@ -1,4 +1,4 @@
-//! `GET /health/storage`: can the bucket be read with these credentials?
+//! `GET /health/storage`: whether the bucket can be read with these credentials.
 
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! `GET /health`: is the process alive? The check does no I/O and depends on no setting.
+//! `GET /health`: whether the process is alive. The check does no I/O and depends on no setting.
 
 use shared::{config::Env, runtime::Service};
 

@@ -123,8 +123,8 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Runs the command in the arguments of this process. An argument that is not UTF-8 exits with 64, as a command that does not exist, or arguments that are not valid, print
-/// the list of commands and exit with 64.
+/// Runs the command that this process was started with. An unknown command and invalid arguments print the list of commands;
+/// these, and an argument that is not UTF-8, exit with 64.
 pub fn run(env: &Env) -> Run {
     let arguments: Result<Vec<String>, _> = args_os().skip(1).map(OsString::into_string).collect();
     let Ok(arguments) = arguments else {

@@ -163,7 +163,7 @@ fn place(wanted: &Path, user: Option<User>) -> Result<PathBuf, Error> {
     })
 }
 
-/// Can a user enter a folder, and replace nothing in it that belongs to others?
+/// Whether a user can enter a folder, and replace nothing in it that belongs to others.
 fn suits(folder: &Path, user: User) -> bool {
     const STICKY: u32 = 0o1000;
     fs::metadata(folder).is_ok_and(|folder| {

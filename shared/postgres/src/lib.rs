@@ -46,7 +46,7 @@ pub struct Options {
     pub home: Option<PathBuf>,
     /// Where the programs of Postgres go on a machine that has none.
     pub store: PathBuf,
-    /// Does its data survive a crash of the machine?
+    /// Whether its data survives a crash of the machine.
     pub durable: bool,
     /// A port of 127.0.0.1 to listen on as well; roles need their passwords there.
     pub tcp_port: Option<u16>,
@@ -152,7 +152,7 @@ impl PrivatePostgres {
         }
     }
 
-    /// Does a process with the id in the server's lock file exist?
+    /// Whether a process with the id in the server's lock file exists.
     fn is_alive(&self) -> bool {
         let pid = self
             .pid()

@@ -65,7 +65,7 @@ impl Users {
         self.member(fifo).ok()
     }
 
-    /// Is there a user? Call it under [`Users::lock`], so that nobody joins meanwhile.
+    /// Whether there is a user. Call it under [`Users::lock`], so that nobody joins meanwhile.
     pub fn any(&self) -> Result<bool, Error> {
         let used = self.open("used.lock");
         let used = used.map_err(|error| Error::Io(self.folder.join("used.lock"), error))?;
@@ -88,7 +88,7 @@ impl Users {
 }
 
 impl Member {
-    /// Is this the only one? Call it under [`Users::lock`], so that nobody joins meanwhile.
+    /// Whether this is the only one. Call it under [`Users::lock`], so that nobody joins meanwhile.
     pub fn is_last(&self) -> bool {
         // The kernel releases the shared lock before it tries the exclusive one (flock(2)), which is harmless here.
         !matches!(self.used.try_lock(), Err(TryLockError::WouldBlock))

@@ -21,7 +21,7 @@ pub fn wrap(cargo: &mut Command, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Does Cargo run this program?
+/// Whether Cargo runs this program.
 pub fn is_wanted() -> bool {
     env::var_os(FOLDER).is_some()
 }

@@ -31,7 +31,7 @@ fn touch_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Has it `query!`, `query_as!`, `query_file_scalar!` or another macro of that family?
+/// Whether it has `query!`, `query_as!`, `query_file_scalar!` or another macro of that family.
 fn has_query(source: &Path) -> io::Result<bool> {
     let bytes = fs::read(source)?;
     let text = String::from_utf8_lossy(&bytes);

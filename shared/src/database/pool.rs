@@ -43,7 +43,7 @@ struct Open {
     handle: Handle,
     since: Instant,
     used: Instant,
-    /// Has everything that was sent been answered? Otherwise the session is asked for a sign of life.
+    /// Whether everything that was sent has been answered. Otherwise the session is asked for a sign of life.
     is_settled: bool,
 }
 
@@ -119,7 +119,7 @@ impl Open {
         })
     }
 
-    /// Does the session answer? One that has answered just now is not asked.
+    /// Whether the session answers. One that has answered just now is not asked.
     async fn is_alive(&mut self) -> bool {
         if self.handle.has_ended() || self.since.elapsed() > MAX_AGE {
             return false;

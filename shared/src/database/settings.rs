@@ -17,8 +17,8 @@ pub(super) struct Settings {
     pub dsn: Result<Dsn, Unusable>,
     /// `DATABASE_MAX_CONNECTIONS`: the size of the pool.
     pub max_connections: u32,
-    /// May a health check leave its session open for the next one? Not on Lambda, which freezes the process between two
-    /// requests: a frozen process cannot close a session.
+    /// Whether a health check may leave its session open for the next one. Not on Lambda, which freezes the process between
+    /// two requests: a frozen process cannot close a session.
     pub keep_session: bool,
     /// `MIGRATIONS_DIR`: a folder of migrations in place of those in the binary.
     pub migrations: Option<String>,

@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 #[cfg(feature = "callers")]
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::{
     convert::Infallible,
     sync::{
@@ -84,14 +84,10 @@ impl App {
     ) -> Response {
         let id = presented_id(request.headers()).or_else(|| invocation.clone());
         let context = Context {
-            request_id: id.unwrap_or_else(next_id),
             invocation,
             trace: Trace::from_headers(request.headers()),
             route: self.routes().template(request.uri().path()),
-            #[cfg(feature = "callers")]
-            caller: OnceLock::new(),
-            #[cfg(feature = "callers")]
-            refusal: OnceLock::new(),
+            ..Context::new(id.unwrap_or_else(next_id))
         };
         let access = AccessLog::begin(&request, context);
         request.extensions_mut().insert(deadline);

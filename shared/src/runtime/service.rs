@@ -37,8 +37,8 @@ pub enum Responses {
 }
 
 impl Service {
-    /// A function with these routes. Unless it says otherwise, its answers leave in one
-    /// piece, and its check is that the process runs. The runtime adds `GET /health`, for the probes of a platform.
+    /// A function with these routes. Unless it says otherwise, its answers leave in one piece, and its check is that the
+    /// process runs. The runtime adds `GET /health`, for the probes of a platform.
     pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
         Self {
             routes: routes.into_iter().collect(),

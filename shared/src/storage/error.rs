@@ -66,7 +66,7 @@ impl Error {
         }
     }
 
-    /// Could another attempt succeed? Every operation here may be repeated: even a create-only put recognises its own
+    /// Whether another attempt could succeed. Every operation here may be repeated: even a create-only put recognises its own
     /// object.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self.kind, Kind::Throttled | Kind::Timeout | Kind::Unreachable)

@@ -41,7 +41,7 @@ impl Bucket {
         blocking(move || root.check().and_then(|()| work(&root))).await
     }
 
-    /// Can the folder be read?
+    /// Whether the folder can be read.
     pub async fn probe(&self) -> Result<(), Error> {
         self.work(|root| match root.objects() {
             Err(error) if error.kind != Kind::NotFound => Err(error),

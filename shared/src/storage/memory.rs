@@ -166,7 +166,7 @@ impl Object {
 }
 
 impl Key {
-    /// Is the key below `under`, and after `page`, the last key of the page before?
+    /// Whether the key is below `under`, and after `page`, the last key of the page before.
     pub(super) fn is_listed(&self, under: Option<&Self>, page: Option<&str>) -> bool {
         let below = |under: &Self| {
             let rest = self.as_str().strip_prefix(under.as_str());

@@ -176,7 +176,7 @@ async fn plain_sqlx_believes_a_length_of_two_gigabytes() {
     assert!(answer.is_err(), "plain sqlx no longer waits for it");
 }
 
-/// Does each TCP connection to this port send small messages at once?
+/// Whether each TCP connection to this port sends small messages at once.
 fn nodelay(process: u32, port: u16) -> Vec<bool> {
     let process = Pid::from_raw(process as i32).unwrap();
     let pidfd = pidfd_open(process, PidfdFlags::empty()).unwrap();

@@ -89,7 +89,7 @@ impl LocalFolder {
         self.lock(File::try_lock, in_use).map(Some)
     }
 
-    /// Does this folder exist?
+    /// Whether this folder exists.
     ///
     /// # Errors
     /// It is a link or a file, or belongs to another user: nothing in it may be deleted.

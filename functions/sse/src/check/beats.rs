@@ -97,7 +97,7 @@ fn pace(beats: &[Beat]) -> Result<Pace, Reason> {
     }
 }
 
-/// Do the bytes of a compressed stream arrive at this pace?
+/// Whether the bytes of a compressed stream arrive at this pace.
 ///
 /// # Errors
 /// The reason why not; for example, the stream is silent for longer than a beat may be late.

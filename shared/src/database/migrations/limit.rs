@@ -96,7 +96,7 @@ impl Limit {
         }
     }
 
-    /// Does a session run a file?
+    /// Whether a session runs a file.
     pub async fn is_running(&self) -> bool {
         self.running.lock().await.is_some()
     }

@@ -38,7 +38,7 @@ pub(super) async fn wait(id: i64, limit: Duration, connection: &mut PgConnection
     }
 }
 
-/// Does a session hold the lock, or wait for it?
+/// Whether a session holds the lock, or waits for it.
 pub(super) async fn is_held_or_awaited_by(
     session: i32,
     id: i64,

@@ -41,7 +41,7 @@ pub struct Run {
 pub struct File {
     /// The file's name in the folder of migrations.
     pub file: String,
-    /// Does the file run in a transaction?
+    /// Whether the file runs in a transaction.
     pub transaction: bool,
     /// The SQL that `up` would run.
     pub sql: String,

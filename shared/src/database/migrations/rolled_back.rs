@@ -17,7 +17,7 @@ pub(super) async fn transaction_number(connection: &mut PgConnection) -> Result<
     number.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-/// Was there exactly one transaction between the one with this number and now?
+/// Whether there was exactly one transaction between the one with this number and now.
 ///
 /// # Errors
 /// The connection is lost, so that nothing is proven.

@@ -140,7 +140,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// Is there nothing to do for this file any more? Another migrator may have had its turn since the last one.
+    /// Whether there is nothing to do for this file any more. Another migrator may have had its turn since the last one.
     async fn is_done(&mut self, file: &Migration) -> Result<bool, MigrateError> {
         self.renew().await?;
         let connection = &mut self.session.connection;

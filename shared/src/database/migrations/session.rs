@@ -16,9 +16,9 @@ pub(super) struct Session {
     pub id: i32,
     /// Sets the timeouts of the file: for locks, and for statements.
     timeouts: String,
-    /// Has a file run in it?
+    /// Whether a file has run in it.
     is_used: bool,
-    /// Does the role, the server or the pooler allow no second session?
+    /// Whether the role, the server or the pooler allows no second session.
     is_only: bool,
 }
 

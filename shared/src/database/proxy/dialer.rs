@@ -117,7 +117,7 @@ impl Dialer {
         Ok((stream, Route { encryption, ..route }))
     }
 
-    /// Does the server offer TLS? Reads exactly one byte, because unencrypted bytes after it may come from somebody
+    /// Whether the server offers TLS. Reads exactly one byte, because unencrypted bytes after it may come from somebody
     /// else than the server (CVE-2021-23222).
     async fn is_offered(&self, stream: &mut TcpStream, encryption: Encryption) -> Result<bool, ProxyError> {
         if self.dsn.tls.direct {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 #[derive(Default)]
 pub(super) struct Orders {
     pub prefix: Prefix,
-    /// May prepared statements have names in the server?
+    /// Whether prepared statements may have names in the server.
     pub has_names: bool,
 }
 
@@ -129,18 +129,18 @@ impl Handle {
         self.orders.lock().has_names = is_direct;
     }
 
-    /// Did the server's process `id` itself open the session? A pooler sends another id.
+    /// Whether the server's process `id` itself has opened the session. A pooler sends another id.
     pub fn is_direct(&self, id: i32) -> bool {
         let key = &self.progress.borrow().key;
         key.as_ref().is_some_and(|key| key.starts_with(&id.to_be_bytes()))
     }
 
-    /// Has the session ended?
+    /// Whether the session has ended.
     pub fn has_ended(&self) -> bool {
         self.progress.is_closed()
     }
 
-    /// Has the server answered everything just now?
+    /// Whether the server has answered everything just now.
     pub fn is_fresh(&self) -> bool {
         self.progress.borrow().is_fresh()
     }
@@ -151,7 +151,7 @@ impl Handle {
         let _ = progress.wait_for(|progress| progress.unanswered == 0).await;
     }
 
-    /// Has the server answered everything, and is it in no transaction?
+    /// Whether the server has answered everything, and is in no transaction.
     pub fn is_idle(&self) -> bool {
         let progress = self.progress.borrow();
         progress.unanswered == 0 && progress.status == b'I'

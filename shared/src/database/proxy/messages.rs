@@ -55,7 +55,7 @@ impl ProxyError {
         self.field(b'C')
     }
 
-    /// Does the message of the server's ErrorResponse contain `text`?
+    /// Whether the message of the server's ErrorResponse contains `text`.
     pub fn says(&self, text: &str) -> bool {
         let message = self.field(b'M').map(String::from_utf8_lossy);
         message.is_some_and(|message| message.contains(text))

@@ -16,7 +16,7 @@ pub(super) struct Opening<'a> {
     pub dialer: &'a Dialer,
     /// The startup message.
     pub startup: &'a [u8],
-    /// Has a server accepted the connection, so that a session may exist there?
+    /// Whether a server has accepted the connection, so that a session may exist there.
     pub engaged: watch::Sender<bool>,
 }
 
@@ -135,7 +135,7 @@ fn is_final(fault: &ProxyError) -> bool {
     fault.code().is_some_and(|code| code != CANNOT_CONNECT_NOW)
 }
 
-/// May the opposite encryption help? It may after a rejection by `pg_hba.conf` or a pooler, and after a failed
+/// Whether the opposite encryption may help: after a rejection by `pg_hba.conf` or a pooler, and after a failed
 /// handshake.
 fn is_about_encryption(fault: &ProxyError) -> bool {
     let is_about = |code: &[u8]| code == b"28000" || code.starts_with(b"08");

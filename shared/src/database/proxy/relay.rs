@@ -191,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Is there a request that can be cancelled?
+    /// Whether there is a request that can be cancelled.
     fn is_busy(&self) -> bool {
         let progress = self.progress.borrow();
         progress.unanswered > 0 && progress.key.is_some() && self.requests.passing == 0

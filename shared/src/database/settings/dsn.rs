@@ -58,7 +58,7 @@ pub enum Host {
 /// `keepalives...` and `tcp_user_timeout`; `None` for the system's default.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Keepalive {
-    /// Are idle connections probed at all?
+    /// Whether idle connections are probed at all.
     pub enabled: bool,
     /// How long a connection is idle before the first probe.
     pub idle: Option<Duration>,

@@ -13,7 +13,7 @@ pub struct Tls {
     pub roots: Option<String>,
     /// The client's certificate and key, as paths or PEM.
     pub client: Option<(String, String)>,
-    /// Does the handshake name the host (SNI)?
+    /// Whether the handshake names the host (SNI).
     pub sni: bool,
     /// Whether TLS 1.2 and TLS 1.3 may be used.
     pub versions: (bool, bool),

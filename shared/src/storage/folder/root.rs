@@ -125,7 +125,7 @@ impl Root {
     }
 }
 
-/// Is there a file, at any depth, that is not hidden?
+/// Whether there is a file, at any depth, that is not hidden.
 fn has_files(folder: &Folder) -> io::Result<bool> {
     let (folders, files) = folder.entries()?;
     let is_visible = |name: &&String| !name.starts_with('.');

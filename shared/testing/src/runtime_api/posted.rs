@@ -50,7 +50,7 @@ impl Posted {
         body
     }
 
-    /// Was it posted as a stream?
+    /// Whether it was posted as a stream.
     pub fn is_streamed(&self) -> bool {
         let mode = self.headers.get("lambda-runtime-function-response-mode");
         mode.is_some_and(|mode| mode == "streaming")

@@ -36,7 +36,7 @@ const RESERVED: &[&str] = &[
     "smoke",
 ];
 
-/// Is it a keyword of Rust?
+/// Whether it is a keyword of Rust.
 pub fn is_keyword(word: &str) -> bool {
     KEYWORDS.contains(&word)
 }

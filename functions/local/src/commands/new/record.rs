@@ -18,7 +18,7 @@ pub fn write(checkout: &Checkout, name: &str, files: &Files) -> Result<(), Strin
     written.map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
-/// Is every file of a function as `new` wrote it, and is no file beside them?
+/// Whether every file of a function is as `new` wrote it, and no file is beside them.
 pub fn is_unchanged(checkout: &Checkout, name: &str) -> bool {
     let recorded = checkout.text(&format!("{FOLDER}/{name}"));
     let present = checkout.texts(&format!("functions/{name}"));

@@ -62,7 +62,7 @@ impl Route {
         )
     }
 
-    /// Does its method come with a body?
+    /// Whether its method comes with a body.
     pub fn has_body(&self) -> bool {
         ["POST", "PUT", "PATCH"].contains(&self.method.as_str())
     }

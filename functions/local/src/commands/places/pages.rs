@@ -49,7 +49,7 @@ fn without_links(path: &str, page: &str, folder: &str) -> String {
     without + rest
 }
 
-/// Does a link on a page lead to this folder, or into it?
+/// Whether a link on a page leads to this folder, or into it.
 fn is_in(folder: &str, page: &str, target: &str) -> bool {
     let mut path: Vec<&str> = page.split('/').collect();
     path.pop();

@@ -91,7 +91,7 @@ impl Answers {
         }
     }
 
-    /// Does sqlx not expect the message? Notices and parameters of the server may come at any time.
+    /// Whether sqlx does not expect the message. Notices and parameters of the server may come at any time.
     fn is_unexpected(&self, start: usize) -> bool {
         let message = &self.input[start..];
         if self.is_deaf && message[0] == NOTIFICATION && length(message) <= LONGEST_NOTIFICATION {

@@ -20,7 +20,7 @@ pub(in crate::database::proxy) struct Progress {
     pub asked: Option<Instant>,
     /// When the last answer was complete.
     answered: Option<(Instant, SystemTime)>,
-    /// Has the server refused the request that it answers?
+    /// Whether the server has refused the request that it answers.
     has_failed: bool,
     /// The status of the transaction after the last answer: `I`, `T` or `E`.
     pub status: u8,
@@ -78,7 +78,7 @@ impl Progress {
         std::mem::take(&mut self.has_failed)
     }
 
-    /// Was there a sign of life just now? The clock of `Instant` may stand still while a process is frozen.
+    /// Whether there was a sign of life just now. The clock of `Instant` may stand still while a process is frozen.
     pub fn is_fresh(&self) -> bool {
         let is_fresh = |(at, time): (Instant, SystemTime)| {
             at.elapsed() < FRESH && time.elapsed().is_ok_and(|elapsed| elapsed < FRESH)

@@ -30,9 +30,9 @@ pub(super) struct Requests {
     pub progress: Arc<watch::Sender<Progress>>,
     pub orders: SharedOrders,
     pub statements: Statements,
-    /// Does the server know the statement that sets the timeout by its name?
+    /// Whether the server knows the statement that sets the timeout by its name.
     pub has_set: bool,
-    /// Has a request begun that its Sync message will end?
+    /// Whether a request has begun that its Sync message will end.
     pub is_within: bool,
     /// The last request that executed a statement by its name, and when it has to be sent again.
     pub last: Vec<u8>,
