@@ -9,14 +9,33 @@ mod source;
 use axum::Router;
 use beats::Pace;
 use serde::Serialize;
-use shared::health::{Measurement, Report, Status, Timestamp, milliseconds};
+use shared::{
+    closed_set,
+    health::{Measurement, Report, Status, Timestamp, milliseconds},
+};
 use source::{Opened, Source};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Why a stream is not live: `misconfigured` (`CHECK_URL` is not a valid URL), `unreachable`, `timeout` (connecting took too
-/// long), `not_a_stream`, `buffered` (some or all of its events are held back), `ended` (after too few beats) or `broken`.
-type Reason = &'static str;
+closed_set! {
+    /// Why a stream is not live.
+    enum Reason {
+        /// `CHECK_URL` is not a valid URL.
+        Misconfigured = "misconfigured",
+        /// No connection, or no HTTP on it.
+        Unreachable = "unreachable",
+        /// Connecting takes too long.
+        Timeout = "timeout",
+        /// The response is not an event stream.
+        NotAStream = "not_a_stream",
+        /// Some or all of its events are held back.
+        Buffered = "buffered",
+        /// The stream ends after too few beats.
+        Ended = "ended",
+        /// The connection breaks.
+        Broken = "broken",
+    }
+}
 
 /// How long each step may take: connecting, the head of the response, and the first event.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,5 +116,5 @@ fn report(result: &Result<Found, Reason>, content_encoding: Option<&'static str>
         reason,
         timestamp,
     };
-    Report::new(status, reason, timestamp, first_event, &body)
+    Report::new(status, reason.map(Reason::as_str), timestamp, first_event, &body)
 }

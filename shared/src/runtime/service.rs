@@ -56,6 +56,7 @@ impl Service {
 
     /// The same function, whose answers leave chunk by chunk, those that are event streams with at least one chunk every
     /// `heartbeat`. Without it, an answer that is an event stream is replaced by an error.
+    // Inlined, like `check`: a function's responses are then a constant of its binary, as `Responses` needs it.
     #[must_use]
     #[inline(always)]
     pub fn streamed(self, heartbeat: Duration) -> Self {

@@ -50,8 +50,8 @@ pub async fn read(mut body: Body, heartbeat: Duration) -> Result<(Instant, Pace)
         let last = beats.last().map_or_else(Instant::now, |beat| beat.arrived);
         let beat = timeout_at(last + patience, next_beat(&mut body, &mut text));
         // The head arrived and the beats do not: something on the way holds them back.
-        match beat.await.map_err(|_| "buffered")? {
-            Err("ended") if beats.len() > 1 => return Err(pace(&beats).err().unwrap_or("ended")),
+        match beat.await.map_err(|_| Reason::Buffered)? {
+            Err(Reason::Ended) if beats.len() > 1 => return Err(pace(&beats).err().unwrap_or(Reason::Ended)),
             beat => beats.push(beat?),
         }
     }
@@ -70,14 +70,14 @@ async fn next_beat(body: &mut Body, text: &mut String) -> Result<Beat, Reason> {
             }
         }
         if text.len() > MAX_EVENT {
-            return Err("not_a_stream");
+            return Err(Reason::NotAStream);
         }
         text.push_str(&String::from_utf8_lossy(&chunk(body).await?));
     }
 }
 
 async fn chunk(body: &mut Body) -> Result<Bytes, Reason> {
-    let frame = body.frame().await.ok_or("ended")?.map_err(|_| "broken")?;
+    let frame = body.frame().await.ok_or(Reason::Ended)?.map_err(|_| Reason::Broken)?;
     Ok(frame.into_data().unwrap_or_default())
 }
 
@@ -91,8 +91,8 @@ fn pace(beats: &[Beat]) -> Result<Pace, Reason> {
     });
     let spread = spread.max().unwrap_or_default();
     match period {
-        Duration::ZERO => Err("not_a_stream"),
-        period if spread > period / 2 => Err("buffered"),
+        Duration::ZERO => Err(Reason::NotAStream),
+        period if spread > period / 2 => Err(Reason::Buffered),
         period => Ok(Pace { period, spread }),
     }
 }
@@ -106,7 +106,7 @@ pub async fn holds_pace(pace: Pace, mut body: Body) -> Result<(), Reason> {
     let mut last = Instant::now();
     while last < end {
         let chunk = timeout_at(last + pace.period * 3 / 2 + SLACK, chunk(&mut body));
-        chunk.await.map_err(|_| "buffered")??;
+        chunk.await.map_err(|_| Reason::Buffered)??;
         last = Instant::now();
     }
     Ok(())
@@ -144,29 +144,32 @@ mod tests {
             verdict(&[(1000, 0), (31_000, 30_000), (61_000, 60_000)]).await,
             Ok(30_000)
         );
-        assert_eq!(verdict(&[(1000, 900), (1100, 900), (1200, 900)]).await, Err("buffered"));
-        assert_eq!(verdict(&[(1000, 0), (1001, 1), (1002, 3)]).await, Err("buffered"));
-        assert_eq!(verdict(&[]).await, Err("buffered"));
-        assert_eq!(verdict(&[(1000, 0)]).await, Err("buffered"));
-        assert_eq!(verdict(&[(1000, 0), (1100, 100)]).await, Err("buffered"));
+        assert_eq!(
+            verdict(&[(1000, 900), (1100, 900), (1200, 900)]).await,
+            Err(Reason::Buffered)
+        );
+        assert_eq!(verdict(&[(1000, 0), (1001, 1), (1002, 3)]).await, Err(Reason::Buffered));
+        assert_eq!(verdict(&[]).await, Err(Reason::Buffered));
+        assert_eq!(verdict(&[(1000, 0)]).await, Err(Reason::Buffered));
+        assert_eq!(verdict(&[(1000, 0), (1100, 100)]).await, Err(Reason::Buffered));
     }
 
     #[tokio::test(start_paused = true)]
     async fn ids_that_are_no_times_make_no_heartbeats() {
-        assert_eq!(verdict(&[(7, 0), (7, 100), (7, 200)]).await, Err("not_a_stream"));
+        assert_eq!(verdict(&[(7, 0), (7, 100), (7, 200)]).await, Err(Reason::NotAStream));
         assert_eq!(
             verdict(&[(u64::MAX, 0), (0, 100), (u64::MAX, 200)]).await,
-            Err("not_a_stream")
+            Err(Reason::NotAStream)
         );
         let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from(vec![b'x'; 1000])));
         let read = read(Body::from_stream(endless), Duration::from_secs(1)).await;
-        assert_eq!(read.err(), Some("not_a_stream"));
+        assert_eq!(read.err(), Some(Reason::NotAStream));
         let no_ids = stream::unfold((), async |()| {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Some((Ok::<_, Infallible>(Bytes::from_static(b"data: x\n\n")), ()))
         });
         let read = super::read(Body::from_stream(no_ids), Duration::from_secs(1)).await;
-        assert_eq!(read.err(), Some("buffered"));
+        assert_eq!(read.err(), Some(Reason::Buffered));
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,12 +182,15 @@ mod tests {
             holds_pace(pace, stream_of(&[(1, 0), (2, 1000), (3, 2000), (4, 3000)])).await,
             Ok(())
         );
-        assert_eq!(holds_pace(pace, stream_of(&[(1, 0), (2, 3000)])).await, Err("buffered"));
+        assert_eq!(
+            holds_pace(pace, stream_of(&[(1, 0), (2, 3000)])).await,
+            Err(Reason::Buffered)
+        );
         assert_eq!(
             holds_pace(pace, stream_of(&[(1, 0), (2, 0), (3, 0), (4, 0)])).await,
-            Err("buffered")
+            Err(Reason::Buffered)
         );
-        assert_eq!(holds_pace(pace, stream_of(&[])).await, Err("buffered"));
-        assert_eq!(holds_pace(pace, Body::empty()).await, Err("ended"));
+        assert_eq!(holds_pace(pace, stream_of(&[])).await, Err(Reason::Buffered));
+        assert_eq!(holds_pace(pace, Body::empty()).await, Err(Reason::Ended));
     }
 }

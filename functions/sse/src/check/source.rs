@@ -47,13 +47,13 @@ impl Source {
                 let Ok(response) = routes.clone().oneshot(request).await;
                 response
             }
-            Self::Url(url) => send(&url.parse().map_err(|_| "misconfigured")?, accept_encoding).await?,
+            Self::Url(url) => send(&url.parse().map_err(|_| Reason::Misconfigured)?, accept_encoding).await?,
         };
         let media_type = response.headers().get(header::CONTENT_TYPE);
         let streams = media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
         if response.status() != 200 || !streams {
             tracing::error!(status = response.status().as_u16(), ?media_type, "not an event stream");
-            return Err("not_a_stream");
+            return Err(Reason::NotAStream);
         }
         Ok(Opened {
             encoding: encoding(&response),
@@ -95,15 +95,15 @@ fn request(uri: Uri, accept_encoding: HeaderValue) -> Request<Body> {
 async fn send(url: &Uri, accept_encoding: HeaderValue) -> Result<Response<Body>, Reason> {
     let unreachable = |error: BoxError| {
         tracing::error!(error, "the stream cannot be opened");
-        "unreachable"
+        Reason::Unreachable
     };
-    let connected = timeout(PATIENCE, handshake(url)).await.map_err(|_| "timeout")?;
+    let connected = timeout(PATIENCE, handshake(url)).await.map_err(|_| Reason::Timeout)?;
     let (mut sender, request) = connected
         .and_then(|sender| Ok((sender, addressed(url, accept_encoding)?)))
         .map_err(unreachable)?;
     let response = timeout(PATIENCE, sender.send_request(request)).await.map_err(|_| {
         tracing::error!("connected, and no head of a response: the server hangs, or something holds its stream back");
-        "buffered"
+        Reason::Buffered
     })?;
     response
         .map(|response| response.map(Body::new))
