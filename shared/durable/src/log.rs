@@ -4,10 +4,10 @@ use shared::{
     config::Env,
     database::Database,
     deadline::Deadline,
-    streams::{Append, Create, Fork, Form, From, Page, Streams},
+    streams::{Append, Create, Cursor, Error, Follow, Fork, Form, From, Page, Streams},
 };
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 /// Streams, as one process has them.
 #[derive(Clone)]
@@ -56,6 +56,18 @@ impl Log {
             }
             from = From::At(page.next);
         }
+    }
+
+    /// Creates a stream of text, and returns where a reader of it begins.
+    pub async fn empty(&self, path: &str) -> Cursor {
+        self.streams.create(&within(10), create(path)).await.expect("it is new");
+        self.page(path, From::Start, 100).await.cursor()
+    }
+
+    /// A reader that waits for so many seconds.
+    pub fn following(&self, path: &str, cursor: Cursor, seconds: u64) -> JoinHandle<Result<Follow, Error>> {
+        let (streams, path) = (self.streams.clone(), path.to_owned());
+        tokio::spawn(async move { streams.follow(&within(seconds), &path, &cursor, 100).await })
     }
 
     /// A page that must be there.

@@ -1,7 +1,7 @@
 //! Readers that wait.
 
-use durable::{Log, append, create, within};
-use shared::streams::{Append, Error, Follow, From, Refusal};
+use durable::{Log, append, within};
+use shared::streams::{Append, Error, Follow, Refusal};
 use sqlx::{Connection, PgConnection, PgTransaction};
 use std::time::{Duration, Instant};
 use testing::{Postgres, execute, scalar};
@@ -14,13 +14,9 @@ async fn two_processes() -> (Log, Log) {
 #[tokio::test]
 async fn a_reader_is_woken_by_appends_of_its_process_of_another_one_and_of_sql() {
     let (here, there) = two_processes().await;
-    here.streams.create(&within(10), create("a")).await.unwrap();
-    let mut cursor = here.page("a", From::Start, 100).await.cursor();
+    let mut cursor = here.empty("a").await;
     for sender in ["here", "there", "sql"] {
-        let reader = tokio::spawn({
-            let here = here.clone();
-            async move { here.streams.follow(&within(10), "a", &cursor, 100).await }
-        });
+        let reader = here.following("a", cursor, 10);
         tokio::time::sleep(Duration::from_millis(200)).await;
         let start = Instant::now();
         match sender {
@@ -40,21 +36,9 @@ async fn a_reader_is_woken_by_appends_of_its_process_of_another_one_and_of_sql()
 #[tokio::test]
 async fn a_close_with_data_is_one_page_and_a_deletion_ends_the_wait() {
     let (here, there) = two_processes().await;
-    for path in ["a", "b"] {
-        here.streams.create(&within(10), create(path)).await.unwrap();
-    }
-    let a = here.page("a", From::Start, 100).await.cursor();
-    let b = here.page("b", From::Start, 100).await.cursor();
-    let readers: Vec<_> = (0..50)
-        .map(|_| {
-            let here = here.clone();
-            tokio::spawn(async move { here.streams.follow(&within(10), "a", &a, 100).await })
-        })
-        .collect();
-    let deleted = tokio::spawn({
-        let here = here.clone();
-        async move { here.streams.follow(&within(10), "b", &b, 100).await }
-    });
+    let (a, b) = (here.empty("a").await, here.empty("b").await);
+    let readers: Vec<_> = (0..50).map(|_| here.following("a", a, 10)).collect();
+    let deleted = here.following("b", b, 10);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let last = Append {
         close: true,
@@ -75,12 +59,8 @@ async fn a_close_with_data_is_one_page_and_a_deletion_ends_the_wait() {
 #[tokio::test]
 async fn a_close_without_data_ends_the_wait() {
     let (here, there) = two_processes().await;
-    here.streams.create(&within(10), create("a")).await.unwrap();
-    let cursor = here.page("a", From::Start, 100).await.cursor();
-    let reader = tokio::spawn({
-        let here = here.clone();
-        async move { here.streams.follow(&within(20), "a", &cursor, 100).await }
-    });
+    let cursor = here.empty("a").await;
+    let reader = here.following("a", cursor, 20);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let close = Append {
         data: None,
@@ -98,8 +78,7 @@ async fn a_close_without_data_ends_the_wait() {
 async fn a_deadline_ends_the_wait_and_silence_sends_readers_away() {
     let url = Postgres::shared().migrated_database().await;
     let log = Log::at(&url, &[("STREAM_SLEEP_AFTER", "2s")]);
-    log.streams.create(&within(10), create("a")).await.unwrap();
-    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let cursor = log.empty("a").await;
     let silent = log.streams.follow(&within(1), "a", &cursor, 100).await.unwrap();
     assert!(matches!(silent, Follow::Silent));
     let asleep = log.streams.follow(&within(10), "a", &cursor, 100).await.unwrap();
@@ -110,8 +89,7 @@ async fn a_deadline_ends_the_wait_and_silence_sends_readers_away() {
 #[tokio::test]
 async fn a_close_that_was_lost_leaves_its_readers_waiting() {
     let (log, _) = two_processes().await;
-    log.streams.create(&within(10), create("a")).await.unwrap();
-    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let cursor = log.empty("a").await;
     let follow = async |seconds| log.streams.follow(&within(seconds), "a", &cursor, 100).await.unwrap();
     assert!(matches!(follow(1).await, Follow::Silent));
     let close = Append {
@@ -142,8 +120,7 @@ async fn hold_up_the_next_page<'c>(log: &Log, connection: &'c mut PgConnection) 
 #[tokio::test]
 async fn a_deadline_that_comes_while_the_page_is_read_is_silence() {
     let (log, _) = two_processes().await;
-    log.streams.create(&within(10), create("a")).await.unwrap();
-    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let cursor = log.empty("a").await;
     let mut connection = PgConnection::connect(&log.url).await.unwrap();
     let _transaction = hold_up_the_next_page(&log, &mut connection).await;
     let silent = log.streams.follow(&within(2), "a", &cursor, 100).await;
@@ -154,8 +131,7 @@ async fn a_deadline_that_comes_while_the_page_is_read_is_silence() {
 #[tokio::test]
 async fn a_reader_that_is_not_polled_holds_up_nobody() {
     let (log, _) = two_processes().await;
-    log.streams.create(&within(20), create("a")).await.unwrap();
-    let cursor = log.page("a", From::Start, 100).await.cursor();
+    let cursor = log.empty("a").await;
     let mut connection = PgConnection::connect(&log.url).await.unwrap();
     let mut transaction = hold_up_the_next_page(&log, &mut connection).await;
     let deadline = within(20);
@@ -180,18 +156,14 @@ async fn a_reader_that_is_not_polled_holds_up_nobody() {
 async fn polling_stops_in_silence_and_begins_again_with_a_reader() {
     let url = Postgres::shared().migrated_database().await;
     let here = Log::at(&url, &[("STREAM_SLEEP_AFTER", "1s")]);
-    here.streams.create(&within(10), create("a")).await.unwrap();
-    let cursor = here.page("a", From::Start, 100).await.cursor();
+    let cursor = here.empty("a").await;
     let asleep = here.streams.follow(&within(10), "a", &cursor, 100).await.unwrap();
     assert!(matches!(asleep, Follow::Asleep));
     tokio::time::sleep(Duration::from_secs(3)).await;
     let polls = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
         AND query LIKE '%FROM unnest%' AND query_start > now() - interval '2 s' AND pid <> pg_backend_pid()";
     assert_eq!(scalar(&url, polls).await, 0);
-    let reader = tokio::spawn({
-        let here = here.clone();
-        async move { here.streams.follow(&within(10), "a", &cursor, 100).await }
-    });
+    let reader = here.following("a", cursor, 10);
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(scalar(&url, polls).await > 0);
     execute(&url, "SELECT streams.append('a', 'x')").await;

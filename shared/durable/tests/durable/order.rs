@@ -147,8 +147,7 @@ async fn the_last_data_and_the_close_are_seen_together() {
             ][..],
         ),
     ] {
-        log.streams.create(&within(10), create(path)).await.unwrap();
-        let cursor = log.page(path, From::Start, 100).await.cursor();
+        let cursor = log.empty(path).await;
         let mut readers = JoinSet::new();
         for _ in 0..50 {
             let log = log.clone();

@@ -1,8 +1,8 @@
 //! Behind PgBouncer in transaction mode, where sessions change places.
 
 use crate::faults::by;
-use durable::{Log, append, create, within};
-use shared::streams::{Follow, From};
+use durable::{Log, append, within};
+use shared::streams::Follow;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use testing::{PgBouncer, Postgres};
 
@@ -19,13 +19,9 @@ async fn everything_works_through_a_pooler_in_transaction_mode() {
     for settings in [&[][..], &[("DATABASE_DIRECT_URL", &*direct)][..]] {
         let (here, there) = (Log::at(&url, settings), Log::at(&url, settings));
         let path = format!("a{}", settings.len());
-        here.streams.create(&within(10), create(&path)).await.unwrap();
-        let mut cursor = here.page(&path, From::Start, 100).await.cursor();
+        let mut cursor = here.empty(&path).await;
         for number in 0..50 {
-            let following = tokio::spawn({
-                let (here, path) = (here.clone(), path.clone());
-                async move { here.streams.follow(&within(10), &path, &cursor, 100).await }
-            });
+            let following = here.following(&path, cursor, 10);
             there
                 .streams
                 .append(&within(10), by(number, append(&path, format!("{number} "))))

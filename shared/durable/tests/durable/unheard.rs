@@ -1,7 +1,7 @@
 //! Every session that listens is ended, again and again, for half a minute of appends.
 
 use crate::faults::Killer;
-use durable::{Log, append, create, within};
+use durable::{Log, append, within};
 use shared::streams::{Cursor, Follow, From, Page};
 use sqlx::postgres::PgListener;
 use std::{collections::BTreeMap, time::Duration};
@@ -65,8 +65,7 @@ fn late(appended_at: &[Instant], read_at: &ReadAt) -> usize {
 async fn readers_get_everything_in_time_while_no_session_can_listen() {
     let url = Postgres::shared().migrated_database().await;
     let (here, there) = (Log::at(&url, &[]), Log::at(&url, &[]));
-    here.streams.create(&within(10), create("a")).await.unwrap();
-    let cursor = here.page("a", From::Start, 100).await.cursor();
+    let cursor = here.empty("a").await;
     let mut listener = PgListener::connect(&url).await.unwrap();
     listener.listen("streams").await.unwrap();
     let control = without_poll(Log::at(&url, &[]), listener, cursor);
