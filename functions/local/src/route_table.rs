@@ -126,7 +126,7 @@ fn routes_of(line: &Line, declared: &[Route]) -> Result<Vec<Route>, String> {
         function: function.clone(),
     };
     let on_path = declared.iter().chain([&health]).filter(|route| route.path == *path);
-    let (answered, others): (Vec<_>, Vec<_>) = on_path.partition(|route| route.function == *function);
+    let (mut answered, others): (Vec<_>, Vec<_>) = on_path.partition(|route| route.function == *function);
     if let (None, [other, ..]) = (method, &others[..]) {
         return refuse(&format!(
             "and functions/{} declares {} there: list the methods of each",
@@ -137,16 +137,11 @@ fn routes_of(line: &Line, declared: &[Route]) -> Result<Vec<Route>, String> {
     let wanted = method
         .as_deref()
         .map(|method| if method == "HEAD" { "GET" } else { method });
-    let is_wanted = |route: &&&Route| wanted.is_none_or(|method| route.method == method);
-    let routes: Vec<Route> = answered
-        .iter()
-        .filter(is_wanted)
-        .map(|route| Route::clone(route))
-        .collect();
-    match method {
-        _ if !routes.is_empty() => Ok(routes),
-        Some(method) => refuse(&format!("which does not declare {method} there")),
-        None => refuse("which does not declare that path"),
+    answered.retain(|route| wanted.is_none_or(|method| route.method == method));
+    match (answered.is_empty(), method) {
+        (false, _) => Ok(answered.into_iter().cloned().collect()),
+        (true, Some(method)) => refuse(&format!("which does not declare {method} there")),
+        (true, None) => refuse("which does not declare that path"),
     }
 }
 

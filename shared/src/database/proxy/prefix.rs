@@ -34,8 +34,8 @@ impl Prefix {
         }
     }
 
-    /// Writes the prefix as messages, and returns how many the server answers to them. `is_named` is where statements have
-    /// names in the server: has it got this one?
+    /// Writes the prefix as messages, and returns how many the server answers to them. `is_named` is there where statements have
+    /// names in the server, and says whether it has this one.
     pub fn write(self, is_named: Option<&mut bool>, output: &mut BytesMut) -> usize {
         match self {
             Self::None => 0,
