@@ -10,12 +10,13 @@ use crate::{
     config::Env,
     database::{Database, Transaction},
     deadline::Deadline,
-    problem::{Problem, ProblemType},
+    problem::Problem,
+    problem_types,
 };
 use answer::Answer;
 use axum::{
     extract::{FromRequestParts, Request},
-    http::{StatusCode, request::Parts},
+    http::request::Parts,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -24,40 +25,18 @@ use std::time::Duration;
 use store::Claim;
 pub use store::delete_expired;
 
-/// The header is missing.
-pub const KEY_MISSING: ProblemType = ProblemType {
-    slug: "idempotency-key-missing",
-    status: StatusCode::BAD_REQUEST,
-    title: "Idempotency-Key Missing",
-    detail: "This path takes requests with an Idempotency-Key only: a new one for each operation, the same for its repetitions.",
-};
-
-/// The header is not one key.
-pub const KEY_INVALID: ProblemType = ProblemType {
-    slug: "idempotency-key-invalid",
-    status: StatusCode::BAD_REQUEST,
-    title: "Idempotency-Key Invalid",
-    detail: "An Idempotency-Key is one string of 1 to 255 printable ASCII characters, such as a UUID.",
-};
-
-/// Another request had this key.
-pub const KEY_REUSED: ProblemType = ProblemType {
-    slug: "idempotency-key-reused",
-    status: StatusCode::UNPROCESSABLE_ENTITY,
-    title: "Idempotency-Key Reused",
-    detail: "This Idempotency-Key came with another request before. Take a new key for a new request.",
-};
-
-/// The first request with this key is not answered yet.
-pub const IN_PROGRESS: ProblemType = ProblemType {
-    slug: "request-in-progress",
-    status: StatusCode::CONFLICT,
-    title: "Request in Progress",
-    detail: "A request with this Idempotency-Key is being worked on. Try again after Retry-After.",
-};
-
-/// What a route that asks for a key answers besides its handler's problems.
-pub const PROBLEMS: &[ProblemType] = &[KEY_MISSING, KEY_INVALID, KEY_REUSED, IN_PROGRESS];
+problem_types! {
+    /// What a route that asks for a key answers besides its handler's problems.
+    PROBLEMS:
+    KEY_MISSING = BAD_REQUEST, "idempotency-key-missing", "Idempotency-Key Missing",
+        "This path takes requests with an Idempotency-Key only: a new one for each operation, the same for its repetitions.";
+    KEY_INVALID = BAD_REQUEST, "idempotency-key-invalid", "Idempotency-Key Invalid",
+        "An Idempotency-Key is one string of 1 to 255 printable ASCII characters, such as a UUID.";
+    KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "Idempotency-Key Reused",
+        "This Idempotency-Key came with another request before. Take a new key for a new request.";
+    IN_PROGRESS = CONFLICT, "request-in-progress", "Request in Progress",
+        "A request with this Idempotency-Key is being worked on. Try again after Retry-After.";
+}
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 

@@ -4,12 +4,13 @@ mod types;
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use std::{borrow::Cow, fmt::Display, time::Duration};
 
+pub use axum::http::StatusCode;
 pub use types::*;
 
 /// A kind of problem: a constant beside the handler that answers it, which its route declares

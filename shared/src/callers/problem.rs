@@ -1,7 +1,10 @@
 //! What a request without a usable token is answered: RFC 6750, section 3.
 
-use crate::problem::{Problem, ProblemType, problem_types};
-use axum::http::{HeaderValue, StatusCode, header};
+use crate::{
+    problem::{Problem, ProblemType},
+    problem_types,
+};
+use axum::http::{HeaderValue, header};
 
 problem_types! {
     /// What a route that is not public answers besides its handler's problems. Where the keys of an issuer cannot be fetched,

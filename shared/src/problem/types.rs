@@ -1,27 +1,23 @@
 //! The problems that the runtime itself answers.
 
-use super::ProblemType;
-use axum::http::StatusCode;
-
-/// Constants, and a list of all of them.
+/// Declares a constant for each problem, by its status, slug, title and detail, and a list of all of them.
+#[macro_export]
 macro_rules! problem_types {
     ($(#[$doc:meta])* $all:ident: $($name:ident = $status:ident, $slug:literal, $title:literal, $detail:literal;)*) => {
         $(
             #[doc = concat!("`", $slug, "`: ", $detail)]
-            pub const $name: ProblemType = ProblemType {
+            pub const $name: $crate::problem::ProblemType = $crate::problem::ProblemType {
                 slug: $slug,
-                status: StatusCode::$status,
+                status: $crate::problem::StatusCode::$status,
                 title: $title,
                 detail: $detail,
             };
         )*
 
         $(#[$doc])*
-        pub const $all: &[ProblemType] = &[$($name),*];
+        pub const $all: &[$crate::problem::ProblemType] = &[$($name),*];
     };
 }
-#[cfg(feature = "callers")]
-pub(crate) use problem_types;
 
 problem_types! {
     /// All of them, for the API document.
