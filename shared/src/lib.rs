@@ -43,3 +43,6 @@ pub mod telemetry;
 
 /// The name of this bundle: `[workspace.metadata] name` of the root manifest.
 pub const BUNDLE: &str = env!("BUNDLE");
+
+/// The last second that RFC 3339 can write, since 1970: the end of the year 9999. Postgres knows later ones.
+pub const LAST_SECOND: i64 = 253_402_300_799;

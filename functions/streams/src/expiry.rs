@@ -5,7 +5,7 @@ use crate::{
     problem::invalid_header,
 };
 use axum::http::HeaderMap;
-use shared::{problem::Problem, streams::Expiry};
+use shared::{LAST_SECOND, problem::Problem, streams::Expiry};
 use std::time::{Duration, SystemTime};
 
 /// The expiry that a request asks for, if any.
@@ -35,8 +35,8 @@ pub fn to_headers(expiry: Expiry, headers: &mut HeaderMap) {
     };
 }
 
-/// The last time that RFC 3339 can write: the end of the year 9999, in milliseconds since 1970.
-const LAST: i64 = 253_402_300_799_999;
+/// The last millisecond that RFC 3339 can write.
+const LAST: i64 = LAST_SECOND * 1000 + 999;
 
 /// A time of RFC 3339, in UTC or with an offset from it. Milliseconds are what it has at most: the rest is left out.
 fn timestamp(text: &str) -> Option<SystemTime> {

@@ -7,6 +7,7 @@ use super::{
     settings::{Audience, Issuer},
     token::Claims,
 };
+use crate::LAST_SECOND;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far two clocks may be apart.
@@ -105,10 +106,9 @@ impl Claims {
 
 /// A time that a clock can show: until the year 9999.
 fn time(seconds: f64) -> Result<SystemTime, Refusal> {
-    const YEAR_9999: f64 = 253_402_300_799.0;
     let duration = Duration::try_from_secs_f64(seconds)
         .ok()
-        .filter(|_| seconds <= YEAR_9999);
+        .filter(|_| seconds <= LAST_SECOND as f64);
     duration
         .map(|duration| UNIX_EPOCH + duration)
         .ok_or(TOKEN_MALFORMED.into())

@@ -1,6 +1,7 @@
 //! The columns in which the database answers.
 
 use super::{Error, Expiry, Head, Position, Refusal};
+use crate::LAST_SECOND;
 use std::time::{Duration, SystemTime};
 
 /// A verdict, and the facts of the stream if it is there.
@@ -75,8 +76,8 @@ impl Expiry {
     }
 }
 
-/// The last time that Postgres knows is some years after this one: year 9999.
-const LAST: i64 = 253_402_300_799_999_999;
+/// The last microsecond that RFC 3339 can write.
+const LAST: i64 = LAST_SECOND * 1_000_000 + 999_999;
 
 fn to_microseconds(at: SystemTime) -> i64 {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
