@@ -31,7 +31,7 @@ pub use create::{Create, Created, Expiry, Fork};
 use futures_util::future::BoxFuture;
 use gather::Gather;
 use hub::Hub;
-pub use position::{Cursor, From, Head, Page, Position, Record};
+pub use position::{Cursor, Head, Page, Position, ReadFrom, Record};
 pub use read::Follow;
 pub use refusal::{Error, Refusal};
 use settings::Limits;

@@ -74,7 +74,7 @@ async fn whole_life(streams: &Streams, deadline: &Deadline, path: &str) -> Resul
     };
     streams.create(deadline, create).await?;
     let page = streams
-        .page(deadline, path, shared::streams::From::Start, LIMIT)
+        .page(deadline, path, shared::streams::ReadFrom::Start, LIMIT)
         .await?;
     expect(page.records.iter().map(|record| &record.data).eq(["first"]))?;
     let latency = live(streams, deadline, path, &page.cursor()).await?;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use shared::{
     deadline::Deadline,
     problem::Problem,
-    streams::{Error, Fork, From, Refusal},
+    streams::{Error, Fork, ReadFrom, Refusal},
 };
 use std::str;
 
@@ -51,7 +51,7 @@ pub async fn read_prefix(log: &Log, deadline: &Deadline, fork: &mut Fork) -> Res
     if fork.sub_offset == 0 {
         return Ok(());
     }
-    let at = fork.at.unwrap_or(From::Tail);
+    let at = fork.at.unwrap_or(ReadFrom::Tail);
     let page = log.streams.page(deadline, &fork.source, at, ONE_RECORD).await;
     let page = match page {
         Ok(page) => page,
@@ -60,7 +60,7 @@ pub async fn read_prefix(log: &Log, deadline: &Deadline, fork: &mut Fork) -> Res
     };
     let next = page.records.first();
     fork.prefix = next.and_then(|next| prefix(Kind::of(&page.head.content_type), &next.data, fork.sub_offset));
-    fork.at = next.map(|_| From::At(page.begin)).or(fork.at);
+    fork.at = next.map(|_| ReadFrom::At(page.begin)).or(fork.at);
     Ok(())
 }
 
@@ -121,7 +121,10 @@ mod tests {
         assert!(parsed(&[]).unwrap().is_none());
         let fork = parsed(&[source, ("stream-fork-offset", "-1"), ("stream-fork-sub-offset", "3")]);
         let fork = fork.unwrap().unwrap();
-        assert_eq!((&*fork.source, fork.at, fork.sub_offset), ("a", Some(From::Start), 3));
+        assert_eq!(
+            (&*fork.source, fork.at, fork.sub_offset),
+            ("a", Some(ReadFrom::Start), 3)
+        );
     }
 
     #[test]

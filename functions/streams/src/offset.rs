@@ -1,7 +1,7 @@
 //! Offsets: a place in a stream as text. Clients keep it, compare it byte by byte, and send it back (section 8).
 
 use serde::{Deserialize, Deserializer, de::Error};
-use shared::streams::{From, Position};
+use shared::streams::{Position, ReadFrom};
 use std::{fmt, str::FromStr};
 
 /// The digits of each number of an offset.
@@ -18,7 +18,7 @@ impl fmt::Display for Token {
 
 /// Where a client wants to read from, as it has sent it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Offset(pub From);
+pub struct Offset(pub ReadFrom);
 
 impl FromStr for Offset {
     type Err = &'static str;
@@ -26,18 +26,18 @@ impl FromStr for Offset {
     /// `-1` is the start, `now` the end. All zeros are the start, too: the end of what a stream has before its first byte.
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let from = match text {
-            "-1" => From::Start,
-            "now" => From::Tail,
+            "-1" => ReadFrom::Start,
+            "now" => ReadFrom::Tail,
             _ => from_position(position(text).ok_or("not a valid offset")?),
         };
         Ok(Self(from))
     }
 }
 
-fn from_position(position: Position) -> From {
+fn from_position(position: Position) -> ReadFrom {
     match position {
-        Position { incarnation: 0, end: 0 } => From::Start,
-        position => From::At(position),
+        Position { incarnation: 0, end: 0 } => ReadFrom::Start,
+        position => ReadFrom::At(position),
     }
 }
 
@@ -91,16 +91,16 @@ mod tests {
     #[test]
     fn the_start_has_three_names_and_the_end_one() {
         for text in ["-1", "0000000000000000_0000000000000000"] {
-            assert_eq!(text.parse(), Ok(Offset(From::Start)));
+            assert_eq!(text.parse(), Ok(Offset(ReadFrom::Start)));
         }
-        assert_eq!("now".parse(), Ok(Offset(From::Tail)));
+        assert_eq!("now".parse(), Ok(Offset(ReadFrom::Tail)));
     }
 
     proptest! {
         #[test]
         fn an_offset_comes_back_as_the_position_that_it_was(incarnation in 1..10_i64.pow(16), end in 0..10_i64.pow(16)) {
             let position = Position { incarnation, end };
-            prop_assert_eq!(Token(position).to_string().parse(), Ok(Offset(From::At(position))));
+            prop_assert_eq!(Token(position).to_string().parse(), Ok(Offset(ReadFrom::At(position))));
         }
 
         #[test]

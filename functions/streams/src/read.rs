@@ -41,7 +41,7 @@ use shared::{
     parameters::{self, Path, Query},
     problem::{Problem, ProblemType},
     sse::LastEventId,
-    streams::{From, Head, Page},
+    streams::{Head, Page, ReadFrom},
 };
 use std::{convert::Infallible, sync::Arc};
 
@@ -120,7 +120,7 @@ pub async fn read(
     let seen = parameters.cursor.as_deref();
     match parameters.live {
         None => {
-            let from = parameters.offset.map_or(From::Start, |Offset(from)| from);
+            let from = parameters.offset.map_or(ReadFrom::Start, |Offset(from)| from);
             catch_up(&log, &path, from, &headers, &deadline).await
         }
         Some(Live::LongPoll) => {
@@ -131,7 +131,7 @@ pub async fn read(
     }
 }
 
-fn required(offset: Option<Offset>) -> Result<From, Problem> {
+fn required(offset: Option<Offset>) -> Result<ReadFrom, Problem> {
     let missing = || parameters::invalid(Some("offset"), "a live read has one".to_owned());
     offset.map(|Offset(from)| from).ok_or_else(missing)
 }
@@ -160,7 +160,7 @@ pub fn head_headers(head: &Head) -> HeaderMap {
 async fn catch_up(
     log: &Log,
     path: &StreamPath,
-    from: From,
+    from: ReadFrom,
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
@@ -169,9 +169,9 @@ async fn catch_up(
 }
 
 /// A page as an answer. What a client that reads from the end finds depends on the moment: nothing may store it.
-fn answer(page: Arc<Page>, from: From, cursor: Option<u64>, request: &HeaderMap, part: Part) -> Response {
+fn answer(page: Arc<Page>, from: ReadFrom, cursor: Option<u64>, request: &HeaderMap, part: Part) -> Response {
     let mut headers = page_headers(&page, cursor);
-    if from == From::Tail {
+    if from == ReadFrom::Tail {
         return (headers, body(page, part)).into_response();
     }
     let etag = etag::of(&page);
@@ -185,9 +185,9 @@ fn answer(page: Arc<Page>, from: From, cursor: Option<u64>, request: &HeaderMap,
 }
 
 /// A full page from an offset never changes. What there is at the start or at the end may.
-fn cache_control(page: &Page, from: From) -> &'static str {
+fn cache_control(page: &Page, from: ReadFrom) -> &'static str {
     match from {
-        From::At(_) if !page.is_up_to_date() => "private, max-age=60, stale-while-revalidate=300",
+        ReadFrom::At(_) if !page.is_up_to_date() => "private, max-age=60, stale-while-revalidate=300",
         _ => "private, no-cache",
     }
 }

@@ -4,7 +4,7 @@ use shared::{
     config::Env,
     database::Database,
     deadline::Deadline,
-    streams::{Append, Create, Cursor, Error, Follow, Fork, Form, From, Page, Streams},
+    streams::{Append, Create, Cursor, Error, Follow, Fork, Form, ReadFrom, Page, Streams},
 };
 use std::time::Duration;
 use tokio::{task::JoinHandle, time::Instant};
@@ -44,7 +44,7 @@ impl Log {
 
     /// All records of a stream, read page by page of so many bytes.
     pub async fn read_all(&self, path: &str, limit: usize) -> Vec<u8> {
-        let mut from = From::Start;
+        let mut from = ReadFrom::Start;
         let mut bytes = Vec::new();
         loop {
             let page = self.page(path, from, limit).await;
@@ -54,14 +54,14 @@ impl Log {
             if page.is_up_to_date() {
                 return bytes;
             }
-            from = From::At(page.next);
+            from = ReadFrom::At(page.next);
         }
     }
 
     /// Creates a stream of text, and returns where a reader of it begins.
     pub async fn empty(&self, path: &str) -> Cursor {
         self.streams.create(&within(10), create(path)).await.expect("it is new");
-        self.page(path, From::Start, 100).await.cursor()
+        self.page(path, ReadFrom::Start, 100).await.cursor()
     }
 
     /// A reader that waits for so many seconds.
@@ -71,7 +71,7 @@ impl Log {
     }
 
     /// A page that must be there.
-    pub async fn page(&self, path: &str, from: From, limit: usize) -> Page {
+    pub async fn page(&self, path: &str, from: ReadFrom, limit: usize) -> Page {
         let page = self.streams.page(&within(10), path, from, limit).await;
         page.unwrap_or_else(|error| panic!("{path}: {error}"))
     }

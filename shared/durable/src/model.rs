@@ -3,7 +3,9 @@
 mod create;
 mod stream;
 
-use shared::streams::{Append, Appended, Create, Created, Expiry, From, Head, Page, Position, Record, Refusal, Stored};
+use shared::streams::{
+    Append, Appended, Create, Created, Expiry, Head, Page, Position, ReadFrom, Record, Refusal, Stored,
+};
 use std::collections::BTreeMap;
 use stream::{ForkOf, Stream};
 
@@ -112,13 +114,13 @@ impl Model {
     }
 
     /// The records after a position.
-    pub fn page(&self, path: &str, from: From, limit: usize) -> Done<Page> {
+    pub fn page(&self, path: &str, from: ReadFrom, limit: usize) -> Done<Page> {
         let index = self.find(path)?;
         let head = self.head_of(index);
         let end = match from {
-            From::Start => 0,
-            From::Tail => head.tail.end,
-            From::At(at) => self.place(index, at)?,
+            ReadFrom::Start => 0,
+            ReadFrom::Tail => head.tail.end,
+            ReadFrom::At(at) => self.place(index, at)?,
         };
         let begin = Position {
             incarnation: self.streams[index].holder(end),

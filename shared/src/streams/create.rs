@@ -1,7 +1,7 @@
 //! Creation, of forks too.
 
 use super::{
-    Error, Form, From, Head, Streams,
+    Error, Form, Head, ReadFrom, Streams,
     facts::{Facts, refusal},
     repeated,
 };
@@ -48,7 +48,7 @@ pub struct Fork {
     pub source: String,
     /// The position up to which the fork has the records of its source: the tail if it is `None`, and any where the fork
     /// exists already.
-    pub at: Option<From>,
+    pub at: Option<ReadFrom>,
     /// How much of the record after that position the fork has, in the unit of the content type.
     pub sub_offset: u64,
     /// That much of the record.
@@ -117,9 +117,9 @@ impl Fork {
     /// The point as `streams.put` takes it.
     fn point(&self) -> (Option<i64>, Option<i64>) {
         match self.at {
-            None | Some(From::Tail) => (None, None),
-            Some(From::Start) => (None, Some(0)),
-            Some(From::At(position)) => (Some(position.incarnation), Some(position.end)),
+            None | Some(ReadFrom::Tail) => (None, None),
+            Some(ReadFrom::Start) => (None, Some(0)),
+            Some(ReadFrom::At(position)) => (Some(position.incarnation), Some(position.end)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Pages for readers at the end of a stream: read once for all of them, and before they are woken, so that each is woken once.
 
-use super::{Cursor, Error, From, Page, hub::Hub, read::read, watched::Stream};
+use super::{Cursor, Error, Page, ReadFrom, hub::Hub, read::read, watched::Stream};
 use crate::deadline::Deadline;
 use std::{sync::Arc, time::Duration};
 use tokio::{task::yield_now, time::Instant};
@@ -46,7 +46,7 @@ impl Hub {
         limit: usize,
     ) -> Result<Arc<Page>, Error> {
         let read = || {
-            let (database, path, from) = (self.database.clone(), path.to_owned(), From::At(cursor.at));
+            let (database, path, from) = (self.database.clone(), path.to_owned(), ReadFrom::At(cursor.at));
             async move {
                 let deadline = Deadline::default().earlier(Instant::now() + READ_TIMEOUT);
                 read(&database.connection(&deadline), &path, from, limit).await

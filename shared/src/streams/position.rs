@@ -15,7 +15,7 @@ pub struct Position {
 
 /// Where a read begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum From {
+pub enum ReadFrom {
     /// The oldest record.
     Start,
     /// After this position.

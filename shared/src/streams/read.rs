@@ -1,7 +1,7 @@
 //! Reads.
 
 use super::{
-    Cursor, Error, Expiry, From, Head, Page, Position, Record, Refusal, Streams,
+    Cursor, Error, Expiry, Head, Page, Position, ReadFrom, Record, Refusal, Streams,
     facts::{Facts, refusal, there},
     hub::Woken,
 };
@@ -53,7 +53,7 @@ impl Streams {
     ///
     /// # Errors
     /// [`NotFound`](Refusal::NotFound), [`Deleted`](Refusal::Deleted), [`Gone`](Refusal::Gone), [`Beyond`](Refusal::Beyond).
-    pub async fn page(&self, deadline: &Deadline, path: &str, from: From, limit: usize) -> Result<Page, Error> {
+    pub async fn page(&self, deadline: &Deadline, path: &str, from: ReadFrom, limit: usize) -> Result<Page, Error> {
         let connection = self.0.database.connection(deadline);
         let page = read(&connection, path, from, limit).await?;
         if let Expiry::Ttl(_) = page.head.expiry {
@@ -109,11 +109,11 @@ impl Streams {
     }
 }
 
-pub(super) async fn read(connection: &Connection, path: &str, from: From, limit: usize) -> Result<Page, Error> {
+pub(super) async fn read(connection: &Connection, path: &str, from: ReadFrom, limit: usize) -> Result<Page, Error> {
     let (start, at) = match from {
-        From::Start => ("first", None),
-        From::At(position) => ("at", Some(position)),
-        From::Tail => ("tail", None),
+        ReadFrom::Start => ("first", None),
+        ReadFrom::At(position) => ("at", Some(position)),
+        ReadFrom::Tail => ("tail", None),
     };
     // Each row has the facts of the stream, and a piece of the page if there is one.
     let mut rows = sqlx::query!(

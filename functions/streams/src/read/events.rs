@@ -27,7 +27,7 @@ use shared::{
     parameters,
     problem::Problem,
     sse::{self, Event, LastEventId},
-    streams::From,
+    streams::ReadFrom,
 };
 use std::{future::ready, sync::Arc};
 
@@ -66,7 +66,7 @@ pub async fn answer(
     Ok(response)
 }
 
-pub fn place(id: &str) -> Result<From, Problem> {
+pub fn place(id: &str) -> Result<ReadFrom, Problem> {
     let offset = id.parse::<Offset>();
     let invalid = |why: &'static str| parameters::invalid(Some("Last-Event-ID"), why.to_owned());
     offset.map(|Offset(from)| from).map_err(invalid)

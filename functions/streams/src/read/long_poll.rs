@@ -9,7 +9,7 @@ use axum::{
 use shared::{
     deadline::{Deadline, MARGIN},
     problem::Problem,
-    streams::{Follow, From, Page},
+    streams::{Follow, Page, ReadFrom},
 };
 use std::{sync::Arc, time::SystemTime};
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub async fn answer(
     log: &Log,
     path: &StreamPath,
-    from: From,
+    from: ReadFrom,
     seen: Option<&str>,
     request: &HeaderMap,
     deadline: &Deadline,
@@ -32,7 +32,8 @@ pub async fn answer(
         (page, part) = match log.memory.part_now(size(&next)) {
             Some(part) => (next, part),
             None => {
-                let (page, part) = page::read(log, path, From::At(page.next), log.settings.page, 0, deadline).await?;
+                let (page, part) =
+                    page::read(log, path, ReadFrom::At(page.next), log.settings.page, 0, deadline).await?;
                 (Arc::new(page), part)
             }
         };

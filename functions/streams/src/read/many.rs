@@ -24,7 +24,7 @@ use shared::{
     deadline::Deadline,
     problem::Problem,
     sse::{self, Event, LastEventId},
-    streams::{From, Page, Position},
+    streams::{Page, Position, ReadFrom},
 };
 use std::future::ready;
 
@@ -120,14 +120,14 @@ fn until_one_leaves(
 
 impl Known {
     /// The client has nothing of the first page yet: it comes after that of another stream, perhaps.
-    fn new(path: &StreamPath, from: From, page: &Page) -> Self {
+    fn new(path: &StreamPath, from: ReadFrom, page: &Page) -> Self {
         Self {
             path: path.as_str().to_owned(),
             kind: Kind::of(&page.head.content_type),
             position: match from {
-                From::Start => START,
-                From::At(position) => position,
-                From::Tail => page.next,
+                ReadFrom::Start => START,
+                ReadFrom::At(position) => position,
+                ReadFrom::Tail => page.next,
             },
         }
     }

@@ -8,7 +8,7 @@ use crate::{Log, path::StreamPath, problem};
 use shared::{
     deadline::Deadline,
     problem::{OVERLOADED, Problem},
-    streams::{self, From, Page},
+    streams::{self, Page, ReadFrom},
 };
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub enum Error {
 pub async fn read(
     log: &Log,
     path: &StreamPath,
-    from: From,
+    from: ReadFrom,
     wanted: usize,
     least: usize,
     deadline: &Deadline,
@@ -51,19 +51,19 @@ pub async fn read(
     }
 }
 
-impl std::convert::From<Full> for Error {
+impl From<Full> for Error {
     fn from(full: Full) -> Self {
         Self::Full(full)
     }
 }
 
-impl std::convert::From<streams::Error> for Error {
+impl From<streams::Error> for Error {
     fn from(error: streams::Error) -> Self {
         Self::Log(error)
     }
 }
 
-impl std::convert::From<Error> for Problem {
+impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Full(_) => Self::new(&OVERLOADED).retry_after(RETRY_AFTER),

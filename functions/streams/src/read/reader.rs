@@ -11,7 +11,7 @@ use futures_util::{Stream, stream};
 use shared::{
     deadline::Deadline,
     random,
-    streams::{Cursor, Error, Follow, From, Page, Position},
+    streams::{Cursor, Error, Follow, Page, Position, ReadFrom},
     telemetry,
 };
 use std::{sync::Arc, time::Duration};
@@ -143,7 +143,7 @@ impl Reader {
     /// The next page. The read is a task: a client that takes nothing of another stream on its connection polls no future, and
     /// one that was not polled would hold a connection to the database.
     async fn page(&self, limit: usize) -> Result<(Page, Part), page::Error> {
-        let (log, path, from) = (self.log.clone(), self.path.clone(), From::At(self.at.at));
+        let (log, path, from) = (self.log.clone(), self.path.clone(), ReadFrom::At(self.at.at));
         let (least, deadline) = (self.least, self.deadline.clone());
         let mut reading = JoinSet::new();
         let read = async move { page::read(&log, &path, from, limit, least, &deadline).await };

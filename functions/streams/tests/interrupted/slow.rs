@@ -9,7 +9,7 @@ use shared::{
     config::Env,
     database::Database,
     deadline::Deadline,
-    streams::{From, Streams},
+    streams::{ReadFrom, Streams},
 };
 use std::{io, sync::LazyLock, time::Duration};
 use testing::{Postgres, execute, loopback};
@@ -150,7 +150,7 @@ async fn control_without_a_limit_of_pages_slow_readers_take_the_whole_stream_eac
     let streams = Streams::from_env(&env, Database::from_env(&env));
     let whole = async move || {
         let page = streams
-            .page(&Deadline::default(), "large", From::Start, usize::MAX)
+            .page(&Deadline::default(), "large", ReadFrom::Start, usize::MAX)
             .await
             .unwrap();
         Body::from_stream(stream::iter(

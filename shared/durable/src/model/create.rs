@@ -1,7 +1,7 @@
 //! Creation in the model.
 
 use super::{Done, ForkOf, Model, Stream};
-use shared::streams::{Create, Expiry, From, Refusal};
+use shared::streams::{Create, Expiry, ReadFrom, Refusal};
 use std::collections::BTreeMap;
 
 impl Model {
@@ -15,9 +15,9 @@ impl Model {
             (None, None) => true,
             (Some(wanted), Some(fork)) => {
                 let point = match wanted.at {
-                    None | Some(From::Tail) => true,
-                    Some(From::Start) => fork.at == 0,
-                    Some(From::At(at)) => at.end == fork.at && at.incarnation == stream.holder(at.end),
+                    None | Some(ReadFrom::Tail) => true,
+                    Some(ReadFrom::Start) => fork.at == 0,
+                    Some(ReadFrom::At(at)) => at.end == fork.at && at.incarnation == stream.holder(at.end),
                 };
                 point && wanted.sub_offset == fork.sub_offset && self.streams[fork.source].path == wanted.source
             }
@@ -46,9 +46,9 @@ impl Model {
             return Err(Refusal::ContentType);
         }
         let at = match fork.at {
-            None | Some(From::Tail) => source.end(),
-            Some(From::Start) => 0,
-            Some(From::At(at)) => self.place(index, at)?,
+            None | Some(ReadFrom::Tail) => source.end(),
+            Some(ReadFrom::Start) => 0,
+            Some(ReadFrom::At(at)) => self.place(index, at)?,
         };
         if fork.sub_offset > 0 && fork.prefix.is_none() {
             return Err(Refusal::Beyond);

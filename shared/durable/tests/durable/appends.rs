@@ -1,7 +1,7 @@
 //! What an append is refused for, and in which order.
 
 use durable::{Log, append, create, within};
-use shared::streams::{Append, Appended, Create, Created, Error, Form, From, Position, Producer, Refusal, Stored};
+use shared::streams::{Append, Appended, Create, Created, Error, Form, Position, Producer, ReadFrom, Refusal, Stored};
 use testing::{Postgres, execute, scalar};
 
 async fn log() -> Log {
@@ -47,18 +47,18 @@ async fn records_come_back_in_order_and_each_position_is_one_that_a_read_begins_
     for text in ["one", "two", "three"] {
         stored(&log, append("a", text)).await;
     }
-    let page = log.page("a", From::Start, 1 << 20).await;
+    let page = log.page("a", ReadFrom::Start, 1 << 20).await;
     let texts: Vec<&[u8]> = page.records.iter().map(|record| &record.data[..]).collect();
     assert_eq!(texts, [&b"one"[..], b"two", b"three"]);
     assert!(page.is_up_to_date());
     for (index, record) in page.records.iter().enumerate() {
-        let rest = log.page("a", From::At(record.position), 1 << 20).await;
+        let rest = log.page("a", ReadFrom::At(record.position), 1 << 20).await;
         assert_eq!(rest.records, page.records[index + 1..]);
     }
-    let small = log.page("a", From::Start, 1).await;
+    let small = log.page("a", ReadFrom::Start, 1).await;
     assert_eq!((small.records.len(), small.is_up_to_date()), (1, false));
     assert_eq!(log.read_all("a", 1).await, b"onetwothree");
-    assert!(log.page("a", From::Tail, 1).await.records.is_empty());
+    assert!(log.page("a", ReadFrom::Tail, 1).await.records.is_empty());
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_position_that_is_none_of_the_stream_is_refused() {
     let end = stored(&log, append("a", "word")).await.tail;
     let within = &within(10);
     let from = |incarnation, end| {
-        let from = From::At(Position { incarnation, end });
+        let from = ReadFrom::At(Position { incarnation, end });
         log.streams.page(within, "a", from, 10)
     };
     assert_eq!(refused(from(end.incarnation, 2).await), Refusal::Beyond);

@@ -1,7 +1,7 @@
 //! Sessions and servers that die. The wrong designs stand beside what must hold.
 
 use durable::{Log, append, create, within, wrong};
-use shared::streams::{Append, From, Producer};
+use shared::streams::{Append, Producer, ReadFrom};
 use sqlx::{Connection, PgConnection};
 use std::{
     sync::{
@@ -131,7 +131,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         sleep(Duration::from_millis(200)).await;
         postgres.restart();
         let log = Log::at(&url, &[]);
-        let stored = log.streams.page(&within(10), "a", From::Start, 1 << 20).await;
+        let stored = log.streams.page(&within(10), "a", ReadFrom::Start, 1 << 20).await;
         let stored = stored.map_or(0, |page| page.records.len());
         assert_eq!(stored == 200, commits == "on", "{commits}: {stored}");
     }

@@ -2,7 +2,7 @@
 
 use durable::{Log, Model, within};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
-use shared::streams::{Append, Create, Error, Expiry, Fork, Form, From, Position, Producer, Refusal, delete_ended};
+use shared::streams::{Append, Create, Error, Expiry, Fork, Form, Position, Producer, ReadFrom, Refusal, delete_ended};
 use std::fmt::Debug;
 use testing::{Postgres, execute};
 
@@ -33,7 +33,7 @@ fn data() -> impl Strategy<Value = Option<bytes::Bytes>> {
 }
 
 fn fork() -> impl Strategy<Value = (Option<Fork>, Option<usize>)> {
-    let at = select(vec![None, Some(From::Start), Some(From::Tail)]);
+    let at = select(vec![None, Some(ReadFrom::Start), Some(ReadFrom::Tail)]);
     let sub = prop_oneof![3 => Just(0_u64), 1 => 1_u64..3];
     let fork = (select(&PATHS[..]), at, sub, "[A-Z]{1,2}").prop_map(|(source, at, sub_offset, prefix)| Fork {
         source: source.to_owned(),
@@ -131,7 +131,7 @@ impl Both {
             Operation::Create(create, point) => {
                 let mut create = create.clone();
                 if let (Some(fork), Some(at)) = (&mut create.fork, point.and_then(|index| self.known.get(index))) {
-                    fork.at = Some(From::At(*at));
+                    fork.at = Some(ReadFrom::At(*at));
                 }
                 let real = self.log.streams.create(within, create.clone()).await;
                 let done = same(real, self.model.create(&create), operation);
@@ -152,7 +152,7 @@ impl Both {
             Operation::Page(path, from, limit) => {
                 let from = from
                     .and_then(|index| self.known.get(index))
-                    .map_or(From::Start, |at| From::At(*at));
+                    .map_or(ReadFrom::Start, |at| ReadFrom::At(*at));
                 let real = self.log.streams.page(within, path, from, *limit).await;
                 same(real, self.model.page(path, from, *limit), operation);
             }

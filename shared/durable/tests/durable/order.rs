@@ -1,7 +1,7 @@
 //! What was read is what is stored: the order of positions is the order of commits. The wrong designs stand beside it.
 
 use durable::{Log, append, create, within, wrong};
-use shared::streams::{Append, Error, Follow, From, Refusal};
+use shared::streams::{Append, Error, Follow, ReadFrom, Refusal};
 use std::time::Duration;
 use testing::{Postgres, execute, scalar};
 use tokio::{task::JoinSet, time::sleep};
@@ -33,7 +33,7 @@ async fn read_and_stored(url: String) -> (Vec<u8>, Vec<u8>) {
 }
 
 async fn follow_to_the_end(reader: Log) -> Vec<u8> {
-    let mut page = reader.page("a", From::Start, 1 << 20).await;
+    let mut page = reader.page("a", ReadFrom::Start, 1 << 20).await;
     let mut read = Vec::new();
     loop {
         read.extend(page.records.iter().flat_map(|record| record.data.to_vec()));
@@ -114,7 +114,7 @@ async fn a_page_and_the_end_of_its_stream_are_of_one_moment() {
                 .unwrap();
         }
     });
-    let (mut from, mut read, mut empty) = (From::Start, Vec::new(), 0);
+    let (mut from, mut read, mut empty) = (ReadFrom::Start, Vec::new(), 0);
     loop {
         let page = log.page("a", from, 1 << 20).await;
         empty += usize::from(page.records.is_empty());
@@ -122,7 +122,7 @@ async fn a_page_and_the_end_of_its_stream_are_of_one_moment() {
         if page.head.closed && page.is_up_to_date() {
             break;
         }
-        from = From::At(page.next);
+        from = ReadFrom::At(page.next);
     }
     writing.await.unwrap();
     assert!(empty > 5, "only {empty} pages were read at the end");
@@ -171,7 +171,7 @@ async fn a_reader_of_a_stream_that_was_created_again_is_told_so() {
     let log = Log::at(&url, &[]);
     log.streams.create(&within(10), create("a")).await.unwrap();
     log.streams.append(&within(10), append("a", "old ")).await.unwrap();
-    let paused = log.page("a", From::Start, 100).await;
+    let paused = log.page("a", ReadFrom::Start, 100).await;
     let streams = [
         "SELECT streams.delete('a')",
         "UPDATE streams.streams SET expires_at = now() WHERE path = 'a'",
@@ -182,12 +182,12 @@ async fn a_reader_of_a_stream_that_was_created_again_is_told_so() {
         for _ in 0..2 {
             log.streams.append(&within(10), append("a", "new ")).await.unwrap();
         }
-        let read = log.streams.page(&within(10), "a", From::At(paused.next), 100).await;
+        let read = log.streams.page(&within(10), "a", ReadFrom::At(paused.next), 100).await;
         assert!(matches!(read, Err(Error::Refused(Refusal::Gone))), "{read:?}");
         let followed = log.streams.follow(&within(10), "a", &paused.cursor(), 100).await;
         assert!(matches!(followed, Err(Error::Refused(Refusal::Gone))), "{followed:?}");
         let mut control = paused.next;
-        control.incarnation = log.page("a", From::Start, 100).await.next.incarnation;
-        assert_eq!(log.page("a", From::At(control), 100).await.records.len(), 1);
+        control.incarnation = log.page("a", ReadFrom::Start, 100).await.next.incarnation;
+        assert_eq!(log.page("a", ReadFrom::At(control), 100).await.records.len(), 1);
     }
 }

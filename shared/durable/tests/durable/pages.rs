@@ -1,7 +1,7 @@
 //! Pages: which records they have, wherever they begin, and however small they are.
 
 use durable::{Log, append, create, fork, within};
-use shared::streams::{Create, From, Page, Position};
+use shared::streams::{Create, Page, Position, ReadFrom};
 use testing::{Postgres, execute};
 
 /// Streams on a server that plans each statement once for all its parameters, as it does after some executions.
@@ -36,7 +36,7 @@ const LETTER: &str = "chr(97 + (n % 26)::int)";
 #[tokio::test]
 async fn a_page_of_many_small_records_has_not_all_of_them() {
     let log = filled(0, 40_000, 1, LETTER).await;
-    let page = log.page("a", From::Start, 1 << 20).await;
+    let page = log.page("a", ReadFrom::Start, 1 << 20).await;
     assert_eq!((page.records.len(), page.next.end), (16_384, 16_384));
     assert!(!page.is_up_to_date());
     let expected: Vec<u8> = (1..=40_000_u32).map(|n| 97 + (n % 26) as u8).collect();
@@ -47,7 +47,7 @@ async fn a_page_of_many_small_records_has_not_all_of_them() {
 #[tokio::test]
 async fn a_page_ends_where_a_piece_has_too_many_records() {
     let log = filled(100, 100_000, 1, LETTER).await;
-    let page = log.page("a", From::Start, 1 << 20).await;
+    let page = log.page("a", ReadFrom::Start, 1 << 20).await;
     assert_eq!((page.records.len(), page.next.end), (16_384, 16_483));
     let mut expected = vec![b'.'; 100];
     expected.extend((1..=100_000_u32).map(|n| 97 + (n % 26) as u8));
@@ -58,21 +58,21 @@ async fn a_page_ends_where_a_piece_has_too_many_records() {
 #[tokio::test]
 async fn a_page_ends_within_a_piece_that_has_too_many_records() {
     let log = filled(64, 40_000, 4, "lpad(n::text, 4, '0')").await;
-    let page = log.page("a", From::Start, 1 << 20).await;
+    let page = log.page("a", ReadFrom::Start, 1 << 20).await;
     assert_eq!((page.records.len(), page.next.end), (16_384, 64 + 4 * 16_383));
     assert_eq!(log.read_all("a", 1 << 20).await.len(), 160_064);
 }
 
 /// All records of a stream: as many as fit from each of them on, in each size.
 async fn assert_exact(log: &Log, path: &str) {
-    let whole = log.page(path, From::Start, usize::MAX).await;
+    let whole = log.page(path, ReadFrom::Start, usize::MAX).await;
     assert!(whole.is_up_to_date());
-    let mut begins = vec![(From::Start, whole.begin)];
+    let mut begins = vec![(ReadFrom::Start, whole.begin)];
     begins.extend(
         whole
             .records
             .iter()
-            .map(|record| (From::At(record.position), record.position)),
+            .map(|record| (ReadFrom::At(record.position), record.position)),
     );
     for (index, (from, begin)) in begins.into_iter().enumerate() {
         for limit in 0..=24 {
@@ -93,7 +93,7 @@ async fn assert_refused_within(log: &Log, path: &str, begin: Position, whole: &P
     let end = begin.end + 1;
     if end < whole.next.end && whole.records.iter().all(|record| record.position.end != end) {
         for incarnation in [begin.incarnation, whole.head.incarnation] {
-            let from = From::At(Position { incarnation, end });
+            let from = ReadFrom::At(Position { incarnation, end });
             let page = log.streams.page(&within(10), path, from, 100).await;
             assert!(page.is_err(), "{path} from {from:?}: {page:?}");
         }
@@ -110,7 +110,7 @@ async fn pages_of_forks_of_forks_are_exact_at_each_border_and_in_each_size() {
             log.streams.append(&within(10), append(&path, data)).await.unwrap();
         }
         assert_exact(&log, &path).await;
-        let whole = log.page(&path, From::Start, usize::MAX).await;
+        let whole = log.page(&path, ReadFrom::Start, usize::MAX).await;
         let at = match generation {
             // Nothing but the start, a record of the oldest source, a part of the record after one of its own, the tail.
             0 => whole.begin,
@@ -119,7 +119,7 @@ async fn pages_of_forks_of_forks_are_exact_at_each_border_and_in_each_size() {
             _ => whole.next,
         };
         let sub_offset = u64::from(generation == 2);
-        let mut create: Create = fork(&(generation + 1).to_string(), &path, Some(From::At(at)));
+        let mut create: Create = fork(&(generation + 1).to_string(), &path, Some(ReadFrom::At(at)));
         if let Some(fork) = create.fork.as_mut().filter(|_| sub_offset > 0) {
             fork.sub_offset = sub_offset;
             fork.prefix = Some(whole.records[4].data.slice(..1));

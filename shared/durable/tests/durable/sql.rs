@@ -1,7 +1,7 @@
 //! Streams from SQL.
 
 use durable::{Log, create, within};
-use shared::streams::{Expiry, From};
+use shared::streams::{Expiry, ReadFrom};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use std::time::Duration;
 use testing::{Postgres, execute, scalar};
@@ -11,7 +11,7 @@ async fn log() -> Log {
 }
 
 async fn text(log: &Log, path: &str) -> Vec<String> {
-    let page = log.page(path, From::Start, 1 << 20).await;
+    let page = log.page(path, ReadFrom::Start, 1 << 20).await;
     let text = |data: &[u8]| String::from_utf8(data.to_vec()).unwrap();
     page.records.iter().map(|record| text(&record.data)).collect()
 }
@@ -173,7 +173,7 @@ async fn a_time_to_live_is_renewed_by_reads_and_writes_and_not_by_looks() {
         "UPDATE streams.streams SET expires_at = now() + interval '95 s'",
     )
     .await;
-    log.page("a", From::Start, 10).await;
+    log.page("a", ReadFrom::Start, 10).await;
     assert!(scalar(&log.url, left).await <= 95);
     for renew in ["page", "append", "head"] {
         execute(
@@ -182,7 +182,7 @@ async fn a_time_to_live_is_renewed_by_reads_and_writes_and_not_by_looks() {
         )
         .await;
         match renew {
-            "page" => drop(log.page("a", From::Tail, 10).await),
+            "page" => drop(log.page("a", ReadFrom::Tail, 10).await),
             "append" => execute(&log.url, "SELECT streams.append('a', 'x')").await,
             _ => drop(log.streams.head(&within(10), "a").await.unwrap()),
         }
@@ -208,7 +208,7 @@ async fn a_read_does_not_wait_for_a_transaction_that_appends() {
         .execute(&mut *transaction)
         .await
         .unwrap();
-    let page = tokio::time::timeout(Duration::from_secs(5), log.page("a", From::Start, 10)).await;
+    let page = tokio::time::timeout(Duration::from_secs(5), log.page("a", ReadFrom::Start, 10)).await;
     assert_eq!(page.unwrap().records, []);
     transaction.commit().await.unwrap();
     assert_eq!(text(&log, "a").await, ["x"]);

@@ -2,7 +2,7 @@
 
 use crate::faults::Killer;
 use durable::{Log, append, within};
-use shared::streams::{Cursor, Follow, From, Page};
+use shared::streams::{Cursor, Follow, ReadFrom, Page};
 use sqlx::postgres::PgListener;
 use std::{collections::BTreeMap, time::Duration};
 use testing::{Postgres, scalar};
@@ -46,7 +46,7 @@ fn without_poll(log: Log, mut listener: PgListener, cursor: Cursor) -> JoinHandl
     tokio::spawn(async move {
         let (mut read_at, mut at) = (ReadAt::new(), cursor.at);
         while let Ok(Ok(Some(_))) = timeout(Duration::from_secs(5), listener.try_recv()).await {
-            let page = log.page("a", From::At(at), 1 << 20).await;
+            let page = log.page("a", ReadFrom::At(at), 1 << 20).await;
             record(&mut read_at, &page);
             at = page.next;
         }

@@ -2,7 +2,7 @@
 
 use super::super::events::place;
 use crate::{offset::Offset, path::StreamPath};
-use shared::{parameters, problem::Problem, sse::LastEventId, streams::From};
+use shared::{parameters, problem::Problem, sse::LastEventId, streams::ReadFrom};
 
 /// How many streams an answer has, at most: each has a page in memory.
 const MOST: usize = 16;
@@ -10,7 +10,7 @@ const MOST: usize = 16;
 /// A stream, and where to read it from.
 pub struct Read {
     pub path: StreamPath,
-    pub from: From,
+    pub from: ReadFrom,
 }
 
 /// The streams of a query. An id has an offset for each, in place of that in the query.
@@ -58,7 +58,7 @@ mod tests {
     use crate::offset::Token;
     use shared::streams::Position;
 
-    fn parsed(query: &str, last: Option<&str>) -> Result<Vec<(String, From)>, Option<&'static str>> {
+    fn parsed(query: &str, last: Option<&str>) -> Result<Vec<(String, ReadFrom)>, Option<&'static str>> {
         let reads = parse(query, last.map(|id| LastEventId(id.to_owned())));
         let reads = reads.map(|reads| reads.into_iter().map(|read| (read.path.as_str().to_owned(), read.from)));
         reads.map(Iterator::collect).map_err(|problem| problem.slug())
@@ -80,7 +80,7 @@ mod tests {
             assert_eq!(parsed(query, None), Err(Some("invalid-parameter")), "{query}");
         }
         let query = "read=a%2Fb@now&live=sse&read=c@d@-1&unknown=1";
-        let expected = [("a/b".to_owned(), From::Tail), ("c@d".to_owned(), From::Start)];
+        let expected = [("a/b".to_owned(), ReadFrom::Tail), ("c@d".to_owned(), ReadFrom::Start)];
         assert_eq!(parsed(query, None), Ok(expected.to_vec()));
     }
 
@@ -92,7 +92,10 @@ mod tests {
         }
         let position = Position { incarnation: 7, end: 9 };
         let id = format!("{},now", Token(position));
-        let expected = [("a".to_owned(), From::At(position)), ("b".to_owned(), From::Tail)];
+        let expected = [
+            ("a".to_owned(), ReadFrom::At(position)),
+            ("b".to_owned(), ReadFrom::Tail),
+        ];
         assert_eq!(parsed(query, Some(&id)), Ok(expected.to_vec()));
     }
 }
