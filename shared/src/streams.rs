@@ -3,7 +3,6 @@
 mod append;
 mod batch;
 mod bell;
-mod caller;
 mod create;
 mod delete;
 mod facts;

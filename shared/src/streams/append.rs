@@ -93,8 +93,7 @@ impl Streams {
         append: Append,
         ring: bool,
     ) -> Result<Appended, Error> {
-        let appends = [append];
-        let batch = Batch::new(&appends);
+        let batch = Batch::new([&append]);
         let mut outcomes = batch.append(&mut *transaction, self.0.limits.producers, true).await?;
         let appended = outcomes.pop().flatten().unwrap_or(Err(Refusal::NotFound.into()))?;
         if ring {

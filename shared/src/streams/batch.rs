@@ -11,7 +11,7 @@ pub(super) type Outcome = Option<Result<Appended, Error>>;
 
 /// Appends, those of each stream one after the other.
 pub(super) struct Batch<'a> {
-    appends: &'a [Append],
+    appends: Vec<&'a Append>,
     /// The streams in which the appends are, and how many each has.
     paths: Vec<&'a str>,
     counts: Vec<i32>,
@@ -30,7 +30,8 @@ struct Row {
 
 impl<'a> Batch<'a> {
     /// The appends of one path must be next to each other.
-    pub fn new(appends: &'a [Append]) -> Self {
+    pub fn new(appends: impl IntoIterator<Item = &'a Append>) -> Self {
+        let appends: Vec<&Append> = appends.into_iter().collect();
         let of_one_stream = appends.chunk_by(|one, other| one.path == other.path);
         let (paths, counts) = of_one_stream
             .map(|appends| (&*appends[0].path, i32::try_from(appends.len()).unwrap_or(i32::MAX)))
@@ -59,7 +60,7 @@ impl<'a> Batch<'a> {
     }
 
     async fn rows(&self, database: impl PgExecutor<'_>, max_producers: i32, wait: bool) -> sqlx::Result<Vec<Row>> {
-        let of_each = self.appends.iter();
+        let of_each = self.appends.iter().copied();
         let content_types: Vec<Option<&str>> = of_each.clone().map(|append| append.content_type.as_deref()).collect();
         let data: Vec<Option<&[u8]>> = of_each.clone().map(Append::data).collect();
         let bodies: Vec<bool> = of_each.clone().map(|append| append.form == Form::Body).collect();

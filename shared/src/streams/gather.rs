@@ -4,9 +4,8 @@
 use super::{
     Append, Appended, Error,
     batch::Batch,
-    caller::fail,
     hub::Hub,
-    queue::{Queue, Taken, Turn, Waiting},
+    queue::{Queue, Taken, Turn, Waiting, fail},
 };
 use crate::{
     database::{Database, sqlstate::sqlstate},
@@ -17,6 +16,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 use tokio::{
@@ -73,13 +73,13 @@ impl Gather {
         }
     }
 
-    /// Adds an append, and returns whether there is a lane for it.
+    /// Adds an append, and returns whether a lane starts for it. To a busy stream, it goes next in the lane that is at it.
     fn push(&self, waiting: Waiting) -> bool {
         let mut state = self.state();
+        let can_go = state.lanes > 0 && !state.queue.is_busy(&waiting.append.path);
         state.queue.push(waiting);
-        let is_free = state.lanes > 0;
-        state.lanes -= usize::from(is_free);
-        is_free
+        state.lanes -= usize::from(can_go);
+        can_go
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -96,8 +96,8 @@ impl Lane {
         let run = async move {
             while let Some(taken) = self.take() {
                 let running = Running::new(&self.0, &taken);
-                let again = self.append(taken).await;
-                running.finish(again);
+                let (again, turn) = self.append(taken).await;
+                running.finish(again, turn);
             }
         };
         run.boxed()
@@ -117,37 +117,31 @@ impl Lane {
         taken
     }
 
-    /// Appends, and returns what has to have another turn.
-    async fn append(&self, Taken { waiting, turn }: Taken) -> Option<(Vec<Waiting>, Turn)> {
-        let end = waiting.iter().map(|waiting| waiting.end).max()?;
+    /// Appends, and returns what has to have another turn, and which.
+    async fn append(&self, Taken { waiting, turn }: Taken) -> (Vec<Waiting>, Turn) {
+        let ends = waiting.iter().map(|waiting| waiting.end);
+        let end = ends.max().expect("something was taken");
         let connection = self.0.database.connection(&Deadline::default().earlier(end));
-        let (appends, callers): (Vec<_>, Vec<_>) = waiting.into_iter().map(Waiting::split).unzip();
         let waits = turn != Turn::Together;
-        let outcomes = Batch::new(&appends)
-            .append(&connection, self.0.max_producers, waits)
-            .await;
-        let all = callers.into_iter().zip(appends);
-        match outcomes {
+        let batch = Batch::new(waiting.iter().map(|waiting| &waiting.append));
+        match batch.append(&connection, self.0.max_producers, waits).await {
             Ok(outcomes) => {
                 self.0.hub.appended(&outcomes).await;
-                let locked = all
-                    .zip(outcomes)
-                    .filter_map(|((caller, append), outcome)| caller.answer(append, outcome, waits));
-                Some((locked.collect(), Turn::Patient))
+                let answered = waiting.into_iter().zip(outcomes);
+                let locked = answered.filter_map(|(waiting, outcome)| waiting.answer(outcome, waits));
+                (locked.collect(), Turn::Patient)
             }
-            Err(error) if all.len() > 1 && is_about_data(&error) => {
-                Some((all.map(|(caller, append)| caller.again(append)).collect(), Turn::Alone))
-            }
+            Err(error) if waiting.len() > 1 && is_about_data(&error) => (waiting, Turn::Alone),
             Err(error) => {
-                fail(all.map(|(caller, _)| caller), error);
-                None
+                fail(waiting, error);
+                (Vec::new(), turn)
             }
         }
     }
 }
 
-/// Has the server refused the statement because of one of its appends, and stored none? After other errors a repetition could store
-/// appends twice.
+/// Whether the server has refused the statement because of one of its appends, and stored none. After other errors a repetition
+/// could store appends twice.
 fn is_about_data(error: &sqlx::Error) -> bool {
     const CLASSES: [&str; 3] = ["22", "23", "54"];
     let code = sqlstate(error);
@@ -176,10 +170,8 @@ impl Running {
         }
     }
 
-    fn finish(self, again: Option<(Vec<Waiting>, Turn)>) {
-        if let Some((again, turn)) = again {
-            self.gather.state().queue.push_again(again, turn);
-        }
+    fn finish(self, again: Vec<Waiting>, turn: Turn) {
+        self.gather.state().queue.push_again(again, turn);
     }
 }
 
@@ -187,5 +179,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         let paths = self.paths.iter().map(String::as_str);
         self.gather.state().queue.finish(paths, self.turn);
+        if thread::panicking() {
+            // The lane ends here. Another one has its place, and takes what waits.
+            telemetry::spawn(Lane(Arc::clone(&self.gather)).run());
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The appends that wait in this process, and which of them go together.
 
-use super::{Append, Appended, Error};
+use super::{Append, Appended, Error, Refusal, batch::Outcome};
+use crate::database::Reason;
 use std::collections::{HashSet, VecDeque};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -15,6 +16,33 @@ pub(super) struct Waiting {
     /// When its caller gives up.
     pub end: Instant,
     pub done: oneshot::Sender<Result<Appended, Error>>,
+}
+
+impl Waiting {
+    /// Answers the caller. Returns what has to have another turn, because its stream is locked and nobody `waits` for the lock.
+    pub fn answer(self, outcome: Outcome, waits: bool) -> Option<Self> {
+        match outcome {
+            None if !waits => return Some(self),
+            None => self.send(Err(Refusal::NotFound.into())),
+            Some(outcome) => self.send(outcome),
+        }
+        None
+    }
+
+    /// A caller that has gone misses nothing.
+    fn send(self, outcome: Result<Appended, Error>) {
+        let _ = self.done.send(outcome);
+    }
+}
+
+/// Answers all with one error: the error itself cannot be copied, but what clients see of it can.
+pub(super) fn fail(all: Vec<Waiting>, error: sqlx::Error) {
+    let reason = Reason::from(&error);
+    let mut error = Some(error);
+    for waiting in all {
+        let copy = || sqlx::Error::Configuration(reason.into());
+        waiting.send(Err(Error::Database(error.take().unwrap_or_else(copy))));
+    }
 }
 
 /// With what an append goes.
@@ -71,6 +99,11 @@ impl Queue {
         self.waiting.is_empty()
     }
 
+    /// Whether a statement is on its way that appends to this stream.
+    pub fn is_busy(&self, path: &str) -> bool {
+        self.busy.contains(path)
+    }
+
     /// Takes what can go now. Those whose caller has gone are forgotten. None overtakes another one of its stream.
     pub fn take(&mut self) -> Option<Taken> {
         let mut taken: Vec<Waiting> = Vec::new();
@@ -86,7 +119,9 @@ impl Queue {
                 bytes += size;
                 taken.push(waiting);
             } else {
-                passed.insert(path.clone());
+                if !passed.contains(path) {
+                    passed.insert(path.clone());
+                }
                 self.waiting.push_back(waiting);
             }
         }
@@ -99,7 +134,7 @@ impl Queue {
     }
 
     fn may_join(&self, taken: &[Waiting], waiting: &Waiting) -> bool {
-        if self.busy.contains(&waiting.append.path) || taken.len() == MAX_APPENDS {
+        if self.is_busy(&waiting.append.path) || taken.len() == MAX_APPENDS {
             return false;
         }
         match taken.first() {
