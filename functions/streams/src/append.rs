@@ -70,12 +70,11 @@ pub async fn append(
     let close = header::closes(&headers);
     let mut append = Append {
         path: path.as_str().to_owned(),
-        content_type: None,
-        data: None,
         form: Form::Record,
         close,
         producer: producer::from_headers(&headers)?,
         seq: stream_seq(&headers)?,
+        ..Append::default()
     };
     let is_empty = body.is_empty();
     if !is_empty {
@@ -101,7 +100,8 @@ fn stream_seq(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let seq = header::text(headers, &STREAM_SEQ)?;
     match seq {
         Some(seq) if seq.is_empty() || seq.len() > LONGEST_SEQ => {
-            Err(problem::invalid_header(&STREAM_SEQ, "it has not 1 to 256 bytes"))
+            let why = format!("it must have 1 to {LONGEST_SEQ} bytes");
+            Err(problem::invalid_header(&STREAM_SEQ, &why))
         }
         seq => Ok(seq.map(str::to_owned)),
     }

@@ -7,7 +7,7 @@ use shared::{
     deadline::Deadline,
     health::{Measurement, Report, Status, Timestamp, milliseconds},
     random,
-    streams::{Append, Create, Cursor, Error, Expiry, Follow, Form, Streams},
+    streams::{Append, Create, Cursor, Error, Expiry, Follow, Form, ReadFrom, Streams},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -67,15 +67,12 @@ async fn whole_life(streams: &Streams, deadline: &Deadline, path: &str) -> Resul
         path: path.to_owned(),
         content_type: Some("text/plain".to_owned()),
         expiry: Some(Expiry::Ttl(TTL)),
-        closed: false,
         data: Some("first".into()),
         form: Form::Record,
-        fork: None,
+        ..Create::default()
     };
     streams.create(deadline, create).await?;
-    let page = streams
-        .page(deadline, path, shared::streams::ReadFrom::Start, LIMIT)
-        .await?;
+    let page = streams.page(deadline, path, ReadFrom::Start, LIMIT).await?;
     expect(page.records.iter().map(|record| &record.data).eq(["first"]))?;
     let latency = live(streams, deadline, path, &page.cursor()).await?;
     streams.delete(deadline, path).await?;
@@ -90,8 +87,7 @@ async fn live(streams: &Streams, deadline: &Deadline, path: &str, at: &Cursor) -
         data: Some(Bytes::from_static(b"last")),
         form: Form::Record,
         close: true,
-        producer: None,
-        seq: None,
+        ..Append::default()
     };
     let start = Instant::now();
     let (followed, appended) = tokio::join!(

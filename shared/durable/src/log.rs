@@ -87,11 +87,8 @@ pub fn create(path: &str) -> Create {
     Create {
         path: path.to_owned(),
         content_type: Some("text/plain".to_owned()),
-        expiry: None,
-        closed: false,
-        data: None,
         form: Form::Record,
-        fork: None,
+        ..Create::default()
     }
 }
 

@@ -23,7 +23,7 @@ pub enum Expiry {
 }
 
 /// The stream that is to be at a path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Create {
     /// The path.
     pub path: String,
