@@ -10,11 +10,13 @@ mod feed;
 mod gather;
 mod hub;
 mod next_page;
+mod page;
 mod position;
 mod queue;
 mod read;
 mod refusal;
 mod settings;
+mod stream;
 mod sweep;
 mod watched;
 

@@ -93,7 +93,7 @@ pub fn create(path: &str) -> Create {
 }
 
 /// A fork of another stream.
-pub fn fork(path: &str, source: &str, at: Option<From>) -> Create {
+pub fn fork(path: &str, source: &str, at: Option<ReadFrom>) -> Create {
     Create {
         fork: Some(Fork {
             source: source.to_owned(),

@@ -1,6 +1,6 @@
 //! Pages for readers at the end of a stream: read once for all of them, and before they are woken, so that each is woken once.
 
-use super::{Cursor, Error, Page, ReadFrom, hub::Hub, read::read, watched::Stream};
+use super::{Cursor, Error, Page, ReadFrom, hub::Hub, page::read, stream::Stream};
 use crate::deadline::Deadline;
 use std::{sync::Arc, time::Duration};
 use tokio::{task::yield_now, time::Instant};
@@ -17,7 +17,7 @@ pub(super) async fn feed(hub: Arc<Hub>, stream: Arc<Stream>) {
         if !page.has_news() {
             return stream.0.take_back(&page.head, seen);
         }
-        stream.0.tell(&page);
+        stream.0.publish(&page);
         if page.is_end() {
             return;
         }
@@ -26,12 +26,12 @@ pub(super) async fn feed(hub: Arc<Hub>, stream: Arc<Stream>) {
     }
 }
 
-/// However that ends, its readers are told.
+/// Wakes the readers however the feed ends.
 struct Fed(Arc<Stream>);
 
 impl Drop for Fed {
     fn drop(&mut self) {
-        self.0.tell_all();
+        self.0.publish_all();
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
     bell::{Bell, listen},
     feed::feed,
     next_page::Held,
-    watched::{Reader, Seen, Watched},
+    stream::{Reader, Seen},
+    watched::Watched,
 };
 use crate::{config::Env, database::Database, deadline::Deadline};
 use std::{
@@ -23,10 +24,11 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// The time between two polls: the shortest after something was found, the longest after nothing was found for some time, or
+/// The pause between two polls: the shortest after something was found, the longest after nothing was found for some time, or
 /// when there is a doorbell.
 const SHORTEST: Duration = Duration::from_millis(25);
 const LONGEST: Duration = Duration::from_secs(1);
+/// How long each pause lasts, whatever rings: readers and messages that come together have one poll.
 const AT_ONCE: Duration = Duration::from_millis(3);
 /// How long a poll may take.
 const POLL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,13 +49,6 @@ pub(super) struct Hub {
 struct State {
     watched: Watched,
     is_polling: bool,
-}
-
-/// How a wait has ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Woken {
-    More,
-    Asleep,
 }
 
 impl Hub {
@@ -111,7 +106,7 @@ impl Hub {
         self.bell.ring(appended.iter().map(|it| it.incarnation)).await;
     }
 
-    /// Records what has become known of a stream. Its readers are told when the page is there that they wait for.
+    /// Records what has become known of a stream. It is published with the page that its readers wait for.
     pub fn record(self: &Arc<Self>, stream: i64, seen: impl FnOnce(&mut Seen)) {
         let mut state = self.state();
         state.watched.wake();
@@ -129,17 +124,15 @@ impl Hub {
         let _listening = AbortOnDropHandle::new(listening);
         let mut pause = SHORTEST;
         while let Some(streams) = self.with_readers() {
-            let has_found = self.poll(&streams).await;
-            if has_found == Some(false) {
+            let found = self.poll(&streams).await;
+            if let Ok(false) = found {
                 self.sleep_after_silence();
             }
-            let longest = has_found == Some(false) && self.has_bell.load(Ordering::Relaxed);
-            pause = match has_found {
-                Some(true) => SHORTEST,
-                _ if longest => LONGEST,
+            pause = match found {
+                Ok(true) => SHORTEST,
+                Ok(false) if self.has_bell.load(Ordering::Relaxed) => LONGEST,
                 _ => (pause * 2).min(LONGEST),
             };
-            // Many readers, or messages, may come at once.
             sleep(AT_ONCE).await;
             tokio::select! {
                 () = self.soon.notified() => {}
@@ -167,9 +160,9 @@ impl Hub {
     }
 
     /// Asks for what is new in these streams, and returns whether there is anything.
-    async fn poll(self: &Arc<Self>, streams: &[(i64, Seen)]) -> Option<bool> {
+    async fn poll(self: &Arc<Self>, streams: &[(i64, Seen)]) -> sqlx::Result<bool> {
         if streams.is_empty() {
-            return Some(false);
+            return Ok(false);
         }
         let ids: Vec<i64> = streams.iter().map(|(id, _)| *id).collect();
         let tails: Vec<i64> = streams.iter().map(|(_, seen)| seen.tail).collect();
@@ -184,7 +177,7 @@ impl Hub {
             &closed,
         );
         let deadline = Deadline::default().earlier(Instant::now() + POLL_TIMEOUT);
-        let found = found.fetch_all(&self.database.connection(&deadline)).await.ok()?;
+        let found = found.fetch_all(&self.database.connection(&deadline)).await?;
         for row in &found {
             self.record(row.id, |seen| match (row.tail, row.closed) {
                 (Some(tail), Some(closed)) => {
@@ -194,17 +187,6 @@ impl Hub {
                 _ => seen.gone = true,
             });
         }
-        Some(!found.is_empty())
-    }
-}
-
-impl Reader {
-    /// Waits until there is more than up to `end`.
-    pub async fn more_than(&mut self, end: i64) -> Woken {
-        let seen = self.told.wait_for(|seen| seen.asleep || seen.is_news_at(end));
-        match seen.await.map(|seen| seen.asleep) {
-            Ok(false) => Woken::More,
-            Ok(true) | Err(_) => Woken::Asleep,
-        }
+        Ok(!found.is_empty())
     }
 }
