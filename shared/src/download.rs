@@ -31,7 +31,7 @@ use futures_util::{Stream, stream};
 use std::convert::Infallible;
 
 pub(crate) use disposition::attachment;
-pub use request::{DownloadRequest, Selected};
+pub use request::{DownloadRequest, Selected, is_known};
 
 /// An answer of bytes. Its type is `application/octet-stream` unless it is set.
 #[derive(Debug)]

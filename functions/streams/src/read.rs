@@ -38,6 +38,7 @@ use serde::Deserialize;
 use shared::{
     callers::Caller,
     deadline::Deadline,
+    download,
     parameters::{self, Path, Query},
     problem::{Problem, ProblemType},
     sse::LastEventId,
@@ -175,8 +176,8 @@ fn answer(page: Arc<Page>, from: ReadFrom, cursor: Option<u64>, request: &Header
         return (headers, body(page, part)).into_response();
     }
     let etag = etag::of(&page);
-    let is_known = etag::matches(&etag, request);
-    headers.insert(ETAG, etag);
+    let is_known = download::is_known(request, &etag);
+    headers.insert(ETAG, value(&etag));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control(&page, from)));
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();

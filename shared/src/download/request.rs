@@ -58,7 +58,7 @@ impl DownloadRequest {
     /// # Errors
     /// [`problem::RANGE_NOT_SATISFIABLE`]: the range has no byte of the content.
     pub fn select(&self, size: u64, etag: Option<&str>) -> Result<Selected, Problem> {
-        if self.is_known(etag) {
+        if self.if_none_match.as_ref().is_some_and(|known| has(known, etag)) {
             return Ok(Selected::NotModified);
         }
         let range = match self.range.filter(|_| self.continues(etag)) {
@@ -93,19 +93,21 @@ impl DownloadRequest {
         Body::new(Content::new(pieces.boxed(), self.end))
     }
 
-    /// `If-None-Match`, by weak comparison (section 13.1.2).
-    fn is_known(&self, etag: Option<&str>) -> bool {
-        let Some(known) = &self.if_none_match else {
-            return false;
-        };
-        known.trim() == "*" || etag.is_some_and(|etag| tags(known).any(|tag| tag == opaque(etag)))
-    }
-
     /// `If-Range`, by strong comparison. A date is never a match: then all of the content is right (section 13.1.5).
     fn continues(&self, etag: Option<&str>) -> bool {
         let is_current = |if_range: &String| etag == Some(if_range) && if_range.starts_with('"');
         self.if_range.as_ref().is_none_or(is_current)
     }
+}
+
+/// Whether the client has content with this entity tag, which has its quotes: `If-None-Match` (section 13.1.2).
+pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    list(headers, header::IF_NONE_MATCH).is_some_and(|known| has(&known, Some(etag)))
+}
+
+/// Whether `If-None-Match` has this entity tag, by weak comparison.
+fn has(known: &str, etag: Option<&str>) -> bool {
+    known.trim() == "*" || etag.is_some_and(|etag| tags(known).any(|tag| tag == opaque(etag)))
 }
 
 impl<S: Sync> FromRequestParts<S> for DownloadRequest {
@@ -249,6 +251,28 @@ mod tests {
             let headers = [("if-none-match", known), ("range", "bytes=20-")];
             let expected = if is_known { Ok(Selected::NotModified) } else { Err(416) };
             assert_eq!(selected(10, etag, &headers).await, expected, "{etag:?} {known}");
+        }
+    }
+
+    #[test]
+    fn a_tag_is_known_in_a_list_and_in_its_weak_form() {
+        let sent = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::IF_NONE_MATCH, HeaderValue::from_static(value));
+            }
+            is_known(&headers, "\"1:-1:2\"")
+        };
+        for values in [&[][..], &["1:-1:2"], &["\"1:-1:2:c\""], &["W/\"x\", \"y\""], &[""]] {
+            assert!(!sent(values), "{values:?}");
+        }
+        for values in [
+            &["*"][..],
+            &["W/\"1:-1:2\""],
+            &["\"x\",\"1:-1:2\""],
+            &["\"x\"", "\"1:-1:2\""],
+        ] {
+            assert!(sent(values), "{values:?}");
         }
     }
 
