@@ -46,7 +46,7 @@ const WHITESPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// The messages of valid JSON that is separated by commas.
 fn messages(mut text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
-        text = text.trim_start_matches([' ', '\t', '\r', '\n', ',']);
+        text = text.trim_start_matches(|c| c == ',' || WHITESPACE.contains(&c));
         let mut values = Deserializer::from_str(text).into_iter::<IgnoredAny>();
         values.next()?.ok()?;
         let (message, rest) = text.split_at(values.byte_offset());

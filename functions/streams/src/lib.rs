@@ -21,7 +21,7 @@ mod read;
 mod settings;
 
 use access::{READ, WRITE};
-use read::{frames::Frames, memory::Memory};
+use read::{frames::Frames, memory::PageMemory};
 use settings::Settings;
 use shared::{
     body::stream,
@@ -40,7 +40,7 @@ const MANY: &str = "/v1/streams";
 struct Log {
     streams: Streams,
     settings: Settings,
-    memory: Memory,
+    memory: PageMemory,
     frames: Frames,
 }
 
@@ -62,7 +62,7 @@ pub fn service(env: &Env) -> Service {
     let (settings, callers) = (Settings::from_env(env), Callers::from_env(env));
     let streams = Streams::from_env(env, Database::from_env(env));
     let check = check::run(streams.clone());
-    let memory = Memory::new();
+    let memory = PageMemory::new();
     let log = Log {
         streams,
         settings,

@@ -26,7 +26,8 @@ pub fn from_headers(headers: &HeaderMap) -> Result<Option<Producer>, Problem> {
     let missing = |name| invalid_header(&name, "it is missing: a producer has all three headers");
     let id = id.ok_or_else(|| missing(PRODUCER_ID))?;
     if !(1..=LONGEST).contains(&id.len()) {
-        return Err(invalid_header(&PRODUCER_ID, "it has not 1 to 256 bytes"));
+        let why = format!("it must have 1 to {LONGEST} bytes");
+        return Err(invalid_header(&PRODUCER_ID, &why));
     }
     Ok(Some(Producer {
         id: id.to_owned(),

@@ -32,7 +32,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use memory::Part;
+use memory::Permit;
 use page_body::body;
 use serde::Deserialize;
 use shared::{
@@ -165,15 +165,15 @@ async fn catch_up(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let (page, part) = page::read(log, path, from, log.settings.page, 0, deadline).await?;
-    Ok(answer(Arc::new(page), from, None, request, part))
+    let (page, permit) = page::read(log, path, from, log.settings.page, 0, deadline).await?;
+    Ok(answer(Arc::new(page), from, None, request, permit))
 }
 
 /// A page as an answer. What a client that reads from the end finds depends on the moment: nothing may store it.
-fn answer(page: Arc<Page>, from: ReadFrom, cursor: Option<u64>, request: &HeaderMap, part: Part) -> Response {
+fn answer(page: Arc<Page>, from: ReadFrom, cursor: Option<u64>, request: &HeaderMap, permit: Permit) -> Response {
     let mut headers = page_headers(&page, cursor);
     if from == ReadFrom::Tail {
-        return (headers, body(page, part)).into_response();
+        return (headers, body(page, permit)).into_response();
     }
     let etag = etag::of(&page);
     let is_known = download::is_known(request, &etag);
@@ -182,7 +182,7 @@ fn answer(page: Arc<Page>, from: ReadFrom, cursor: Option<u64>, request: &Header
     if is_known {
         return (StatusCode::NOT_MODIFIED, headers).into_response();
     }
-    (headers, body(page, part)).into_response()
+    (headers, body(page, permit)).into_response()
 }
 
 /// A full page from an offset never changes. What there is at the start or at the end may.

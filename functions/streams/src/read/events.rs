@@ -45,7 +45,7 @@ pub async fn answer(
         None => required(parameters.offset)?,
     };
     let limit = log.settings.page.min(LARGEST_EVENT);
-    let (page, part) = page::read(&log, &path, from, limit, 0, &deadline).await?;
+    let (page, permit) = page::read(&log, &path, from, limit, 0, &deadline).await?;
     if is_back && page.records.is_empty() && page.head.closed {
         // The one answer after which a browser does not come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -56,7 +56,7 @@ pub async fn answer(
     let frames = log.frames.clone();
     let is_asleep = is_back && log.streams.is_asleep(&page.cursor());
     let reader = Reader::before(log, path, deadline.clone(), &page).leaving(is_asleep);
-    let steps = reader.steps_from(page, part);
+    let steps = reader.steps_from(page, permit);
     let events = steps.filter_map(move |step| ready(shared_event(&step, cursors.next(), &frames)));
     let mut response = sse::stream(settings, deadline, events);
     if is_encoded {

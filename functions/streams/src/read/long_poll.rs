@@ -22,25 +22,25 @@ pub async fn answer(
     request: &HeaderMap,
     deadline: &Deadline,
 ) -> Result<Response, Problem> {
-    let (page, mut part) = page::read(log, path, from, log.settings.page, 0, deadline).await?;
+    let (page, mut permit) = page::read(log, path, from, log.settings.page, 0, deadline).await?;
     let mut page = Arc::new(page);
     if page.records.is_empty()
         && !page.head.closed
         && let Some(next) = wait(log, path, &page, seen.is_some(), deadline).await?
     {
         // Where others have the memory, the page is a smaller one.
-        (page, part) = match log.memory.part_now(size(&next)) {
-            Some(part) => (next, part),
+        (page, permit) = match log.memory.try_acquire(size(&next)) {
+            Some(permit) => (next, permit),
             None => {
-                let (page, part) =
+                let (page, permit) =
                     page::read(log, path, ReadFrom::At(page.next), log.settings.page, 0, deadline).await?;
-                (Arc::new(page), part)
+                (Arc::new(page), permit)
             }
         };
     }
     let cursor = cursor::next(seen, SystemTime::now());
     if !page.records.is_empty() {
-        return Ok(super::answer(page, from, Some(cursor), request, part));
+        return Ok(super::answer(page, from, Some(cursor), request, permit));
     }
     let mut headers = page_headers(&page, (!page.head.closed).then_some(cursor));
     headers.remove(CONTENT_TYPE);
@@ -58,9 +58,10 @@ async fn wait(
     let end = Instant::now() + log.settings.long_poll;
     let deadline = deadline.clone().before(MARGIN).earlier(end);
     let (streams, at) = (&log.streams, page.cursor());
-    let followed = match is_back && streams.is_asleep(&at) {
-        true => Ok(Follow::Asleep),
-        false => streams.follow(&deadline, path.as_str(), &at, log.settings.page).await,
+    let followed = if is_back && streams.is_asleep(&at) {
+        Ok(Follow::Asleep)
+    } else {
+        streams.follow(&deadline, path.as_str(), &at, log.settings.page).await
     };
     match followed.map_err(problem::of)? {
         Follow::Page(page) => Ok(Some(page)),

@@ -78,13 +78,13 @@ pub async fn read(
     let (mut is_over, mut is_asleep) = (is_back, is_back);
     for (index, Read { path, from }) in reads.into_iter().enumerate() {
         let page = page::read(&log, &path, from, limit, 0, &deadline).await;
-        let (page, part) = page.map_err(|error| Problem::from(error).member("stream", path.as_str()))?;
+        let (page, permit) = page.map_err(|error| Problem::from(error).member("stream", path.as_str()))?;
         is_over &= page.records.is_empty() && page.head.closed;
         // A page that is read again when its turn comes would come after the reader has left.
-        is_asleep &= part.is_free() && (page.is_end() || log.streams.is_asleep(&page.cursor()));
+        is_asleep &= permit.is_empty() && (page.is_end() || log.streams.is_asleep(&page.cursor()));
         known.push(Known::new(&path, from, &page));
         let reader = Reader::before(log.clone(), path, deadline.clone(), &page);
-        readers.push((index, reader, part.is_free().then_some((page, part))));
+        readers.push((index, reader, permit.is_empty().then_some((page, permit))));
     }
     if is_over {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -93,7 +93,7 @@ pub async fn read(
     let readers = readers.into_iter().map(|(index, reader, first)| {
         let reader = reader.leaving(is_asleep);
         let steps = match first {
-            Some((page, part)) => reader.steps_from(page, part).boxed(),
+            Some((page, permit)) => reader.steps_from(page, permit).boxed(),
             None => reader.steps().boxed(),
         };
         steps.map(move |step| (index, step)).boxed()

@@ -18,14 +18,16 @@ const MIB: usize = 1 << 20;
 const MEMORY: usize = 32 * MIB;
 /// A page gets this part of what its caller may still have, at most: many slow readers have small pages, and leave some for others.
 const PART: usize = 8;
+/// How many bytes a page has at most, unless one append is larger: while nobody has another page.
+pub const LARGEST_PAGE: usize = MEMORY / 2 / PART;
 /// A page of so many bytes is always there, and counts as nothing: its connection costs as much.
 pub const FREE: usize = 16 << 10;
-/// How long a request waits for its part.
+/// How long a request waits for its permit.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The memory, as a caller may use it.
 #[derive(Clone)]
-pub struct Memory {
+pub struct PageMemory {
     all: Arc<All>,
     caller: Arc<str>,
 }
@@ -42,17 +44,17 @@ struct Taken {
     by: HashMap<Arc<str>, usize>,
 }
 
-/// A part of it, until it is dropped.
-pub struct Part {
-    memory: Memory,
+/// A permit for a page of so many bytes, until it is dropped.
+pub struct Permit {
+    memory: PageMemory,
     bytes: usize,
 }
 
 /// Other readers have so much of the memory that these bytes are not left, and take their time.
 pub struct Full(pub usize);
 
-impl Memory {
-    /// All of it, for nobody yet.
+impl PageMemory {
+    /// The whole budget; [`Self::of`] narrows it to a caller.
     pub fn new() -> Self {
         let (taken, freed) = (Mutex::default(), Notify::new());
         let all = Arc::new(All { taken, freed });
@@ -77,41 +79,41 @@ impl Memory {
         wanted.min(most.max(FREE))
     }
 
-    /// A part for a page of so many bytes, if it is there.
-    pub fn part_now(&self, bytes: usize) -> Option<Part> {
+    /// A permit for a page of so many bytes, if it is free.
+    pub fn try_acquire(&self, bytes: usize) -> Option<Permit> {
         let bytes = counted(bytes);
-        let is_there = self.taken().take(&self.caller, bytes);
-        is_there.then(|| Part {
+        let is_free = self.taken().take(&self.caller, bytes);
+        is_free.then(|| Permit {
             memory: self.clone(),
             bytes,
         })
     }
 
-    /// A part for the first of these pages for which it is there, or else for one that counts as nothing.
-    pub fn part_of<const N: usize>(&self, bytes: [usize; N]) -> Part {
-        let part = bytes.into_iter().find_map(|bytes| self.part_now(bytes));
-        part.unwrap_or_else(|| Part {
+    /// A permit for the first of these sizes that is free, else an empty one.
+    pub fn first_that_fits<const N: usize>(&self, sizes: [usize; N]) -> Permit {
+        let permit = sizes.into_iter().find_map(|bytes| self.try_acquire(bytes));
+        permit.unwrap_or_else(|| Permit {
             memory: self.clone(),
             bytes: 0,
         })
     }
 
-    /// A part for a page of so many bytes as soon as it is there.
+    /// A permit for a page of so many bytes as soon as it is free.
     ///
     /// # Errors
     /// [`Full`], after a while.
-    pub async fn part(&self, bytes: usize, deadline: &Deadline) -> Result<Part, Full> {
+    pub async fn acquire(&self, bytes: usize, deadline: &Deadline) -> Result<Permit, Full> {
         let end = deadline.cap(Instant::now() + PATIENCE);
-        let part = async {
+        let permit = async {
             loop {
                 let freed = self.all.freed.notified();
-                if let Some(part) = self.part_now(bytes) {
-                    return part;
+                if let Some(permit) = self.try_acquire(bytes) {
+                    return permit;
                 }
                 freed.await;
             }
         };
-        timeout_at(end, part).await.map_err(|_| Full(bytes))
+        timeout_at(end, permit).await.map_err(|_| Full(bytes))
     }
 
     fn give_back(&self, bytes: usize) {
@@ -167,8 +169,8 @@ fn counted(bytes: usize) -> usize {
     if bytes > FREE { bytes.min(MEMORY) } else { 0 }
 }
 
-impl Part {
-    /// Gives back what a page of so many bytes does not need, and says whether the part is enough.
+impl Permit {
+    /// Gives back what a page of so many bytes does not need, and says whether the permit is enough.
     pub fn fit(&mut self, bytes: usize) -> bool {
         let (has, counted) = (self.bytes, counted(bytes));
         self.bytes = has.min(counted);
@@ -176,14 +178,14 @@ impl Part {
         has >= counted
     }
 
-    /// Whether it is for a page that counts as nothing.
-    pub fn is_free(&self) -> bool {
+    /// Whether the permit is empty: for a page that counts as nothing.
+    pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// The bytes, with their part of the memory for as long as somebody has them.
+    /// The bytes, with their permit for as long as somebody has them.
     pub fn around(self: &Arc<Self>, bytes: Bytes) -> Bytes {
-        struct Owner(Bytes, #[expect(dead_code, reason = "held")] Arc<Part>);
+        struct Owner(Bytes, #[expect(dead_code, reason = "held")] Arc<Permit>);
         impl AsRef<[u8]> for Owner {
             fn as_ref(&self) -> &[u8] {
                 &self.0
@@ -193,7 +195,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.memory.give_back(self.bytes);
     }

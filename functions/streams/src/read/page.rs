@@ -1,7 +1,7 @@
-//! A page, with its part of the memory of pages.
+//! A page, with its permit of the memory.
 
 use super::{
-    memory::{FREE, Full, Part},
+    memory::{FREE, Full, Permit},
     size,
 };
 use crate::{Log, path::StreamPath, problem};
@@ -30,23 +30,24 @@ pub async fn read(
     wanted: usize,
     least: usize,
     deadline: &Deadline,
-) -> Result<(Page, Part), Error> {
+) -> Result<(Page, Permit), Error> {
     let mut limit = log.memory.limit(wanted);
-    let mut part = match least {
-        0 => log.memory.part_of([log.largest_page(limit), limit]),
-        _ => log.memory.part(least, deadline).await?,
+    let mut permit = match least {
+        0 => log.memory.first_that_fits([log.largest_page(limit), limit]),
+        _ => log.memory.acquire(least, deadline).await?,
     };
     loop {
         let page = log.streams.page(deadline, path.as_str(), from, limit).await?;
         let (size, is_one) = (size(&page), page.records.len() == 1);
-        if part.fit(size) {
-            return Ok((page, part));
+        if permit.fit(size) {
+            return Ok((page, permit));
         }
-        // A large append must not wait in memory for its part of the memory. A page of others may always be small.
-        drop((page, part));
-        (part, limit) = match is_one {
-            true => (log.memory.part(size, deadline).await?, size),
-            false => (log.memory.part_of([]), FREE),
+        // A large append must not wait in memory for its permit. A page of others may always be small.
+        drop((page, permit));
+        (permit, limit) = if is_one {
+            (log.memory.acquire(size, deadline).await?, size)
+        } else {
+            (log.memory.first_that_fits([]), FREE)
         };
     }
 }

@@ -1,6 +1,6 @@
 //! A page as the body of an answer, in pieces: each is made when it is sent, so that they need the memory of one.
 
-use super::memory::Part;
+use super::memory::Permit;
 use crate::{
     body::{joined, length, parts},
     media_type::Kind,
@@ -20,20 +20,20 @@ use std::{
 /// How many bytes a piece has, at most. A record that has as many is a piece by itself, and is not copied.
 const PIECE: usize = 64 << 10;
 
-/// The body. It has its part of the memory of pages for as long as somebody has a piece.
-pub fn body(page: Arc<Page>, part: Part) -> Body {
+/// The body. It holds its permit of the memory for as long as somebody has a piece.
+pub fn body(page: Arc<Page>, permit: Permit) -> Body {
     let kind = Kind::of(&page.head.content_type);
     let data = page.records.iter().map(|record| &record.data);
-    let (left, memory) = (length(kind, data.clone()), Arc::new(part));
+    let (left, permit) = (length(kind, data.clone()), Arc::new(permit));
     // Many small records, which are copied anyway, take more memory than their bytes for as long as a client takes.
     if page.records.len() * size_of::<Record>() > left {
-        return memory.around(joined(kind, data)).into();
+        return permit.around(joined(kind, data)).into();
     }
     let records = (0..page.records.len()).map(move |index| page.records[index].data.clone());
     Body::new(PageBody {
         parts: parts(kind, records).peekable(),
         left,
-        memory,
+        permit,
     })
 }
 
@@ -41,7 +41,7 @@ struct PageBody<P: Iterator<Item = Bytes>> {
     parts: Peekable<P>,
     /// How many bytes are left.
     left: usize,
-    memory: Arc<Part>,
+    permit: Arc<Permit>,
 }
 
 impl<P: Iterator<Item = Bytes>> PageBody<P> {
@@ -66,7 +66,7 @@ impl<P: Iterator<Item = Bytes> + Unpin> hyper::body::Body for PageBody<P> {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let piece = self.piece();
         self.left -= piece.as_ref().map_or(0, Bytes::len);
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(self.memory.around(piece)))))
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(self.permit.around(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -81,7 +81,7 @@ impl<P: Iterator<Item = Bytes> + Unpin> hyper::body::Body for PageBody<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::memory::Memory;
+    use crate::read::memory::PageMemory;
     use http_body_util::BodyExt;
     use hyper::body::Body as _;
     use shared::streams::{Expiry, Head, Position, Record};
@@ -107,8 +107,8 @@ mod tests {
     }
 
     async fn pieces(content_type: &str, records: &[Bytes]) -> Vec<Bytes> {
-        let part = Memory::new().part_now(0).unwrap();
-        let mut body = body(page(content_type, records), part);
+        let permit = PageMemory::new().try_acquire(0).unwrap();
+        let mut body = body(page(content_type, records), permit);
         let (mut pieces, mut left) = (Vec::new(), body.size_hint().exact().unwrap());
         while let Some(frame) = body.frame().await {
             let piece = frame.unwrap().into_data().unwrap();
@@ -156,14 +156,14 @@ mod tests {
     #[tokio::test]
     async fn the_memory_is_free_again_after_the_last_piece() {
         const BYTES: usize = 32 << 20;
-        let memory = Memory::new();
-        let part = memory.part_now(BYTES).unwrap();
-        let mut body = body(page("text/plain", &[record(PIECE), record(PIECE)]), part);
+        let memory = PageMemory::new();
+        let permit = memory.try_acquire(BYTES).unwrap();
+        let mut body = body(page("text/plain", &[record(PIECE), record(PIECE)]), permit);
         let _first = body.frame().await;
         let last = body.frame().await;
         drop(body);
-        assert!(memory.part_now(BYTES).is_none());
+        assert!(memory.try_acquire(BYTES).is_none());
         drop((_first, last));
-        assert!(memory.part_now(BYTES).is_some());
+        assert!(memory.try_acquire(BYTES).is_some());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     LARGEST_EVENT,
-    memory::{Full, Part},
+    memory::{Full, Permit},
     page, size,
 };
 use crate::{Log, body::joined, media_type::Kind, path::StreamPath};
@@ -31,8 +31,8 @@ pub struct Reader {
     is_asleep: bool,
     /// How many bytes the next page has, if there was no memory for them.
     least: usize,
-    /// Of the memory of pages, for the page that is being taken.
-    part: Option<Part>,
+    /// The permit of the page in flight.
+    permit: Option<Permit>,
 }
 
 /// What a reader sees next.
@@ -71,7 +71,7 @@ impl Reader {
             is_over: false,
             is_asleep: false,
             least: 0,
-            part: None,
+            permit: None,
             log,
             path,
             deadline,
@@ -89,8 +89,8 @@ impl Reader {
     }
 
     /// The same, where the first one is the page, which is there.
-    pub fn steps_from(mut self, page: Page, part: Part) -> impl Stream<Item = Step> + Send + use<> {
-        self.part = Some(part);
+    pub fn steps_from(mut self, page: Page, permit: Permit) -> impl Stream<Item = Step> + Send + use<> {
+        self.permit = Some(permit);
         let first = self.take(Arc::new(page));
         stream::StreamExt::chain(stream::iter([first]), self.steps())
     }
@@ -98,7 +98,7 @@ impl Reader {
     /// While the database is away the stream stays open: a browser never comes back after any other answer than 200.
     async fn next(&mut self) -> Option<Step> {
         // The page before has been taken.
-        self.part = None;
+        self.permit = None;
         if self.is_asleep && !self.is_behind && !self.is_over {
             return Some(self.leave_asleep());
         }
@@ -130,19 +130,19 @@ impl Reader {
             let Follow::Page(page) = &followed else {
                 return Ok(followed);
             };
-            self.part = self.log.memory.part_now(size(page));
-            if self.part.is_some() {
+            self.permit = self.log.memory.try_acquire(size(page));
+            if self.permit.is_some() {
                 return Ok(followed);
             }
         }
-        let (page, part) = self.page(limit).await?;
-        self.part = Some(part);
+        let (page, permit) = self.page(limit).await?;
+        self.permit = Some(permit);
         Ok(Follow::Page(Arc::new(page)))
     }
 
     /// The next page. The read is a task: a client that takes nothing of another stream on its connection polls no future, and
     /// one that was not polled would hold a connection to the database.
-    async fn page(&self, limit: usize) -> Result<(Page, Part), page::Error> {
+    async fn page(&self, limit: usize) -> Result<(Page, Permit), page::Error> {
         let (log, path, from) = (self.log.clone(), self.path.clone(), ReadFrom::At(self.at.at));
         let (least, deadline) = (self.least, self.deadline.clone());
         let mut reading = JoinSet::new();

@@ -31,12 +31,12 @@ pub fn parse(query: &str, last: Option<LastEventId>) -> Result<Vec<Read>, Proble
         return Err(refused("live", "it is not `sse`"));
     }
     if !(1..=MOST).contains(&reads.len()) {
-        return Err(refused("read", "there are none, or more than 16"));
+        return Err(refused("read", &format!("there must be 1 to {MOST} streams")));
     }
     if let Some(LastEventId(id)) = last {
         let places: Vec<&str> = id.split(',').collect();
         if places.len() != reads.len() {
-            return Err(refused("Last-Event-ID", "it has not an offset for each stream"));
+            return Err(refused("Last-Event-ID", "it needs one offset for each stream"));
         }
         for (read, id) in reads.iter_mut().zip(places) {
             read.from = place(id)?;
