@@ -48,7 +48,8 @@ impl Streams {
     /// the stream has to live.
     ///
     /// # Errors
-    /// [`NotFound`](super::Refusal::NotFound), [`Deleted`](super::Refusal::Deleted), [`Gone`](super::Refusal::Gone), [`Beyond`](super::Refusal::Beyond).
+    /// [`NotFound`](super::Refusal::NotFound), [`Deleted`](super::Refusal::Deleted), [`Gone`](super::Refusal::Gone),
+    /// [`Beyond`](super::Refusal::Beyond).
     pub async fn page(&self, deadline: &Deadline, path: &str, from: ReadFrom, limit: usize) -> Result<Page, Error> {
         let connection = self.0.database.connection(deadline);
         let page = read(&connection, path, from, limit).await?;
