@@ -14,7 +14,7 @@ DATABASE_URL names the database. The report is text, or one line of JSON in a Cl
 /// How a run has ended. Only `Swept` is a success.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum End {
-    /// Nothing that has expired is left.
+    /// Nothing that has expired is left, except what others had locked.
     Swept,
     /// A signal or the deadline came first.
     Stopped,

@@ -106,6 +106,27 @@ async fn streams_that_have_ended_go_with_all_their_rows_and_old_records_before_t
     );
 }
 
+/// One run, whatever the depth: a source is needed no longer when its last fork goes.
+#[tokio::test]
+async fn sources_that_have_ended_go_with_the_last_of_their_forks() {
+    let database = Swept::new(0, 0).await;
+    let streams = "SELECT streams.create('a', 'text/plain'), streams.create('b', 'text/plain');
+        SELECT streams.append(path, 'x') FROM unnest(ARRAY['a', 'b']) path;
+        SELECT streams.put(fork, NULL, NULL, NULL, false, NULL, NULL, source) FROM (VALUES
+            ('a/1', 'a'), ('a/2', 'a/1'), ('a/3', 'a/2'), ('a/4', 'a'), ('b/1', 'b'), ('b/2', 'b/1'), ('b/3', 'b/1')
+        ) forks (fork, source);
+        UPDATE streams.streams SET expires_at = now() WHERE path <> 'b/2'";
+    execute(&database.url, streams).await;
+    let (code, report) = run(&database.binary(), &[]);
+    assert_eq!(
+        (code, &report["deleted"]["stream_rows"]),
+        (Some(0), &json!(2 * 5 + 1 + 2))
+    );
+    let left = "SELECT count(*) FROM streams.streams WHERE path IN ('b', 'b/1', 'b/2')";
+    assert_eq!(scalar(&database.url, left).await, 3);
+    assert_eq!(scalar(&database.url, "SELECT count(*) FROM streams.streams").await, 3);
+}
+
 #[tokio::test]
 async fn two_at_once_delete_each_row_once_and_wait_for_nobody() {
     let database = Swept::new(3000, 0).await;

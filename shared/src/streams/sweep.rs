@@ -4,7 +4,7 @@ use crate::{config::Env, database::Transaction};
 use std::time::Duration;
 
 /// Deletes up to about `limit` rows of streams that were deleted or have expired, and returns how many: fewer than `limit` when
-/// nothing is left. Leaves out what another transaction is deleting.
+/// nothing is left but what another transaction has locked.
 ///
 /// # Errors
 /// Of the query.
@@ -52,8 +52,8 @@ impl Retention {
     }
 
     /// Deletes up to `limit` records that are too old, in streams after the stream `after`. Returns how many, and after which
-    /// stream to go on, unless that was the last one. Leaves out what another transaction is working on, and streams that have
-    /// forks.
+    /// stream to go on, unless that was the last one. Leaves out streams that another transaction has locked for a second, and those
+    /// that have forks.
     ///
     /// # Errors
     /// Of the query.

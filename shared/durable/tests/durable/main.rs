@@ -11,6 +11,7 @@ mod model;
 mod order;
 mod pages;
 mod poolers;
+mod retention;
 mod sql;
 mod transactions;
 mod unheard;
