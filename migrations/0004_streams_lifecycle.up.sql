@@ -166,15 +166,12 @@ CREATE FUNCTION streams.put(
 DECLARE
     fork record;
     draft streams.streams;
+    stored bytea;
 BEGIN
     IF source_path IS NULL THEN
         content_type := COALESCE(content_type, 'application/octet-stream');
     END IF;
     PERFORM streams.check_path(path), streams.check_content_type(content_type);
-    IF max_streams IS NOT NULL AND (SELECT h.verdict FROM streams.head(path) h) = 'not_found' THEN
-        -- Whoever counts, counts what the others have created. Taken first: those that wait for it hold no lock of a stream.
-        PERFORM pg_advisory_xact_lock(hashtextextended('streams.put', 0));
-    END IF;
     LOOP
         SELECT s.* INTO stream FROM streams.streams s WHERE s.path = put.path AND s.live;
         verdict := CASE
@@ -191,14 +188,9 @@ BEGIN
             draft := fork.draft;
             verdict := CASE WHEN fork.verdict = 'new' AND sub_offset > 0 AND prefix IS NULL THEN 'beyond' ELSE fork.verdict END;
         END IF;
-        -- What has ended is counted only where this is decisive: the other count needs an index alone.
-        IF verdict = 'new' AND max_streams IS NOT NULL
-            AND EXISTS (SELECT FROM streams.streams s WHERE s.live OFFSET max_streams - 1)
-            AND EXISTS (
-                SELECT FROM streams.streams s
-                WHERE s.live AND (s.expires_at > clock_timestamp() OR streams.has_forks(s.id)) OFFSET max_streams - 1
-            ) THEN
-            verdict := 'too_many_streams';
+        IF verdict = 'new' THEN
+            draft.content_type := COALESCE(content_type, draft.content_type);
+            stored := CASE WHEN is_body THEN streams.record_of(draft.content_type, data) ELSE data END;
         END IF;
         IF verdict <> 'new' THEN
             RETURN;
@@ -212,7 +204,7 @@ BEGIN
             path, content_type, tail, first_kept, closed, ttl, expires_at, inherits_expiry,
             forked_from, forked_at, sub_offset, sources, points
         ) VALUES (
-            put.path, COALESCE(put.content_type, draft.content_type), COALESCE(draft.forked_at, 0),
+            put.path, draft.content_type, COALESCE(draft.forked_at, 0),
             COALESCE(draft.first_kept, 0), put.closed, draft.ttl,
             COALESCE(clock_timestamp() + make_interval(secs => draft.ttl), draft.expires_at), draft.inherits_expiry,
             draft.forked_from, COALESCE(draft.forked_at, 0), put.sub_offset,
@@ -220,13 +212,26 @@ BEGIN
         ) ON CONFLICT (path) WHERE live DO NOTHING RETURNING s.* INTO stream;
         EXIT WHEN FOUND;
     END LOOP;
-    IF is_body THEN
-        data := streams.record_of(stream.content_type, data);
+    IF max_streams IS NOT NULL THEN
+        -- Whoever counts, counts what the others have created. Taken last: who waits for a path holds up nobody else, and who has
+        -- this waits for nobody.
+        PERFORM pg_advisory_xact_lock(hashtextextended('streams.put', 0));
+        -- What has ended is counted only where this is decisive: the other count needs an index alone.
+        IF EXISTS (SELECT FROM streams.streams s WHERE s.live OFFSET max_streams)
+            AND EXISTS (
+                SELECT FROM streams.streams s
+                WHERE s.live AND s.id <> stream.id AND (s.expires_at > clock_timestamp() OR streams.has_forks(s.id))
+                OFFSET max_streams - 1
+            ) THEN
+            DELETE FROM streams.streams s WHERE s.id = stream.id;
+            verdict := 'too_many_streams';
+            RETURN;
+        END IF;
     END IF;
-    FOREACH data IN ARRAY ARRAY[prefix, NULLIF(data, '')] LOOP
-        CONTINUE WHEN data IS NULL;
-        stream.tail := stream.tail + octet_length(data);
-        INSERT INTO streams.records (stream, position, data) VALUES (stream.id, stream.tail, data);
+    FOREACH stored IN ARRAY ARRAY[prefix, NULLIF(stored, '')] LOOP
+        CONTINUE WHEN stored IS NULL;
+        stream.tail := stream.tail + octet_length(stored);
+        INSERT INTO streams.records (stream, position, data) VALUES (stream.id, stream.tail, stored);
     END LOOP;
     UPDATE streams.streams s SET tail = stream.tail WHERE s.id = stream.id AND s.tail <> stream.tail;
 END

@@ -2,8 +2,11 @@
 
 use durable::{Log, append, create, within};
 use futures_util::future::join_all;
-use shared::streams::{Append, Create, Error, Producer, Refusal};
+use shared::streams::{Append, Create, Created, Error, Producer, Refusal};
+use sqlx::{Connection, PgConnection};
+use std::time::Duration;
 use testing::{Postgres, execute, scalar};
+use tokio::time::sleep;
 
 const LIMITS: [(&str, &str); 2] = [("STREAM_MAX_STREAMS", "10"), ("STREAM_MAX_PRODUCERS", "10")];
 
@@ -59,6 +62,28 @@ async fn what_has_ended_is_not_counted_unless_forks_need_it() {
     for (path, expected) in [("one", 1), ("two", 1), ("three", 0)] {
         assert_eq!(done([create(path).await], Refusal::TooManyStreams), expected, "{path}");
     }
+}
+
+/// It may take as long as it likes. Whoever wants the same path waits for it, and holds up nobody else.
+#[tokio::test]
+async fn a_transaction_that_has_created_a_stream_holds_up_its_path_alone() {
+    let [log, other, _] = three_processes().await;
+    let mut connection = PgConnection::connect(&log.url).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    let created = sqlx::raw_sql("SELECT streams.create('x', 'text/plain')");
+    created.execute(&mut *transaction).await.unwrap();
+    let same = tokio::spawn(async move { log.streams.create(&within(30), create("x")).await });
+    let waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while scalar(&other.url, waiting).await == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    for path in ["y", "z"] {
+        other.streams.create(&within(5), create(path)).await.unwrap();
+    }
+    assert!(!same.is_finished());
+    transaction.commit().await.unwrap();
+    assert_eq!(same.await.unwrap().unwrap().0, Created::Existing);
 }
 
 #[tokio::test]
