@@ -55,6 +55,11 @@ BEGIN
 END
 $$;
 
+-- Whether a record is too large for readers: an answer of the database has 32 MiB at most.
+CREATE FUNCTION streams.too_large(record bytea) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT octet_length(record) > 16777216
+$$;
+
 -- Takes the path from an expired stream, and from its forks, unless one of these has not expired. Locks them all, because a
 -- transaction may be about to renew one.
 CREATE FUNCTION streams.release(stream bigint) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -191,6 +196,7 @@ BEGIN
         IF verdict = 'new' THEN
             draft.content_type := COALESCE(content_type, draft.content_type);
             stored := CASE WHEN is_body THEN streams.record_of(draft.content_type, data) ELSE data END;
+            verdict := CASE WHEN streams.too_large(stored) THEN 'too_large' ELSE 'new' END;
         END IF;
         IF verdict <> 'new' THEN
             RETURN;

@@ -68,10 +68,13 @@ BEGIN
                 WHEN stream_seqs[i] <= s.seq THEN 'stream_seq'
                 ELSE 'stored'
             END;
-            stored := data[i];
-            IF verdict = 'stored' AND bodies[i] THEN
-                stored := streams.record_of(s.content_type, stored);
-                verdict := CASE WHEN octet_length(stored) = 0 THEN 'empty' ELSE 'stored' END;
+            IF verdict = 'stored' THEN
+                stored := CASE WHEN bodies[i] THEN streams.record_of(s.content_type, data[i]) ELSE data[i] END;
+                verdict := CASE
+                    WHEN octet_length(stored) = 0 THEN 'empty'
+                    WHEN streams.too_large(stored) THEN 'too_large'
+                    ELSE 'stored'
+                END;
             END IF;
             IF verdict = 'stored' THEN
                 is_changed := true;

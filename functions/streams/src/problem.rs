@@ -7,7 +7,7 @@ use crate::{
 use axum::http::HeaderName;
 use serde::Serialize;
 use shared::{
-    problem::{Problem, ProblemType},
+    problem::{BODY_TOO_LARGE, Problem, ProblemType},
     problem_types,
     streams::{Error, Refusal},
 };
@@ -89,6 +89,7 @@ fn kind(refusal: &Refusal) -> &'static ProblemType {
         Refusal::SourceDeleted => &SOURCE_DELETED,
         Refusal::ContentType => &CONTENT_TYPE_DIFFERS,
         Refusal::Empty => &EMPTY_APPEND,
+        Refusal::TooLarge => &BODY_TOO_LARGE,
         Refusal::Closed { .. } => &CLOSED,
         Refusal::StaleEpoch { .. } => &PRODUCER_FENCED,
         Refusal::EpochStart => &PRODUCER_EPOCH_START,

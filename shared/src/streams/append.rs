@@ -75,7 +75,7 @@ impl Streams {
     /// # Errors
     /// [`NotFound`](super::Refusal::NotFound), [`Deleted`](super::Refusal::Deleted), [`Closed`](super::Refusal::Closed),
     /// [`ContentType`](super::Refusal::ContentType), [`StreamSeq`](super::Refusal::StreamSeq),
-    /// [`Empty`](super::Refusal::Empty); with a producer
+    /// [`Empty`](super::Refusal::Empty), [`TooLarge`](super::Refusal::TooLarge); with a producer
     /// [`StaleEpoch`](super::Refusal::StaleEpoch), [`EpochStart`](super::Refusal::EpochStart), [`Gap`](super::Refusal::Gap)
     /// and [`TooManyProducers`](super::Refusal::TooManyProducers).
     pub async fn append(&self, deadline: &Deadline, append: Append) -> Result<Appended, Error> {

@@ -70,9 +70,10 @@ impl Streams {
     ///
     /// # Errors
     /// [`Differs`](super::Refusal::Differs), [`Deleted`](super::Refusal::Deleted),
-    /// [`TooManyStreams`](super::Refusal::TooManyStreams); for a fork [`SourceNotFound`](super::Refusal::SourceNotFound),
-    /// [`SourceDeleted`](super::Refusal::SourceDeleted), [`Beyond`](super::Refusal::Beyond),
-    /// [`Gone`](super::Refusal::Gone) and [`ContentType`](super::Refusal::ContentType).
+    /// [`TooManyStreams`](super::Refusal::TooManyStreams), [`TooLarge`](super::Refusal::TooLarge); for a fork
+    /// [`SourceNotFound`](super::Refusal::SourceNotFound), [`SourceDeleted`](super::Refusal::SourceDeleted),
+    /// [`Beyond`](super::Refusal::Beyond), [`Gone`](super::Refusal::Gone) and
+    /// [`ContentType`](super::Refusal::ContentType).
     pub async fn create(&self, deadline: &Deadline, create: Create) -> Result<(Created, Head), Error> {
         let connection = self.0.database.connection(deadline);
         let facts = repeated(|| self.put(&connection, &create).boxed()).await?;

@@ -57,6 +57,7 @@ pub(super) fn refusal(verdict: &str) -> Error {
         "source_deleted" => Refusal::SourceDeleted,
         "content_type" => Refusal::ContentType,
         "empty" => Refusal::Empty,
+        "too_large" => Refusal::TooLarge,
         "epoch_start" => Refusal::EpochStart,
         "stream_seq" => Refusal::StreamSeq,
         "too_many_producers" => Refusal::TooManyProducers,

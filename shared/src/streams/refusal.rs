@@ -56,6 +56,9 @@ pub enum Refusal {
     /// The data have no byte, or no value of JSON.
     #[error("nothing is to be appended")]
     Empty,
+    /// The record would have more than 16 MiB.
+    #[error("the record is too large")]
+    TooLarge,
     /// The stream is closed.
     #[error("the stream is closed")]
     Closed {

@@ -1,8 +1,8 @@
 //! Values at the edges of what the protocol permits.
 
-use crate::server::{Server, TEXT, next_offset, slug};
+use crate::server::{JSON, Server, TEXT, next_offset, slug};
 use hyper::Method;
-use testing::Client;
+use testing::{Client, Postgres, execute};
 
 /// The offset that a stream had when it was empty is one of its forks, and of their forks.
 #[tokio::test]
@@ -119,4 +119,32 @@ async fn a_content_type_is_compared_without_the_space_around_it() {
     server.create("a", &[spaced], "").await;
     server.append("a", &[TEXT], "1").await;
     server.append("a", &[spaced], "2").await;
+}
+
+/// The most that `STREAM_MAX_APPEND` takes is what the log takes.
+#[tokio::test]
+async fn the_largest_append_is_read_and_one_byte_more_is_refused() {
+    const LARGEST: usize = 16 << 20;
+    let server = Server::with(&[("STREAM_MAX_APPEND", "16777216")]).await;
+    server.create("a", &[JSON], "").await;
+    let array = |length: usize| format!("[1,\"{}\"]", "x".repeat(length - 6));
+    server.append("a", &[JSON], &array(LARGEST)).await;
+    let refused = server.ask(Method::POST, "stream/a", &[JSON], &array(LARGEST + 1)).await;
+    assert_eq!((refused.status.as_u16(), &*slug(&refused)), (413, "body-too-large"));
+    let read = server.get("stream/a", &[]).await;
+    assert_eq!((read.status.as_u16(), read.body.len()), (200, LARGEST));
+}
+
+/// SQL knows nothing of `STREAM_MAX_APPEND`.
+#[tokio::test]
+async fn the_largest_append_of_sql_is_read_and_so_is_what_follows() {
+    let database = Postgres::shared().migrated_database().await;
+    let server = Server::with(&[("DATABASE_URL", &database)]).await;
+    server.create("a", &[TEXT], "").await;
+    let append = "SELECT streams.append('a', repeat('x', 16777216)), streams.append('a', 'y')";
+    execute(&database, append).await;
+    let first = server.get("stream/a", &[]).await;
+    assert_eq!((first.status.as_u16(), first.body.len()), (200, 16 << 20));
+    let rest = format!("stream/a?offset={}", next_offset(&first.headers));
+    assert_eq!(server.get(&rest, &[]).await.body, "y");
 }

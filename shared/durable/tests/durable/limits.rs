@@ -1,8 +1,8 @@
-//! How many streams and producers there may be.
+//! How many streams and producers there may be, and how large a record is.
 
 use durable::{Log, append, create, within};
 use futures_util::future::join_all;
-use shared::streams::{Append, Create, Created, Error, Producer, Refusal};
+use shared::streams::{Append, Create, Created, Error, Form, Producer, Refusal};
 use sqlx::{Connection, PgConnection};
 use std::time::Duration;
 use testing::{Postgres, execute, scalar};
@@ -84,6 +84,44 @@ async fn a_transaction_that_has_created_a_stream_holds_up_its_path_alone() {
     assert!(!same.is_finished());
     transaction.commit().await.unwrap();
     assert_eq!(same.await.unwrap().unwrap().0, Created::Existing);
+}
+
+/// What is larger than an answer of the database could be stored and never read.
+#[tokio::test]
+async fn a_record_is_as_large_as_readers_can_take() {
+    const LARGEST: usize = 16 << 20;
+    let log = Log::at(&Postgres::shared().migrated_database().await, &[]);
+    let within = &within(30);
+    let too_large = |form| Append {
+        form,
+        ..append("a", vec![b'x'; LARGEST + 1])
+    };
+    let with_data = Create {
+        data: too_large(Form::Body).data,
+        ..create("a")
+    };
+    assert_eq!(
+        done([log.streams.create(within, with_data).await], Refusal::TooLarge),
+        0
+    );
+    log.streams.create(within, create("a")).await.unwrap();
+    for form in [Form::Body, Form::Record] {
+        let appended = [
+            log.streams.append(within, too_large(form)).await,
+            log.database
+                .transaction(within, async |transaction| {
+                    log.streams.append_in(transaction, too_large(form), true).await
+                })
+                .await,
+        ];
+        assert_eq!(done(appended, Refusal::TooLarge), 0);
+    }
+    log.streams
+        .append(within, append("a", vec![b'x'; LARGEST]))
+        .await
+        .unwrap();
+    log.streams.append(within, append("a", "y")).await.unwrap();
+    assert_eq!(log.read_all("a", 1).await.len(), LARGEST + 1);
 }
 
 #[tokio::test]

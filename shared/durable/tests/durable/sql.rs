@@ -63,6 +63,14 @@ async fn what_a_stream_refuses_is_the_violation_of_a_constraint() {
         "stream_differs"
     );
     assert_eq!(violated(&log, "SELECT streams.append('j', '[]')").await, "stream_empty");
+    // An array of elements that are not, too.
+    for large in [
+        "to_json(repeat('x', 17000000))",
+        "json_build_array(repeat('x', 9000000), repeat('y', 9000000))",
+    ] {
+        let violated = violated(&log, &format!("SELECT streams.append('j', {large})")).await;
+        assert_eq!(violated, "stream_too_large");
+    }
     assert!(violated(&log, "SELECT streams.append('j', '{')").await.contains("json"));
     execute(
         &log.url,
