@@ -12,6 +12,7 @@ mod order;
 mod pages;
 mod poolers;
 mod retention;
+mod rights;
 mod sql;
 mod transactions;
 mod unheard;
