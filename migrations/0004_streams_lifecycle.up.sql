@@ -117,7 +117,7 @@ BEGIN
     ) THEN
         verdict := 'beyond';
     ELSIF cardinality(source.sources) >= 100 THEN
-        verdict := 'too_many_streams';
+        verdict := 'too_deep';
     ELSE
         verdict := 'new';
     END IF;
@@ -154,7 +154,8 @@ CREATE FUNCTION streams.matches(
         END
         AND (
             at IS NULL
-            OR (incarnation IS NULL AND stream.forked_at = stream.first_kept)
+            -- Nothing that is left was inherited, be it that the oldest records were deleted since.
+            OR (incarnation IS NULL AND stream.forked_at <= stream.first_kept)
             OR (incarnation = streams.incarnation(stream, at) AND at = stream.forked_at)
         )
 $$;

@@ -35,6 +35,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem::STREAM_EXISTS,
     problem::CONTENT_TYPE_DIFFERS,
     problem::SOURCE_DELETED,
+    problem::FORK_TOO_DEEP,
     problem::TOO_MANY_STREAMS,
 ];
 

@@ -44,6 +44,8 @@ problem_types! {
         "Sequence conflict: Stream-Seq is not greater than that of the last append.";
     SOURCE_DELETED = CONFLICT, "fork-source-deleted", "Fork Source Deleted",
         "The stream in Stream-Forked-From was deleted.";
+    FORK_TOO_DEEP = CONFLICT, "fork-too-deep", "Fork Too Deep",
+        "The stream in Stream-Forked-From is a fork of a fork, and so on, a hundred times: it cannot be forked.";
     STREAM_DELETED = GONE, "stream-deleted", "Stream Deleted",
         "The stream was deleted; its data is there for its forks only.";
     OFFSET_GONE = GONE, "offset-gone", "Offset Gone",
@@ -97,6 +99,7 @@ fn kind(refusal: &Refusal) -> &'static ProblemType {
         Refusal::StreamSeq => &STREAM_SEQ_REGRESSION,
         Refusal::TooManyProducers => &TOO_MANY_PRODUCERS,
         Refusal::TooManyStreams => &TOO_MANY_STREAMS,
+        Refusal::TooDeep => &FORK_TOO_DEEP,
     }
 }
 

@@ -72,8 +72,8 @@ impl Streams {
     /// [`Differs`](super::Refusal::Differs), [`Deleted`](super::Refusal::Deleted),
     /// [`TooManyStreams`](super::Refusal::TooManyStreams), [`TooLarge`](super::Refusal::TooLarge); for a fork
     /// [`SourceNotFound`](super::Refusal::SourceNotFound), [`SourceDeleted`](super::Refusal::SourceDeleted),
-    /// [`Beyond`](super::Refusal::Beyond), [`Gone`](super::Refusal::Gone) and
-    /// [`ContentType`](super::Refusal::ContentType).
+    /// [`Beyond`](super::Refusal::Beyond), [`Gone`](super::Refusal::Gone), [`ContentType`](super::Refusal::ContentType)
+    /// and [`TooDeep`](super::Refusal::TooDeep).
     pub async fn create(&self, deadline: &Deadline, create: Create) -> Result<(Created, Head), Error> {
         let connection = self.0.database.connection(deadline);
         let facts = repeated(|| self.put(&connection, &create).boxed()).await?;

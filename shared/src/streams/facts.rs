@@ -62,6 +62,7 @@ pub(super) fn refusal(verdict: &str) -> Error {
         "stream_seq" => Refusal::StreamSeq,
         "too_many_producers" => Refusal::TooManyProducers,
         "too_many_streams" => Refusal::TooManyStreams,
+        "too_deep" => Refusal::TooDeep,
         _ => return Error::Database(sqlx::Error::Decode("a verdict of a stream is not known".into())),
     })
 }

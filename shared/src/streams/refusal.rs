@@ -86,9 +86,12 @@ pub enum Refusal {
     /// The stream has had too many producers.
     #[error("the stream has too many producers")]
     TooManyProducers,
-    /// There are too many streams, or too many forks of forks.
+    /// There are too many streams.
     #[error("there are too many streams")]
     TooManyStreams,
+    /// The stream that is to be forked is a fork of a fork, and so on, too often.
+    #[error("the stream that is to be forked has too many sources")]
+    TooDeep,
 }
 
 #[cfg(test)]

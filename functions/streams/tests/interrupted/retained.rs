@@ -45,3 +45,25 @@ async fn an_offset_before_the_oldest_record_is_gone_and_one_behind_it_is_not() {
         assert_eq!(answer.status, 410, "{}", answer.transcript());
     }
 }
+
+/// As it was asked for, although its oldest records have gone since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_from_the_start_is_the_same_when_it_is_made_again_after_its_oldest_records_have_gone() {
+    let database = Postgres::shared().migrated_database().await;
+    let (server, caller) = (streams_in(database.clone()).serve(), Caller::new());
+    let url = caller.create(&server.url, "source").await;
+    caller.ask(Method::POST, &url, &[JSON], "1").await;
+    let fork = format!("{}/v1/stream/fork", server.url);
+    let headers = [
+        ("stream-forked-from", "/v1/stream/source"),
+        ("stream-fork-offset", "-1"),
+    ];
+    let made = async || caller.ask(Method::PUT, &fork, &headers, "").await.status;
+    assert_eq!(made().await, 201);
+    for message in ["100", "200"] {
+        caller.ask(Method::POST, &fork, &[JSON], message).await;
+    }
+    execute(&database, "SELECT streams.retain('fork', NULL, 3, 0, 10, 10)").await;
+    assert_eq!(caller.messages(&fork).await, [200]);
+    assert_eq!(made().await, 200);
+}

@@ -148,3 +148,21 @@ async fn the_largest_append_of_sql_is_read_and_so_is_what_follows() {
     let rest = format!("stream/a?offset={}", next_offset(&first.headers));
     assert_eq!(server.get(&rest, &[]).await.body, "y");
 }
+
+#[tokio::test]
+async fn forks_of_forks_end_with_the_hundredth_and_a_repetition_will_not_help() {
+    let server = Server::start().await;
+    server.create("0", &[TEXT], "").await;
+    for number in 1..=100 {
+        let source = (number - 1).to_string();
+        server.append(&source, &[TEXT], "x").await;
+        let fork = [("stream-forked-from", &*format!("/v1/stream/{source}"))];
+        server.create(&number.to_string(), &fork, "").await;
+    }
+    server.append("100", &[TEXT], "x").await;
+    let fork = [("stream-forked-from", "/v1/stream/100")];
+    let refused = server.ask(Method::PUT, "stream/101", &fork, "").await;
+    assert_eq!((refused.status.as_u16(), &*slug(&refused)), (409, "fork-too-deep"));
+    assert_eq!(refused.headers.get("retry-after"), None);
+    assert_eq!(server.get("stream/100", &[]).await.body.len(), 101);
+}
