@@ -10,6 +10,8 @@
 //! ```
 //!
 //! - Content is asked for piece by piece, as the client takes it, so a download holds one piece in memory.
+//! - `If-Match`, `If-None-Match`, `Range` and `If-Range` count, in this order, where there is an entity tag (RFC 9110, section
+//!   13.2.2).
 //! - One that fails, or is not as long as its `Content-Length`, breaks: the client never takes it for whole. The log has
 //!   the cause.
 //! - Its time is not limited, except on Lambda, where it fails a second before the platform's deadline. A client that takes
@@ -45,6 +47,7 @@ impl Download {
     /// Bytes in memory, or the range of them that the request asks for. `etag` is an entity tag, with its quotes.
     ///
     /// # Errors
+    /// [`PRECONDITION_FAILED`](crate::problem::PRECONDITION_FAILED) or
     /// [`RANGE_NOT_SATISFIABLE`](crate::problem::RANGE_NOT_SATISFIABLE).
     pub fn bytes(request: &DownloadRequest, etag: Option<&str>, content: impl Into<Bytes>) -> Result<Self, Problem> {
         let content = content.into();
@@ -55,7 +58,7 @@ impl Download {
         Ok(Self::selected(selected, size, etag, content.slice(range)))
     }
 
-    /// A stream of bytes, never a range of it. It has a `Content-Length` where `length` is known.
+    /// A stream of bytes, never a range of it, whatever the request's conditions: it has no entity tag. It has a `Content-Length` where `length` is known.
     pub fn stream<T: Into<Bytes>, E: Into<BoxError> + 'static>(
         request: &DownloadRequest,
         length: Option<u64>,

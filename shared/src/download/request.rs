@@ -1,5 +1,5 @@
-//! What a request asks for: a range of the content (RFC 9110, section 14), or only content that it does not have yet
-//! (section 13).
+//! What a request asks for: a range of the content (RFC 9110, section 14), only content that it does not have yet, or only
+//! that which it knows (section 13). Answers have no `Last-Modified`, so conditions on it are ignored, as section 13 has it.
 
 use super::content::Content;
 use crate::{
@@ -14,7 +14,7 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt};
 use http_range_header::{SyntacticallyCorrectRange as Spec, parse_range_header};
-use std::{convert::Infallible, ops::Range};
+use std::{convert::Infallible, iter, ops::Range};
 use tokio::time::Instant;
 
 /// The headers of a request that choose what is sent, and when that has to end. An extractor that cannot fail.
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 pub struct DownloadRequest {
     is_head: bool,
     range: Option<Spec>,
+    if_match: Option<String>,
     if_none_match: Option<String>,
     /// When the content has to have ended.
     end: Option<Instant>,
@@ -56,8 +57,10 @@ impl DownloadRequest {
     /// that is not bytes, and a range that is not valid select all of it, as section 14.2 allows.
     ///
     /// # Errors
+    /// [`problem::PRECONDITION_FAILED`]: the request is for other content.
     /// [`problem::RANGE_NOT_SATISFIABLE`]: the range has no byte of the content.
     pub fn select(&self, size: u64, etag: Option<&str>) -> Result<Selected, Problem> {
+        self.check_match(etag)?;
         if self.if_none_match.as_ref().is_some_and(|known| has(known, etag)) {
             return Ok(Selected::NotModified);
         }
@@ -76,7 +79,7 @@ impl DownloadRequest {
 
     /// Whether all of the content is sent, whatever its size and entity tag.
     pub fn takes_all(&self) -> bool {
-        !self.is_head && self.range.is_none() && self.if_none_match.is_none()
+        !self.is_head && self.range.is_none() && self.if_match.is_none() && self.if_none_match.is_none()
     }
 
     /// Whether nothing of the content is sent: it need not be opened.
@@ -93,6 +96,18 @@ impl DownloadRequest {
         Body::new(Content::new(pieces.boxed(), self.end))
     }
 
+    /// `If-Match`, by strong comparison (section 13.1.1).
+    pub(crate) fn check_match(&self, etag: Option<&str>) -> Result<(), Problem> {
+        let is_current = |wanted: &String| {
+            let mut strong = tags(wanted).filter(|(is_weak, _)| !is_weak);
+            wanted.trim() == "*" || etag.is_some_and(|etag| strong.any(|(_, tag)| etag == format!("\"{tag}\"")))
+        };
+        let is_met = self.if_match.as_ref().is_none_or(is_current);
+        is_met
+            .then_some(())
+            .ok_or_else(|| Problem::new(&problem::PRECONDITION_FAILED))
+    }
+
     /// `If-Range`, by strong comparison. A date is never a match: then all of the content is right (section 13.1.5).
     fn continues(&self, etag: Option<&str>) -> bool {
         let is_current = |if_range: &String| etag == Some(if_range) && if_range.starts_with('"');
@@ -107,7 +122,7 @@ pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 
 /// Whether `If-None-Match` has this entity tag, by weak comparison.
 fn has(known: &str, etag: Option<&str>) -> bool {
-    known.trim() == "*" || etag.is_some_and(|etag| tags(known).any(|tag| tag == opaque(etag)))
+    known.trim() == "*" || etag.is_some_and(|etag| tags(known).any(|(_, tag)| tag == opaque(etag)))
 }
 
 impl<S: Sync> FromRequestParts<S> for DownloadRequest {
@@ -119,6 +134,7 @@ impl<S: Sync> FromRequestParts<S> for DownloadRequest {
             is_head: parts.method == Method::HEAD,
             range: range(&parts.method, &parts.headers),
             if_range: list(&parts.headers, header::IF_RANGE),
+            if_match: list(&parts.headers, header::IF_MATCH),
             if_none_match: list(&parts.headers, header::IF_NONE_MATCH),
             end: left.map(|left| Instant::now() + left.saturating_sub(MARGIN)),
         })
@@ -139,10 +155,10 @@ fn list(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     (!values.is_empty()).then(|| values.join(","))
 }
 
-/// The opaque tags of a list of entity tags.
-fn tags(list: &str) -> impl Iterator<Item = &str> {
-    // Between two quotes is every second part; a tag may have commas.
-    list.split('"').skip(1).step_by(2)
+/// Of each entity tag of a list, whether it is weak, and its opaque tag, which may have commas.
+fn tags(list: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut parts = list.split('"');
+    iter::from_fn(move || Some((parts.next()?.ends_with("W/"), parts.next()?)))
 }
 
 /// A tag without its quotes and without `W/`.
@@ -251,6 +267,48 @@ mod tests {
             let headers = [("if-none-match", known), ("range", "bytes=20-")];
             let expected = if is_known { Ok(Selected::NotModified) } else { Err(416) };
             assert_eq!(selected(10, etag, &headers).await, expected, "{etag:?} {known}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_for_other_content_than_there_is_gets_none_of_it() {
+        for (etag, wanted, is_current) in [
+            (ETAG, "\"v0\"", false),
+            (ETAG, "v1", false),
+            (ETAG, "", false),
+            (ETAG, "W/\"v1\"", false),
+            (ETAG, "\"v0\", W/\"v1\"", false),
+            (Some("W/\"v1\""), "\"v1\"", false),
+            (Some("W/\"v1\""), "W/\"v1\"", false),
+            (None, "\"v1\"", false),
+            (ETAG, "\"v1\"", true),
+            (ETAG, "W/\"v1\" , \"v1\"", true),
+            (Some("\"a,b\""), "\"c\",\"a,b\"", true),
+            (None, " * ", true),
+        ] {
+            let part = [("if-match", wanted), ("range", "bytes=2-")];
+            let expected = if is_current {
+                Ok(Selected::Part(2..10))
+            } else {
+                Err(412)
+            };
+            assert_eq!(selected(10, etag, &part).await, expected, "{etag:?} {wanted}");
+            // It counts before what the client has, and before the range (section 13.2.2).
+            let others = [("if-match", wanted), ("if-none-match", "*"), ("range", "bytes=20-")];
+            let expected = if is_current {
+                Ok(Selected::NotModified)
+            } else {
+                Err(412)
+            };
+            assert_eq!(selected(10, etag, &others).await, expected, "{etag:?} {wanted}");
+            let head = extracted(Method::HEAD, &part).await.select(10, etag);
+            assert_eq!(head.is_ok(), is_current, "{etag:?} {wanted}");
+        }
+        let twice = [("if-match", "\"v0\""), ("if-match", "\"v1\"")];
+        assert_eq!(selected(10, ETAG, &twice).await, Ok(Selected::Whole));
+        let since = "Thu, 26 Nov 2026 12:00:00 GMT";
+        for name in ["if-unmodified-since", "if-modified-since"] {
+            assert_eq!(selected(10, ETAG, &[(name, since)]).await, Ok(Selected::Whole));
         }
     }
 

@@ -36,6 +36,8 @@ problem_types! {
         "A parameter of the path or of the query does not fit; errors says which.";
     REQUEST_TIMEOUT = REQUEST_TIMEOUT, "request-timeout", "Request Timeout",
         "The request did not end in time.";
+    PRECONDITION_FAILED = PRECONDITION_FAILED, "precondition-failed", "Precondition Failed",
+        "The content is not, or is no longer, what If-Match names.";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, "body-too-large", "Body Too Large",
         "The body is larger than this path takes.";
     UNSUPPORTED_BODY = UNSUPPORTED_MEDIA_TYPE, "unsupported-body", "Unsupported Body",

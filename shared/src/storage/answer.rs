@@ -17,8 +17,8 @@ impl Storage {
     /// The smoke test takes a 404 only where the API document names it: its route declares `.problems(&[problem::NOT_FOUND])`.
     ///
     /// # Errors
-    /// [`problem::NOT_FOUND`], [`problem::RANGE_NOT_SATISFIABLE`], [`problem::UNAVAILABLE`] or [`problem::INTERNAL`]; the log
-    /// has the cause.
+    /// [`problem::NOT_FOUND`], [`problem::PRECONDITION_FAILED`], [`problem::RANGE_NOT_SATISFIABLE`], [`problem::UNAVAILABLE`] or
+    /// [`problem::INTERNAL`]; the log has the cause.
     pub async fn download(
         &self,
         request: &DownloadRequest,
@@ -39,13 +39,14 @@ impl Storage {
                 Ok(answer(&opened, selected, request.content(logged(pieces))))
             }
             Err(error) if error.kind != Kind::InvalidRange => Err(missing(error)),
-            // The object was replaced in between. All of the new one is right whatever was asked for.
+            // The object was replaced in between. All of the new one is right, except where the old one was asked for.
             _ => self.whole(request, id).await,
         }
     }
 
     async fn whole(&self, request: &DownloadRequest, id: ObjectId<'_>) -> Result<Download, Problem> {
         let (object, pieces) = self.get(id, None).await.map_err(missing)?;
+        request.check_match(object.etag.as_deref())?;
         Ok(answer(&object, Selected::Whole, request.content(logged(pieces))))
     }
 }

@@ -97,12 +97,20 @@ async fn bytes_are_answered_whole_or_in_the_range_that_was_asked_for_in_every_li
         (vec![("range", "bytes=0-0,5-6")], 200, Some(0..256), None),
         (vec![("range", "lines=1-2")], 200, Some(0..256), None),
         (vec![("if-none-match", "\"v1\"")], 304, Some(0..0), None),
+        (
+            vec![("range", "bytes=1-2"), ("if-match", "\"v1\"")],
+            206,
+            Some(1..3),
+            Some("bytes 1-2/256"),
+        ),
+        (vec![("range", "bytes=1-2"), ("if-match", "\"v0\"")], 412, None, None),
     ] {
         for answer in lives.answers(&Method::GET, "/downloads/picture", &headers).await {
             assert_eq!(answer.status, status, "{headers:?}");
             assert_eq!(header(&answer, "content-range"), range, "{headers:?}");
             match bytes.clone() {
                 Some(bytes) => assert_eq!(answer.body, all[bytes], "{headers:?}"),
+                None if status == 412 => assert_eq!(answer.json()["type"], "/problems/precondition-failed"),
                 None => assert_eq!(answer.json()["type"], "/problems/range-not-satisfiable"),
             }
             if status < 300 {
@@ -122,12 +130,12 @@ async fn bytes_are_answered_whole_or_in_the_range_that_was_asked_for_in_every_li
         let url = format!("{}/downloads/picture", lives.server.url);
         for client in &lives.clients {
             let head = client.send(Method::HEAD, &url, &headers).await;
-            let expected = if status == 304 { (304, None) } else { (200, Some("256")) };
-            assert_eq!(
-                (head.status.as_u16(), header(&head, "content-length")),
-                expected,
-                "{headers:?}"
-            );
+            let length = header(&head, "content-length");
+            match status {
+                304 => assert_eq!((head.status.as_u16(), length), (304, None), "{headers:?}"),
+                412 => assert_eq!(head.status, 412, "{headers:?}"),
+                _ => assert_eq!((head.status.as_u16(), length), (200, Some("256")), "{headers:?}"),
+            }
             assert!(head.body.is_empty());
         }
     }
@@ -170,11 +178,14 @@ async fn a_stored_object_is_continued_where_it_broke_off_unless_it_was_replaced(
     etags.dedup();
     let [etag] = &etags[..] else { panic!("{etags:?}") };
     let rest = [("range", "bytes=1500-"), ("if-range", etag.as_str())];
-    for answer in lives.answers(&Method::GET, "/downloads/object", &rest).await {
-        assert_eq!(
-            (answer.status.as_u16(), &answer.body[..]),
-            (206, &old.as_bytes()[1500..])
-        );
+    let same = [("range", "bytes=1500-"), ("if-match", etag.as_str())];
+    for headers in [rest, same] {
+        for answer in lives.answers(&Method::GET, "/downloads/object", &headers).await {
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body[..]),
+                (206, &old.as_bytes()[1500..])
+            );
+        }
     }
     let head = lives.answers(&Method::HEAD, "/downloads/object", &[]).await;
     assert!(
@@ -184,6 +195,11 @@ async fn a_stored_object_is_continued_where_it_broke_off_unless_it_was_replaced(
     put(&storage, &new).await;
     for answer in lives.answers(&Method::GET, "/downloads/object", &rest).await {
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, new.as_bytes()));
+    }
+    for headers in [&same[..], &same[1..]] {
+        for answer in lives.answers(&Method::GET, "/downloads/object", headers).await {
+            assert_eq!(answer.status, 412, "{headers:?}");
+        }
     }
     let beyond = [("range", "bytes=3000-")];
     for answer in lives.answers(&Method::GET, "/downloads/object", &beyond).await {
