@@ -1,5 +1,7 @@
 //! Parameters of the path and of the query. One that does not fit is [`problem::INVALID_PARAMETER`], which names it.
 
+mod pairs;
+
 use crate::problem::{self, Problem};
 use axum::{
     extract::{
@@ -16,7 +18,8 @@ use serde_path_to_error::Segment;
 #[derive(Clone, Copy, Debug)]
 pub struct Path<T>(pub T);
 
-/// The parameters of the query, as a struct with their names.
+/// The parameters of the query, as a struct with their names. One that may come several times is a `Vec` with
+/// `#[serde(default)]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
 
@@ -41,8 +44,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(pairs)
+        serde_path_to_error::deserialize(pairs::deserializer(query))
             .map(Self)
             .map_err(|error| match error.path().iter().next() {
                 Some(Segment::Map { key }) => invalid(Some(key), error.inner().to_string()),
@@ -94,6 +96,10 @@ mod tests {
         #[serde(default)]
         after: u32,
         order: Option<Order>,
+        #[serde(default)]
+        tag: Vec<String>,
+        #[serde(default)]
+        size: Vec<u8>,
     }
 
     #[derive(serde::Deserialize)]
@@ -122,7 +128,7 @@ mod tests {
             Route::get("/wrong/{id}", async |Path(_): Path<(u8, u8)>| {}),
             Route::get("/query", async |Query(page): Query<Page>| {
                 let newest = matches!(page.order, Some(Order::Newest));
-                format!("{} {newest}", page.after)
+                format!("{} {newest} {:?} {:?}", page.after, page.tag, page.size)
             }),
         ];
         let request = Request::get(path).body(Body::empty()).unwrap();
@@ -153,6 +159,21 @@ mod tests {
             ),
             ("/query?after=x", "after", "invalid digit found in string"),
             (
+                "/query?size=1&size=256",
+                "size",
+                "number too large to fit in target type",
+            ),
+            (
+                "/query?after=1&after=1",
+                "after",
+                "invalid type: sequence, expected one value",
+            ),
+            (
+                "/query?order=newest&order=newest",
+                "order",
+                "invalid type: sequence, expected one value",
+            ),
+            (
                 "/query?order=best",
                 "order",
                 "unknown variant `best`, expected `newest` or `oldest`",
@@ -181,8 +202,13 @@ mod tests {
             ("/one/7", "7"),
             ("/two/7/a%2Fb", "7"),
             ("/named/7/::1", "7 ::1"),
-            ("/query", "0 false"),
-            ("/query?after=7&order=newest&unknown=1", "7 true"),
+            ("/query", "0 false [] []"),
+            ("/query?after=7&order=newest&unknown=1&unknown=2", "7 true [] []"),
+            ("/query?tag=a&size=2", "0 false [\"a\"] [2]"),
+            (
+                "/query?tag=b+c&size=2&tag=%61&tag=&size=1",
+                "0 false [\"b c\", \"a\", \"\"] [2, 1]",
+            ),
         ] {
             let body = answer(path).await.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, expected, "{path}");
