@@ -124,7 +124,14 @@ fn location(uri: &Uri, headers: &HeaderMap) -> String {
     let path = uri.path();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = uri.authority().map(|authority| authority.as_str()).or(host);
-    let is_tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    // Each front adds its own at the end: the client has used the first.
+    let schemes = headers
+        .get("x-forwarded-proto")
+        .and_then(|schemes| schemes.to_str().ok());
+    let scheme = schemes
+        .and_then(|schemes| schemes.split(',').next())
+        .unwrap_or_default();
+    let is_tls = scheme.trim().eq_ignore_ascii_case("https");
     match host {
         Some(host) if is_tls => format!("https://{host}{path}"),
         Some(host) => format!("http://{host}{path}"),
@@ -145,10 +152,16 @@ mod tests {
         let host = ("host", "example.com");
         assert_eq!(at("/v1/stream/a%20b?x=1", &[]), "/v1/stream/a%20b");
         assert_eq!(at("/v1/stream/a", &[host]), "http://example.com/v1/stream/a");
-        assert_eq!(
-            at("/v1/stream/a", &[host, ("x-forwarded-proto", "https")]),
-            "https://example.com/v1/stream/a"
-        );
+        for (forwarded, scheme) in [
+            ("https", "https"),
+            ("https,http", "https"),
+            ("HTTPS , http", "https"),
+            ("http, https", "http"),
+            ("", "http"),
+        ] {
+            let url = at("/v1/stream/a", &[host, ("x-forwarded-proto", forwarded)]);
+            assert_eq!(url, format!("{scheme}://example.com/v1/stream/a"), "{forwarded}");
+        }
         assert_eq!(at("http://[::1]:80/v1/stream/a", &[]), "http://[::1]:80/v1/stream/a");
     }
 }
