@@ -3,6 +3,7 @@
 mod buffered;
 mod json;
 mod limited;
+mod strict;
 
 use crate::{
     causes::causes,

@@ -1,6 +1,6 @@
 //! JSON, in requests and in answers.
 
-use super::{Buffered, MediaType};
+use super::{Buffered, MediaType, strict::Strict};
 use crate::problem::{self, FieldError, Problem};
 use axum::{
     extract::{FromRequest, Request},
@@ -10,7 +10,7 @@ use axum::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::{Deserializer, Path, Segment, Track};
 
 /// The longest detail of a value that does not fit, in characters.
 const MAX_DETAIL: usize = 200;
@@ -46,7 +46,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
 
 fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
     let mut parser = serde_json::Deserializer::from_slice(json);
-    let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| refusal(error.path(), error.inner()))?;
+    let mut track = Track::new();
+    let value = T::deserialize(Strict(Deserializer::new(&mut parser, &mut track)));
+    let value = value.map_err(|error| refusal(&track.path(), &error))?;
     parser.end().map_err(|error| malformed(&error))?;
     Ok(value)
 }
@@ -90,7 +92,7 @@ fn pointer(path: &Path) -> String {
         let name = match segment {
             Segment::Seq { index } => index.to_string(),
             Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            // Not a place in the JSON.
+            // Not a place in the JSON: a variant that is one is the member of an object.
             Segment::Enum { .. } | Segment::Unknown => continue,
         };
         if name.len() > MAX_NAME {
@@ -114,6 +116,13 @@ mod tests {
         items: Vec<Item>,
         #[serde(default, rename = "a/b~ c")]
         odd: Option<u8>,
+        by: Option<Carrier>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code)]
+    enum Carrier {
+        Ship { port: Item },
     }
 
     #[derive(Debug, serde::Deserialize)]
@@ -142,8 +151,23 @@ mod tests {
                 "#/a~1b~0%20c",
                 "invalid value: integer `256`, expected u8",
             ),
-            ("[1]", "#/0", "invalid type: integer `1`, expected a sequence"),
             ("7", "#", "invalid type: integer `7`, expected struct Order"),
+            ("[[]]", "#", "invalid type: sequence, expected struct Order"),
+            (
+                r#"{"items": [[1]]}"#,
+                "#/items/0",
+                "invalid type: sequence, expected struct Item",
+            ),
+            (
+                r#"{"items": [], "by": 7}"#,
+                "#/by",
+                "invalid type: integer `7`, expected enum Carrier",
+            ),
+            (
+                r#"{"items": [], "by": {"Ship": {"port": [1]}}}"#,
+                "#/by/Ship/port",
+                "invalid type: sequence, expected struct Item",
+            ),
         ] {
             let problem = refused(json).await;
             assert_eq!(problem["status"], 422, "{json}");
