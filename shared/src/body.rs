@@ -35,7 +35,7 @@ pub struct Content {
 enum MediaType {
     Any,
     Json,
-    Only(&'static str),
+    Only(&'static [&'static str]),
 }
 
 /// JSON of up to `limit` bytes, for handlers that extract [`Json`].
@@ -56,11 +56,11 @@ pub const fn stream(limit: u64) -> Content {
 }
 
 impl Content {
-    /// Only of this media type, such as `image/png`.
+    /// Only of these media types, such as `image/png` and `image/jpeg`.
     #[must_use]
-    pub const fn of_type(self, media_type: &'static str) -> Self {
+    pub const fn of_types(self, media_types: &'static [&'static str]) -> Self {
         Self {
-            media_type: MediaType::Only(media_type),
+            media_type: MediaType::Only(media_types),
             ..self
         }
     }
@@ -71,13 +71,9 @@ impl Content {
         Self { limit, ..self }
     }
 
-    /// Its media type, for the API document: `*/*` if any is taken.
-    pub const fn media_type(&self) -> &'static str {
-        match self.media_type {
-            MediaType::Any => "*/*",
-            MediaType::Json => "application/json",
-            MediaType::Only(media_type) => media_type,
-        }
+    /// Its media types, for the API document: `*/*` if any is taken.
+    pub const fn media_types(&self) -> &'static [&'static str] {
+        self.media_type.names()
     }
 
     /// How many bytes it may have.
@@ -104,6 +100,14 @@ impl Content {
 }
 
 impl MediaType {
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Any => &["*/*"],
+            Self::Json => &["application/json"],
+            Self::Only(media_types) => media_types,
+        }
+    }
+
     /// Refuses codings, too: a compressed body is not what the handler would read.
     fn check(self, headers: &HeaderMap) -> Result<(), Problem> {
         let refused = Problem::new(&problem::UNSUPPORTED_BODY);
@@ -113,16 +117,17 @@ impl MediaType {
         }
         let sent = only(headers, header::CONTENT_TYPE).unwrap_or_default();
         let sent = sent.split(';').next().unwrap_or_default().trim();
-        let (fits, expected) = match self {
-            Self::Any => return Ok(()),
-            Self::Json => (is_json(sent), "application/json"),
-            Self::Only(media_type) => (sent.eq_ignore_ascii_case(media_type), media_type),
+        let fits = match self {
+            Self::Any => true,
+            Self::Json => is_json(sent),
+            Self::Only(media_types) => media_types.iter().any(|taken| sent.eq_ignore_ascii_case(taken)),
         };
         if fits {
             return Ok(());
         }
         // RFC 9110, section 15.5.16: the answer may name what is taken.
-        Err(refused.header(header::ACCEPT, HeaderValue::from_static(expected)))
+        let taken = HeaderValue::try_from(self.names().join(", ")).expect("media types are a header value");
+        Err(refused.header(header::ACCEPT, taken))
     }
 }
 
@@ -196,6 +201,9 @@ impl From<axum::Error> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::response::IntoResponse;
+
+    const PICTURE: Content = stream(9).of_types(&["image/png", "image/jpeg"]);
 
     fn answered(content: Content, request: Request<Body>) -> u16 {
         content
@@ -217,8 +225,11 @@ mod tests {
             (json(9), "", 415),
             (stream(9), "", 200),
             (stream(9), "image/png", 200),
-            (stream(9).of_type("image/png"), "IMAGE/PNG ; a=b", 200),
-            (stream(9).of_type("image/png"), "image/jpeg", 415),
+            (PICTURE, "IMAGE/PNG ; a=b", 200),
+            (PICTURE, "image/jpeg", 200),
+            (PICTURE, "image/png, image/jpeg", 415),
+            (PICTURE, "image/gif", 415),
+            (PICTURE, "", 415),
         ] {
             let request = Request::post("/").header("content-type", media_type);
             assert_eq!(
@@ -234,6 +245,15 @@ mod tests {
                 status,
                 "{coding}"
             );
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_type_is_answered_with_those_that_are_taken() {
+        for (content, accept) in [(json(9), "application/json"), (PICTURE, "image/png, image/jpeg")] {
+            let request = Request::post("/").header("content-type", "text/plain");
+            let refused = content.admit(request.body("1".into()).unwrap()).unwrap_err();
+            assert_eq!(refused.into_response().headers()["accept"], accept);
         }
     }
 

@@ -136,7 +136,7 @@ fn usual(operation: &Operation, declared: &Declared) -> Vec<&'static ProblemType
         (
             declared
                 .content
-                .is_some_and(|content| content.media_type() == "application/json"),
+                .is_some_and(|content| content.media_types() == ["application/json"]),
             JSON,
         ),
         (true, &[problem::INTERNAL]),

@@ -91,11 +91,13 @@ async fn each_operation_has_the_body_and_the_key_that_its_route_takes() {
             route.method, route.path
         );
         let content = operation["requestBody"]["content"].as_object().into_iter().flatten();
-        let documented: Vec<&str> = content.map(|(media_type, _)| media_type.as_str()).collect();
-        match route.content.map(|content| content.media_type()) {
+        let documented: BTreeSet<&str> = content.map(|(media_type, _)| media_type.as_str()).collect();
+        let taken = route.content.iter().flat_map(|content| content.media_types());
+        let taken: BTreeSet<&str> = taken.copied().collect();
+        match taken.contains("*/*") {
             // The types that clients send most, in place of all.
-            Some("*/*") => assert_ne!(documented, [""; 0], "{} {} takes a body", route.method, route.path),
-            taken => assert_eq!(documented, Vec::from_iter(taken), "{} {}", route.method, route.path),
+            true => assert!(!documented.is_empty(), "{} {} takes a body", route.method, route.path),
+            false => assert_eq!(documented, taken, "{} {}", route.method, route.path),
         }
     }
 }

@@ -87,7 +87,7 @@ fn writer(effects: &'static AtomicUsize) -> Vec<Route> {
     };
     vec![
         Route::post("/notes/{id}", async move |_: Json<Value>| effect()).takes(body::json(100)),
-        Route::put("/pictures", async move |_: Body| effect()).takes(body::stream(100).of_type("image/png")),
+        Route::put("/pictures", async move |_: Body| effect()).takes(body::stream(100).of_types(&["image/png"])),
         Route::get("/pictures", async move || effect()).callers(&callers()),
         Route::delete("/pictures", async move || effect()),
     ]
