@@ -25,7 +25,7 @@ pub fn routes() -> [Route; 8] {
         Route::get("/greetings/{id}", async |Path(id): Path<u32>| id.to_string()),
         Route::put("/size", size).takes(stream(LIMIT)),
         Route::put("/video", size).takes(stream(10 << 20)),
-        Route::put("/picture", size).takes(stream(LIMIT).of_types(&["image/png"])),
+        Route::put("/picture", size).takes(stream(LIMIT).of_types(&["image/png", "image/webp"])),
         Route::put("/text", async |text: String| text).takes(stream(LIMIT)),
         Route::post("/unread", async || StatusCode::ACCEPTED).takes(stream(LIMIT)),
         Route::put("/echo", async |body: Body| body).takes(stream(LIMIT)),

@@ -37,6 +37,7 @@ async fn a_body_is_answered_the_same_in_every_life() {
     let rows: Vec<Row> = vec![
         (Method::POST, "/greetings/1", (JSON, br#"{"name": "Ada"}"#), 200, JSON),
         (Method::POST, "/greetings/1", (JSON, br#"{"name": 7}"#), 422, PROBLEM),
+        (Method::POST, "/greetings/1", (JSON, br#"["Ada", 1]"#), 422, PROBLEM),
         (Method::POST, "/greetings/1", (JSON, b"{"), 400, PROBLEM),
         (Method::POST, "/greetings/1", (JSON, b"\xff"), 400, PROBLEM),
         (Method::POST, "/greetings/1", (JSON, b""), 400, PROBLEM),
@@ -68,6 +69,7 @@ async fn a_body_is_answered_the_same_in_every_life() {
         (Method::PUT, "/size", ("a/b", whole()), 200, text),
         (Method::PUT, "/size", ("a/b", too_large()), 413, PROBLEM),
         (Method::PUT, "/picture", ("image/png", b"\x89PNG"), 200, text),
+        (Method::PUT, "/picture", ("image/webp", b"RIFF"), 200, text),
         (Method::PUT, "/picture", ("image/jpeg", b"\x89PNG"), 415, PROBLEM),
         (Method::PUT, "/text", ("text/plain", b"text"), 200, text),
         (Method::PUT, "/text", ("text/plain", b"\xff"), 400, PROBLEM),
