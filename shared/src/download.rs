@@ -58,7 +58,8 @@ impl Download {
         Ok(Self::selected(selected, size, etag, content.slice(range)))
     }
 
-    /// A stream of bytes, never a range of it, whatever the request's conditions: it has no entity tag. It has a `Content-Length` where `length` is known.
+    /// A stream of bytes, never a range of it, whatever the request's conditions: it has no entity tag. It has a
+    /// `Content-Length` where `length` is known.
     pub fn stream<T: Into<Bytes>, E: Into<BoxError> + 'static>(
         request: &DownloadRequest,
         length: Option<u64>,

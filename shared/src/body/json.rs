@@ -92,7 +92,7 @@ fn pointer(path: &Path) -> String {
         let name = match segment {
             Segment::Seq { index } => index.to_string(),
             Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            // Not a place in the JSON: a variant that is one is the member of an object.
+            // Not a place in the JSON.
             Segment::Enum { .. } | Segment::Unknown => continue,
         };
         if name.len() > MAX_NAME {
@@ -152,7 +152,8 @@ mod tests {
                 "invalid value: integer `256`, expected u8",
             ),
             ("7", "#", "invalid type: integer `7`, expected struct Order"),
-            ("[[]]", "#", "invalid type: sequence, expected struct Order"),
+            ("[1]", "#", "invalid type: sequence, expected struct Order"),
+            ("[[], null, null]", "#", "invalid type: sequence, expected struct Order"),
             (
                 r#"{"items": [[1]]}"#,
                 "#/items/0",
