@@ -77,8 +77,7 @@ impl Cors {
     /// Reads `CORS_ORIGINS`: a comma list or a JSON array. `*` is refused, because access is granted with credentials. With the
     /// feature `callers`, reads `TOKEN_COOKIE`.
     pub fn from_env(env: &Env) -> Self {
-        const EXPECTED: &str =
-            "a comma list or a JSON array of origins such as https://app.example.com, without path and never *";
+        const EXPECTED: &str = "a comma list or a JSON array of origins such as https://app.example.com, without path, without the port of its scheme, and never *";
         let origins = env.parse("CORS_ORIGINS", Vec::new(), EXPECTED, |text| {
             let origins: Vec<String> = if text.starts_with('[') {
                 serde_json::from_str(text).ok()?
@@ -117,10 +116,18 @@ impl Cors {
 fn origin(text: &str) -> Option<HeaderValue> {
     let text = text.to_ascii_lowercase();
     let url: Uri = text.parse().ok()?;
-    let (scheme, authority) = (url.scheme_str()?, url.authority()?);
-    let is_origin = ["http", "https"].contains(&scheme)
-        && text == format!("{scheme}://{authority}")
-        && !authority.as_str().contains(['@', '*']);
+    let default_port = match url.scheme_str()? {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    let origin = format!("{}://{}", url.scheme_str()?, url.host()?);
+    let origin = match url.port_u16().filter(|port| *port != default_port) {
+        Some(port) => format!("{origin}:{port}"),
+        None => origin,
+    };
+    // What is written in another way would be compared with each `Origin`, and equal none.
+    let is_origin = text == origin && !text.contains(['*', '%']);
     is_origin.then(|| HeaderValue::try_from(text).ok())?
 }
 
@@ -141,6 +148,15 @@ mod tests {
             "https://app.example.com/path",
             "https://user@app.example.com",
             "ftp://app.example.com",
+            "https://app.example.com:443",
+            "http://app.example.com:80",
+            "http://localhost:",
+            "http://localhost:05173",
+            "http://localhost:70000",
+            "https://app.example.com?",
+            "https://app.example.com#a",
+            "https://%61pp.example.com",
+            "https://bücher.example",
             "[\"https://app.example.com\"",
             "https://app.example.com,",
         ] {
@@ -148,6 +164,13 @@ mod tests {
             assert_eq!(Cors::from_env(&env), Cors::default(), "{text}");
             assert_eq!(env.take_invalid()[0].key, "CORS_ORIGINS", "{text}");
         }
+    }
+
+    #[test]
+    fn a_port_that_is_not_that_of_the_scheme_is_part_of_an_origin() {
+        const TEXT: &str = "https://app.example.com:80, http://localhost:443, http://[::1]:3000, http://127.0.0.1";
+        let env = env(&[("CORS_ORIGINS", TEXT)]);
+        assert_eq!(Cors::from_env(&env).origins, Vec::from_iter(TEXT.split(", ")));
     }
 
     #[test]
