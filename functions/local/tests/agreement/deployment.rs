@@ -2,7 +2,11 @@
 
 use crate::checkout::{checkout, deployment, functions_with, jobs, services, table, text};
 use axum::{body::Body, http::Request};
-use local::{deployment::Deployed, functions::FUNCTIONS, route_table::Line};
+use local::{
+    deployment::{Deployed, Platform},
+    functions::FUNCTIONS,
+    route_table::Line,
+};
 use shared::{
     config::Env,
     runtime::{Responses, Service},
@@ -110,6 +114,24 @@ fn every_function_has_a_cloud_run_job_and_those_with_a_route_a_service() {
             }
         }
     }
+}
+
+/// A deployment replaces whatever has a name. The first one of a service makes a candidate, and deletes it.
+#[test]
+fn every_name_on_cloud_run_is_that_of_one_service_or_job() {
+    let mut names = BTreeSet::new();
+    let functions = deployment().functions.into_iter();
+    for function in functions.filter(|function| function.platform == Platform::CloudRun) {
+        let name = function.place.rsplit(", ").next().unwrap().to_owned();
+        let candidate = (!function.is_job).then(|| format!("{name}-candidate"));
+        for name in [name].into_iter().chain(candidate) {
+            assert!(names.insert(name.clone()), "{}: {name} is there twice", function.place);
+        }
+    }
+    assert!(
+        names.contains("${BUNDLE}-health-check") && names.contains("${BUNDLE}-health-candidate"),
+        "{names:?}"
+    );
 }
 
 #[tokio::test]

@@ -36,6 +36,9 @@ const RESERVED: &[&str] = &[
     "smoke",
 ];
 
+/// How the names end that the deployment to Cloud Run makes of the name of a function, and what has them.
+const DERIVED: &[(&str, &str)] = &[("-check", "the check"), ("-candidate", "the first candidate")];
+
 /// Whether it is a keyword of Rust.
 pub fn is_keyword(word: &str) -> bool {
     KEYWORDS.contains(&word)
@@ -59,6 +62,14 @@ impl Name {
         }
         if RESERVED.contains(&text) || is_keyword(text) {
             return refused("Rust, Cargo or the deployment uses it".to_owned());
+        }
+        let derived = DERIVED
+            .iter()
+            .find_map(|(end, what)| Some((text.strip_suffix(end)?, what)));
+        if let Some((function, what)) = derived {
+            return refused(format!(
+                "{what} of a function {function} has it on Cloud Run, where one would replace the other"
+            ));
         }
         if text.contains(BUNDLE) {
             return refused("it repeats the name of the bundle".to_owned());
@@ -129,6 +140,8 @@ mod tests {
             ("openapi", "uses it"),
             ("runtime", "uses it"),
             ("smoke", "uses it"),
+            ("health-check", "the check of a function health has it"),
+            ("orders-candidate", "the first candidate of a function orders has it"),
             ("axum", "a package"),
             ("http-body-util", "a package"),
             ("tracing-core", "a package"),
@@ -145,7 +158,7 @@ mod tests {
             let refused = Name::parse(name, &checkout).unwrap_err();
             assert!(refused.contains(why), "{name}: {refused}");
         }
-        for name in ["orders", "order-items", "a", "v2", "a-1"] {
+        for name in ["orders", "order-items", "a", "v2", "a-1", "check", "check-in"] {
             assert!(Name::parse(name, &checkout).is_ok(), "{name}");
         }
         assert_eq!(Name::for_test("a-1b").camel_case(), "A1b");

@@ -25,7 +25,7 @@ pub fn remove(template: &str, name: &str) -> String {
     )
 }
 
-/// What SAM makes of a function `X`, beside `X`.
+/// What SAM makes of a function `X`, beside `X`. The last four are a schedule's, by the names that blocks give their events.
 const DERIVED: &[&str] = &[
     "",
     "Role",
@@ -33,7 +33,10 @@ const DERIVED: &[&str] = &[
     "UrlPublicPermissions",
     "UrlForAll",
     "ForAll",
+    "Hourly",
+    "HourlyPermission",
     "Schedule",
+    "SchedulePermission",
 ];
 
 /// A name in the template that the new function, or something derived from it, would have as well.

@@ -122,6 +122,8 @@ fn a_name_that_the_template_has_for_something_else_is_refused() {
         "concurrency",
         "is-public",
         "health-for-all",
+        "migrate-hourly",
+        "migrate-schedule-permission",
     ] {
         assert!(
             template::add(&text(TEMPLATE), name, "")
