@@ -6,7 +6,7 @@ mod pages;
 
 use crate::commands::LocalFolder;
 use key::Key;
-pub use pages::{PATHS, service};
+pub use pages::service;
 use serde_json::{Value, json};
 use shared::config::Env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -52,6 +52,11 @@ impl Issuer {
     pub fn open(folder: &LocalFolder) -> Result<Self, String> {
         let key = Key::open(&folder.key()?)?;
         Ok(Self { key })
+    }
+
+    /// An issuer whose key no file has, so that nobody takes its tokens.
+    pub fn of_nobody() -> Self {
+        Self { key: Key::new() }
     }
 
     /// A token, as RFC 9068 has them: signed, and not encrypted.

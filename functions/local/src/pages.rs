@@ -1,9 +1,12 @@
-//! The pages of `local`: the status page, durable streams, the API document and its viewer, and a page for each problem.
+//! The pages of `local`: the status page, durable streams, the API document and its viewer, and a page for each problem. And the
+//! list of all that it answers beside the functions.
 
-pub mod streams;
+mod streams;
 
 use crate::{
-    bundle, openapi,
+    bundle,
+    issuer::{self, Issuer},
+    openapi,
     problems::{self, Answered},
 };
 use axum::{
@@ -13,13 +16,27 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use ring::digest::{SHA256, digest};
 use shared::{
+    config::Env,
     parameters::Path,
     problem::{NOT_FOUND, Problem},
     runtime::{Route, Service},
 };
+use std::net::{Ipv4Addr, SocketAddr};
 
-/// Every page.
-pub fn service() -> Service {
+/// Every route of `local` beside those of the functions.
+pub fn service(issuer: Issuer, address: SocketAddr, env: &Env) -> Service {
+    pages()
+        .merge(issuer::service(&issuer, address))
+        .merge(streams::service(issuer, env))
+}
+
+/// The same routes, for those who ask what there is, and not for an answer.
+pub fn declared() -> Service {
+    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    service(Issuer::of_nobody(), nowhere, &Env::new(|_| None))
+}
+
+fn pages() -> Service {
     let pages = [
         Route::get("/", async || page(include_str!("pages/status.html"))),
         Route::get("/streams", async || page(include_str!("pages/streams.html"))),

@@ -12,7 +12,7 @@ use super::{
     generated, places,
     print::{print, print_changes},
 };
-use crate::{checkout::Checkout, issuer, pages, route_table};
+use crate::{checkout::Checkout, openapi, pages, route_table};
 use arguments::{Arguments, Kind};
 use function::Function;
 pub use name::{Name, camel_case};
@@ -20,7 +20,8 @@ pub use route::Route;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
-const ARGUMENTS: &str =
+/// What may follow the name of the command.
+pub const ARGUMENTS: &str =
     "NAME --route 'POST /greetings/{id}' [--public] [--db] [--storage] [--stream] | NAME --job [--db] [--storage]";
 
 /// Adds a function: its folder, and a line in each place that lists functions.
@@ -52,14 +53,19 @@ fn rust(checkout: &Checkout, folder: &str) -> Result<Vec<PathBuf>, String> {
     Ok(files.map(|file| checkout.path(folder).join(file)).collect())
 }
 
-/// No other function and no page of `local` answers these requests.
+/// No other function and no page of `local` answers these requests, and no other operation has the name.
 fn check_is_free(name: &Name, new: &Route) -> Result<(), String> {
-    let pages = pages::service();
-    let local = pages.routes().map(|page| (page.path, "`local` has a page"));
-    let keys = issuer::PATHS.iter().map(|path| (*path, "`local` answers"));
-    let mut taken = local.chain(keys).chain([("/health", "every function answers")]);
+    let pages = pages::declared();
+    let local = pages.routes().map(|route| (route.path, "`local` answers"));
+    let mut taken = local.chain([("/health", "every function answers")]);
     if let Some((path, whose)) = taken.find(|(path, _)| route_table::overlap(path, &new.path)) {
         return Err(format!("{} is not free: {whose} on {path}", new.path));
+    }
+    if openapi::document().contains(&format!("\"operationId\": \"{}\"", name.as_str())) {
+        return Err(format!(
+            "{:?} is the name of an operation in the API document",
+            name.as_str()
+        ));
     }
     let new = route_table::Route {
         path: new.path.clone(),
@@ -101,6 +107,43 @@ mod tests {
             &Name::parse(&arguments.name, &Checkout::of_build()).unwrap(),
             &arguments,
         )
+    }
+
+    fn checked(name: &str, route: &str) -> Result<(), String> {
+        check_is_free(&Name::for_test(name), &Route::parse(route).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_local_itself_answers_is_not_free_whatever_the_method() {
+        let local = pages::declared();
+        let paths: Vec<&str> = local
+            .routes()
+            .map(|route| route.path)
+            .filter(|path| *path != "/")
+            .collect();
+        for one in [
+            "/docs",
+            "/.well-known/jwks.json",
+            "/streams/token",
+            "/streams/model/{*path}",
+        ] {
+            assert!(paths.contains(&one), "{one}: {paths:?}");
+        }
+        for path in paths {
+            for method in ["GET", "POST"] {
+                let refused = checked("orders", &format!("{method} {path}")).unwrap_err();
+                assert!(refused.contains("`local` answers"), "{refused}");
+            }
+        }
+        assert_eq!(checked("orders", "POST /orders"), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn the_name_of_an_operation_is_not_free() {
+        for operation in ["health", "readStreams"] {
+            let is_there = openapi::document().contains(&format!("\"{operation}\""));
+            assert_eq!(checked(operation, "POST /orders").is_err(), is_there, "{operation}");
+        }
     }
 
     #[test]

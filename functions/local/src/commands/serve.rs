@@ -5,7 +5,7 @@ use super::{dependencies::Dependencies, print::print, refuse};
 use crate::{
     bundle,
     functions::{self, FUNCTIONS, Function},
-    issuer, pages,
+    pages,
 };
 use shared::{
     config::Env,
@@ -44,10 +44,7 @@ pub fn run(env: &Env) -> impl Future<Output = ExitCode> + use<> {
         };
         let address = listener.local_addr().unwrap_or(address);
         let service = match started {
-            Ok((env, issuer)) => functions::service(env)
-                .merge(pages::service())
-                .merge(issuer::service(&issuer, address))
-                .merge(pages::streams::service(issuer, env)),
+            Ok((env, issuer)) => functions::service(env).merge(pages::service(issuer, address, env)),
             Err(sentence) => return refuse(&sentence),
         };
         if let Err(sentence) = announce(address, &dependencies) {

@@ -28,6 +28,14 @@ pub struct Key {
 }
 
 impl Key {
+    /// A key that no file has.
+    pub fn new() -> Self {
+        let random = SystemRandom::new();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &make(&random), &random);
+        let pair = pair.expect("a key that was just made");
+        Self { pair, random }
+    }
+
     /// Reads the key in a file, and makes it where the file is new or empty. A lock on the file lets two processes make one
     /// key; one that fails halfway leaves an empty file.
     pub fn open(path: &Path) -> Result<Self, String> {

@@ -12,9 +12,6 @@ use std::net::SocketAddr;
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 const KEY_SET: &str = "/.well-known/jwks.json";
 
-/// The paths of its routes.
-pub const PATHS: &[&str] = &[DISCOVERY, KEY_SET];
-
 /// Its routes, at this address.
 pub fn service(issuer: &Issuer, address: SocketAddr) -> Service {
     Service::new([

@@ -47,7 +47,7 @@ async fn the_route_table_and_the_functions_have_the_same_routes() {
 
 #[tokio::test]
 async fn every_route_says_who_may_call_it() {
-    for service in [local::functions::service(&Env::new(|_| None)), local::pages::service()] {
+    for service in [local::functions::service(&Env::new(|_| None)), local::pages::declared()] {
         let undeclared: Vec<_> = service.undeclared().map(|route| (&route.method, route.path)).collect();
         assert!(undeclared.is_empty(), "{undeclared:?}");
     }

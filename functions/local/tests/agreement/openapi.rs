@@ -242,7 +242,7 @@ fn slugs_in_the_code() -> BTreeSet<String> {
 async fn every_slug_that_can_leave_stands_in_the_document_and_has_a_page() {
     let schema = &document()["components"]["schemas"]["ProblemType"];
     let documented: BTreeSet<String> = serde_json::from_value(schema["enum"].clone()).unwrap();
-    let pages = local::pages::service().router();
+    let pages = local::pages::declared().router();
     for slug in slugs_in_the_code() {
         assert!(
             documented.contains(&format!("/problems/{slug}")),
@@ -253,6 +253,20 @@ async fn every_slug_that_can_leave_stands_in_the_document_and_has_a_page() {
         let request = Request::get(format!("/problems/{slug}")).body(Body::empty()).unwrap();
         let answer = pages.clone().oneshot(request).await.unwrap();
         assert_eq!(answer.status(), 200, "{slug} has no page");
+    }
+}
+
+#[test]
+fn every_operation_has_a_name_that_no_other_has() {
+    let mut names = BTreeSet::new();
+    let document = document();
+    for (method, path) in operations(&document) {
+        let name = document["paths"][&path][method.to_lowercase()]["operationId"].as_str();
+        let name = name.unwrap_or_else(|| panic!("{method} {path} has no name"));
+        assert!(
+            names.insert(name.to_owned()),
+            "{method} {path} has the name of another operation"
+        );
     }
 }
 
