@@ -36,10 +36,28 @@ struct Command {
     name: &'static str,
     /// What may follow the name.
     arguments: &'static str,
-    /// What it does, for `help`.
+    /// What it does.
     about: &'static str,
     /// Starts it; `None` where its arguments are not valid.
     run: fn(&Env, &[&str]) -> Option<Run>,
+}
+
+impl Command {
+    /// What it prints where one of these arguments asks for help. Those of a job are for the job.
+    fn help(&self, arguments: &[&str]) -> Option<String> {
+        let first = arguments.get(..1).unwrap_or_default();
+        let (asking, help) = match self.name {
+            "migrate" => (first, ::migrate::USAGE.to_owned()),
+            "job" => (first, self.text()),
+            _ => (arguments, self.text()),
+        };
+        asking.iter().any(|argument| is_help(argument)).then_some(help)
+    }
+
+    fn text(&self) -> String {
+        let call = format!("{} {}", self.name, self.arguments);
+        format!("cargo run -- {}\n\n{}", call.trim_end(), self.about)
+    }
 }
 
 /// A command that runs, and its exit code.
@@ -78,26 +96,25 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "token",
-        arguments: "[CLAIMS]",
-        about: "prints a token that the functions take: --sub alice, --scope 'A B', --ttl 1h, --email, --service; or --settings",
+        arguments: token::ARGUMENTS,
+        about: "prints a token that the functions take, or the settings with which one by itself takes it",
         run: |env, arguments| Some(Box::pin(token::run(env, arguments))),
     },
     Command {
         name: "new",
-        arguments: "NAME",
-        about: "adds a function: --route 'POST /greetings/{id}' or --job, and --public, --db, --storage; --stream answers events, \
-                which end with the connection",
+        arguments: new::ARGUMENTS,
+        about: "adds a function; --stream answers events, which end with the connection",
         run: |env, arguments| Some(change(env, arguments, new::run)),
     },
     Command {
         name: "remove",
-        arguments: "NAME",
+        arguments: remove::ARGUMENTS,
         about: "deletes a function; with --force also what was changed and is not committed",
         run: |env, arguments| Some(change(env, arguments, remove::run)),
     },
     Command {
         name: "migration",
-        arguments: "NAME",
+        arguments: migration::ARGUMENTS,
         about: "begins a migration: a pair of files",
         run: |env, arguments| {
             Some(change(env, arguments, |checkout, arguments, _| {
@@ -133,14 +150,22 @@ pub fn run(env: &Env) -> Run {
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (name, rest) = arguments.split_first().unwrap_or((&COMMANDS[0].name, &[]));
-    if matches!(*name, "help" | "--help" | "-h") {
+    if is_help(name) || *name == "help" {
         return done(end(usage(), ExitCode::SUCCESS));
     }
     let command = COMMANDS.iter().find(|command| command.name == *name);
+    if let Some(help) = command.and_then(|command| command.help(rest)) {
+        return done(end(help, ExitCode::SUCCESS));
+    }
     command.and_then(|command| (command.run)(env, rest)).unwrap_or_else(|| {
         say(format_args!("{}\n\n{}", not_run(name, command), usage()));
         done(ExitCode::from(EXIT_USAGE))
     })
+}
+
+/// Does an argument ask for help?
+fn is_help(argument: &str) -> bool {
+    ["--help", "-h"].contains(&argument)
 }
 
 /// Why a command of this name does not run.
@@ -159,7 +184,11 @@ fn usage() -> String {
     let mut usage = "cargo run -- [COMMAND]\n\n".to_owned();
     for command in COMMANDS {
         let call = format!("{} {}", command.name, command.arguments);
-        let _ = writeln!(usage, "  {call:<22} {}", command.about);
+        let column = match call.len() {
+            ..=22 => format!("{call:<22}"),
+            _ => format!("{call}\n  {:22}", ""),
+        };
+        let _ = writeln!(usage, "  {column} {}", command.about);
     }
     usage + "\nEverything else is a setting in the environment."
 }

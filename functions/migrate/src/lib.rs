@@ -4,6 +4,7 @@
 mod command;
 mod report;
 
+pub use command::USAGE;
 use command::{Arguments, Command};
 use report::{Report, STAMPED};
 use shared::{

@@ -7,7 +7,8 @@ use std::{
     io::Write,
 };
 
-const ARGUMENTS: &str = "NAME";
+/// What may follow the name of the command.
+pub const ARGUMENTS: &str = "NAME";
 
 const UP: &str =
     "-- The release before this one runs on the new schema, too: migrations/README.md, \"Expand and contract\".\n";

@@ -11,7 +11,8 @@ use crate::checkout::Checkout;
 use std::process::Command;
 use tokio_util::sync::CancellationToken;
 
-const ARGUMENTS: &str = "NAME [--force]";
+/// What may follow the name of the command.
+pub const ARGUMENTS: &str = "NAME [--force]";
 
 /// The functions that something else stands on, and what.
 const NEEDED: &[(&str, &str)] = &[

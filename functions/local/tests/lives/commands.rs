@@ -132,6 +132,35 @@ fn help_lists_every_command() {
 }
 
 #[test]
+fn every_command_has_help_which_changes_nothing() {
+    let checkout = Checkout::new("help");
+    for (arguments, beginning) in [
+        (
+            &["new", "--help"][..],
+            "cargo run -- new NAME --route 'POST /greetings/{id}' [",
+        ),
+        (&["new", "orders", "--job", "-h"], "cargo run -- new NAME --route"),
+        (
+            &["remove", "-h"],
+            "cargo run -- remove NAME [--force]\n\ndeletes a function",
+        ),
+        (&["migration", "--help"], "cargo run -- migration NAME\n"),
+        (&["token", "--help"], "cargo run -- token [--sub NAME] ["),
+        (&["serve", "--help"], "cargo run -- serve\n"),
+        (&["reset", "--help"], "cargo run -- reset\n"),
+        (&["doctor", "--help"], "cargo run -- doctor [FOLDER]\n"),
+        (&["openapi", "--help"], "cargo run -- openapi\n"),
+        (&["job", "--help"], "cargo run -- job NAME [ARGUMENTS]\n"),
+        (&["migrate", "--help"], "migrate [--json] [COMMAND]\n"),
+    ] {
+        let output = checkout.local().run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(stdout(&output).starts_with(beginning), "{}", stdout(&output));
+    }
+    assert_eq!(fs::read_dir(&checkout.0).unwrap().count(), 0);
+}
+
+#[test]
 fn an_argument_that_is_not_utf_8_exits_with_64_and_a_sentence() {
     for command in ["token --sub", "job", "new", ""] {
         let script = format!("exec \"$0\" {command} \"$(printf '\\377')\"");
