@@ -128,7 +128,7 @@ const withWhoami = document => {
 }
 
 test('a token of local that is pasted opens an operation, and without one the function refuses it', async () => {
-  // No function of this bundle has callers; the one of the tests stands in for it behind the address of local.
+  // That of a function which takes any caller: one of the tests, behind the address of local, because streams ask for scopes.
   const called = await local.alone('called')
   const { page, complaints, close } = await view({ change: withWhoami })
   await page.route('**/whoami', async route => route.fulfill({ response: await route.fetch({ url: `${called.url}/whoami` }) }))
