@@ -132,6 +132,10 @@ fn a_name_that_the_template_has_for_something_else_is_refused() {
             "{name}"
         );
     }
+    // Both are `V2` in CamelCase.
+    let block = "  V2:\n    Type: AWS::Serverless::Function\n";
+    let with_v2 = template::add(&text(TEMPLATE), "v2", block).unwrap();
+    assert!(template::add(&with_v2, "v-2", block).unwrap_err().contains("has a V2,"));
 }
 
 #[test]
