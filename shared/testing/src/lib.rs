@@ -22,6 +22,11 @@ mod runtime_api;
 pub mod s3;
 pub mod tokens;
 
+use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
 pub use binary::Binary;
 pub use client::{Client, Exchange};
 pub use clock::FakeClock;
@@ -35,7 +40,7 @@ pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, database_of, execute, migrate, scalar};
 pub use probed::{DEADLINE, Probed};
 pub use problems::{HostileRequest, hostile_request, problem_type};
-pub use process::{Process, exit_code, signal, signal_group};
+pub use process::{Process, exit_code, raise_file_limit, signal, signal_group};
 pub use proxy::Proxy;
 pub use runtime_api::{FakeRuntimeApi, Posted};
 
@@ -47,10 +52,18 @@ pub async fn loopback() -> (tokio::net::TcpListener, String) {
     (listener, url)
 }
 
-/// A free port of 127.0.0.1, for a server that cannot choose one.
+/// A free port of 127.0.0.1, for a server that cannot choose one. It is below those that the kernel chooses from, so that no
+/// other socket takes the port before the server binds it or while the server is restarted.
 pub fn free_port() -> u16 {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    free.expect("loopback has a free port").port()
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // Other tests begin elsewhere.
+    let first = std::process::id() * 97;
+    loop {
+        let port = 10_000 + (first + COUNT.fetch_add(1, Ordering::Relaxed)) % 22_000;
+        if TcpListener::bind(("127.0.0.1", port as u16)).is_ok() {
+            return port as u16;
+        }
+    }
 }
 
 /// Waits until something listens on a port of 127.0.0.1.

@@ -1,7 +1,7 @@
 //! Postgres for tests: one server for a test binary, one database for a test, and separate servers to break.
 
 use super::{free_port, process::signal};
-use postgres::{Options, PrivatePostgres};
+use postgres::{Error, Options, PrivatePostgres};
 use shared::{
     config::Env,
     database::{Database, MigratorSettings},
@@ -14,6 +14,8 @@ use std::{
         LazyLock,
         atomic::{AtomicUsize, Ordering},
     },
+    thread::sleep,
+    time::{Duration, Instant},
 };
 use tokio::sync::OnceCell;
 
@@ -33,7 +35,7 @@ impl Postgres {
 
     /// A server to break, with further settings. Roles need a password on 127.0.0.1 and none on its socket.
     pub fn start(settings: &[&str]) -> Self {
-        let options = Options {
+        let mut options = Options {
             home: None,
             // Shared with `local`.
             store: concat!(env!("CARGO_MANIFEST_DIR"), "/../../.local/programs").into(),
@@ -41,7 +43,15 @@ impl Postgres {
             tcp_port: Some(free_port()),
             settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
         };
-        let server = PrivatePostgres::start(&options, |progress| eprintln!("{progress}"));
+        let start = |options: &Options| PrivatePostgres::start(options, |progress| eprintln!("{progress}"));
+        let server = start(&options).or_else(|error| match error {
+            // Somebody may have taken the port meanwhile.
+            Error::NotReady(_) => {
+                options.tcp_port = Some(free_port());
+                start(&options)
+            }
+            error => Err(error),
+        });
         Self {
             server: server.unwrap_or_else(|error| panic!("{error}")),
             options,
@@ -122,10 +132,13 @@ impl Postgres {
         children(self.server.pid().expect("it runs")).filter(is_client).count()
     }
 
-    /// Starts the server again after it was killed.
+    /// Starts the server again after it was killed: Postgres refuses to while sessions of the former server live.
     pub fn restart(&mut self) {
-        let restarted = self.server.restart(&self.options);
-        restarted.unwrap_or_else(|error| panic!("{error}"));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = self.server.restart(&self.options) {
+            assert!(Instant::now() < deadline, "{error}");
+            sleep(Duration::from_millis(50));
+        }
     }
 }
 

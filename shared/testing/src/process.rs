@@ -1,5 +1,6 @@
 //! A process under test: what it writes, how it ends, and what the kernel counts of it.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
@@ -16,6 +17,7 @@ pub struct Process {
     child: Child,
     lines: mpsc::Receiver<String>,
     log: Arc<Mutex<String>>,
+    readers: Vec<thread::JoinHandle<()>>,
 }
 
 impl Process {
@@ -28,20 +30,22 @@ impl Process {
             Box::new(child.stdout.take().expect("it is piped")),
             Box::new(child.stderr.take().expect("it is piped")),
         ];
-        for output in outputs {
+        let read = |output| {
             let (log, sender) = (Arc::clone(&log), sender.clone());
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
                     *log.lock().expect("no test panics here") += &format!("{line}\n");
                     let _ = sender.send(line);
                 }
-            });
-        }
+            })
+        };
+        let readers = outputs.into_iter().map(read).collect();
         Self {
             url: String::new(),
             child,
             lines,
             log,
+            readers,
         }
     }
 
@@ -94,10 +98,17 @@ impl Process {
         signal(self.pid(), name);
     }
 
-    /// Waits for the end of the process. Returns its exit code, or `None` where a signal ended it.
+    /// Waits for the end of the process, and until its last lines are read. Returns its exit code, or `None` where a signal
+    /// ended it.
     pub fn exit_code(&mut self, patience: Duration) -> Option<i32> {
         let code = ended(&mut self.child, patience);
-        code.unwrap_or_else(|| panic!("still running after {patience:?}:\n{}", self.log()))
+        let code = code.unwrap_or_else(|| panic!("still running after {patience:?}:\n{}", self.log()));
+        // Its children may hold its outputs open for longer.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.readers.iter().any(|reader| !reader.is_finished()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        code
     }
 
     /// Whether the process is still running.
@@ -139,6 +150,13 @@ impl Process {
             .filter(|target| target.to_string_lossy().starts_with("socket:"))
             .count()
     }
+}
+
+/// Lets this process, and those that it starts from now on, open as many files as the system allows.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).expect("it is not above the maximum");
 }
 
 /// Waits for the end of a process. Returns its exit code, or `None` where a signal ended it.
