@@ -19,13 +19,15 @@ const STREAMS: &str = "
     SELECT streams.put('fork', NULL, NULL, NULL, false, NULL, NULL, 'source');
     SELECT streams.delete(path) FROM streams.streams WHERE path IN ('ended/a', 'closed/ended/a', 'source');
     UPDATE streams.streams SET expires_at = now() WHERE path IN ('ended/b', 'closed/ended/b');
-    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.15); RETURN NULL; END $$;
     CREATE TRIGGER slow AFTER DELETE ON streams.records FOR EACH STATEMENT EXECUTE FUNCTION slow();
     CREATE FUNCTION last() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF EXISTS (SELECT FROM streams.records WHERE stream = OLD.id) OR EXISTS (SELECT FROM streams.producers WHERE stream = OLD.id)
             THEN RAISE 'a stream goes before its rows'; END IF; RETURN NULL; END $$;
     CREATE TRIGGER last AFTER DELETE ON streams.streams FOR EACH ROW EXECUTE FUNCTION last();";
 
+const OTHERS: &str =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
 const ROWS: &str = "SELECT count(*) FROM streams.records";
 /// Rows without a stream; readable streams that lack a record, a producer or their close.
 const BROKEN: &str = "
@@ -55,7 +57,7 @@ async fn two_jobs_that_are_killed_again_and_again_lose_nothing_that_is_to_stay()
         while scalar(&url, ROWS).await == before {
             sleep(Duration::from_millis(5)).await;
         }
-        sleep(Duration::from_millis(round * 17)).await;
+        sleep(Duration::from_millis(round * 51)).await;
         let in_the_middle = jobs.iter_mut().filter_map(|job| job.try_wait().unwrap()).count() == 0;
         assert!(in_the_middle, "one has ended before round {round}");
         for mut job in jobs {
@@ -65,7 +67,10 @@ async fn two_jobs_that_are_killed_again_and_again_lose_nothing_that_is_to_stay()
         assert_eq!(scalar(&url, BROKEN).await, 0, "after round {round}");
     }
     // The server may still be at the last statement.
-    sleep(Duration::from_millis(300)).await;
+    while scalar(&url, OTHERS).await > 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    execute(&url, "DROP TRIGGER slow ON streams.records").await;
     for _ in 0..2 {
         let output = start(&url).wait_with_output().unwrap();
         assert!(output.status.success(), "{output:?}");

@@ -9,7 +9,7 @@ use testing::{Postgres, database_of, execute, loopback, scalar};
 use tokio::time::sleep;
 
 /// The longest time between two polls, and what a busy machine adds.
-const POLL: Duration = Duration::from_millis(1500);
+const POLL: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_an_instance_cannot_listen_readers_get_everything_by_its_poll() {
@@ -45,8 +45,8 @@ async fn where_an_instance_cannot_listen_readers_get_everything_by_its_poll() {
     }
     let mut appended_at = Vec::new();
     for number in 0..4 {
-        // Long enough for the poll to become slow.
-        sleep(Duration::from_millis(2500)).await;
+        // Long enough for the poll to become slow, and for who reads with the next append to be late.
+        sleep(2 * POLL).await;
         writer.append(number).await;
         appended_at.push(Instant::now());
     }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 const FREEZE: Duration = Duration::from_secs(32);
 /// Until a reader has what came meanwhile: a poll, and a new session for it.
-const THAW: Duration = Duration::from_secs(3);
+const THAW: Duration = Duration::from_secs(10);
 
 /// Freezes an instance with readers. `during` is the SQL that runs meanwhile.
 async fn goes_on_after_a_freeze(settings: &[(&str, &str)], during: &str) {

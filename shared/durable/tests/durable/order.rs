@@ -141,7 +141,7 @@ async fn the_last_data_and_the_close_are_seen_together() {
             "wrong",
             &[
                 "UPDATE streams.streams SET closed = true WHERE path = 'wrong'",
-                "SELECT pg_sleep(1.5)",
+                "SELECT pg_sleep(4)",
                 "INSERT INTO streams.records (stream, position, data) SELECT id, 4, 'last' FROM streams.streams WHERE path = 'wrong';
                  UPDATE streams.streams SET tail = 4 WHERE path = 'wrong'",
             ][..],

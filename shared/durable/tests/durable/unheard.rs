@@ -15,7 +15,7 @@ const APPENDS: usize = 100;
 /// Longer than the longest time between two polls.
 const PAUSE: Duration = Duration::from_millis(300);
 /// The longest time between two polls, and what a busy machine adds.
-const POLL: Duration = Duration::from_millis(1500);
+const POLL: Duration = Duration::from_secs(3);
 
 /// When each append was read.
 type ReadAt = BTreeMap<usize, Instant>;
@@ -45,7 +45,7 @@ async fn follow(log: Log, mut cursor: Cursor) -> ReadAt {
 fn without_poll(log: Log, mut listener: PgListener, cursor: Cursor) -> JoinHandle<ReadAt> {
     tokio::spawn(async move {
         let (mut read_at, mut at) = (ReadAt::new(), cursor.at);
-        while let Ok(Ok(Some(_))) = timeout(Duration::from_secs(5), listener.try_recv()).await {
+        while let Ok(Ok(Some(_))) = timeout(Duration::from_secs(10), listener.try_recv()).await {
             let page = log.page("a", ReadFrom::At(at), 1 << 20).await;
             record(&mut read_at, &page);
             at = page.next;
@@ -70,11 +70,11 @@ async fn readers_get_everything_in_time_while_no_session_can_listen() {
     listener.listen("streams").await.unwrap();
     let control = without_poll(Log::at(&url, &[]), listener, cursor);
     let reading = tokio::spawn(follow(here, cursor));
-    let killer = Killer::start(&url, "query LIKE 'LISTEN%'", Duration::from_millis(5));
+    let killer = Killer::start(&url, "query LIKE 'LISTEN%'", Duration::from_millis(5), 1.0);
     let mut appended_at = Vec::new();
     for number in 0..APPENDS {
         // Some come close together, and then none for a while.
-        sleep(if number % 10 == 9 { PAUSE * 10 } else { PAUSE / 10 }).await;
+        sleep(if number % 20 == 19 { 2 * POLL } else { PAUSE / 10 }).await;
         there
             .streams
             .append(&within(10), append("a", format!("{number} ")))
