@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::json;
 use std::time::{Duration, Instant};
-use testing::{Postgres, Proxy};
+use testing::{Postgres, Proxy, database_of, execute};
 
 #[tokio::test]
 async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
@@ -20,8 +20,12 @@ async fn a_connection_that_died_while_idle_does_not_fail_the_next_probe() {
 
 #[tokio::test]
 async fn connections_that_the_server_ends_for_idleness_are_never_noticed() {
-    let postgres = Postgres::start(&["idle_session_timeout=100ms"]);
-    let url = postgres.migrated_database().await;
+    let url = Postgres::shared().migrated_database().await;
+    let idle = format!(
+        "ALTER DATABASE {} SET idle_session_timeout = '500ms'",
+        database_of(&url)
+    );
+    execute(&url, &idle).await;
     let server = probed(&url);
     let database = database(&url);
     for _ in 0..5 {
@@ -36,7 +40,7 @@ async fn connections_that_the_server_ends_for_idleness_are_never_noticed() {
             "{:?}",
             start.elapsed()
         );
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -8,7 +8,7 @@ import { Local, needs } from './local.mjs'
 let local
 
 before(async () => {
-  local = await Local.start({ SSE_HEARTBEAT_INTERVAL: '200ms', SSE_MAX_AGE: '1s' })
+  local = await Local.start({ SSE_HEARTBEAT_INTERVAL: '200ms', SSE_MAX_AGE: '2s' })
 })
 after(() => local?.dispose())
 

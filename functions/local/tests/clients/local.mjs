@@ -1,6 +1,7 @@
 // Starts the real binary in a folder of its own, and takes it all away again.
 
 import { spawn, spawnSync } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -17,13 +18,15 @@ export const needs = path => ({ skip: has(path) ? false : `no function of this b
 
 const binary = name => new URL(`../../../../target/debug/${name}`, import.meta.url).pathname
 
-/** A port that nobody listens on. */
+/** A port that nobody listens on, below those that the kernel chooses from: nobody else gets it meanwhile. */
 async function freePort() {
-  const server = createServer()
-  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address()
-  await new Promise(resolve => server.close(resolve))
-  return port
+  for (;;) {
+    const [server, port] = [createServer(), randomInt(10_000, 32_000)]
+    const isFree = await new Promise(resolve => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    })
+    if (isFree) return port
+  }
 }
 
 /** `local` with nothing configured but its port and a quick pulse. */

@@ -60,7 +60,7 @@ const append = (path, message) => client('POST', path, { body: JSON.stringify(me
 /** Waits until a function of the page or of the test is true. */
 async function until(isTrue, what) {
   for (let tries = 0; !(await isTrue()); tries += 1) {
-    assert.ok(tries < 300, what)
+    assert.ok(tries < 1200, what)
     await sleep(50)
   }
 }

@@ -24,7 +24,8 @@ class Stream(unittest.TestCase):
         self.assertEqual([(beat.event, beat.data) for beat in beats], [("heartbeat", "ping")] * 4)
         self.assertEqual(sorted({beat.id for beat in beats}), [beat.id for beat in beats])
         gaps = [later - earlier for earlier, later in zip(arrivals, arrivals[1:])]
-        self.assertTrue(all(gap > 0.1 for gap in gaps), gaps)
+        # A beat that comes late is followed by a short gap.
+        self.assertGreater(sorted(gaps)[1], 0.1, gaps)
 
     def test_it_sees_a_clean_end_at_the_max_age(self):
         with httpx.Client(timeout=10) as client, connect_sse(client, "GET", f"{URL}/sse/heartbeat") as source:

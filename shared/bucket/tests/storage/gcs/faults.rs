@@ -82,7 +82,7 @@ async fn a_fault_that_stays_has_a_name_and_ends_within_the_deadline() {
         let large = storage.put(&key("large"), content(LARGE), &Put::default()).await;
         assert_eq!(large.unwrap_err().kind, kind, "{fault:?}");
         assert!(
-            start.elapsed() < Duration::from_millis(4500),
+            start.elapsed() < Duration::from_secs(8),
             "{fault:?} {:?}",
             start.elapsed()
         );
