@@ -88,7 +88,7 @@ impl Probed {
         );
     }
 
-    /// Healthy now, or within 5 s, without a restart.
+    /// Healthy now, or within 2 s, without a restart.
     pub async fn recovers(&self) {
         let start = Instant::now();
         loop {
@@ -98,7 +98,7 @@ impl Probed {
                 return;
             }
             assert!(
-                start.elapsed() < Duration::from_secs(5),
+                start.elapsed() < Duration::from_secs(2),
                 "{} {}",
                 answer.transcript(),
                 self.log()

@@ -1,4 +1,4 @@
-//! Requests whose answer takes a second: their clients leave, or the process drains.
+//! Requests whose answer takes seconds: their clients leave, or the process drains.
 
 use socket2::SockRef;
 use std::{
@@ -8,14 +8,14 @@ use std::{
 };
 use testing::{Binary, Process};
 
-/// `health-db` over a server that accepts connections and sends nothing, so that an answer takes a second.
-fn slow() -> (Process, TcpListener) {
+/// `health-db` over a server that accepts connections and sends nothing, so that an answer takes this time.
+fn slow(time: &str) -> (Process, TcpListener) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgresql://user@{}/db", silent.local_addr().unwrap());
     let function = Binary::new(env!("CARGO_BIN_EXE_health-db"))
         .with("DATABASE_URL", url)
         .with("HEALTH_CACHE", "1ms")
-        .with("HEALTH_TIMEOUT", "1s");
+        .with("HEALTH_TIMEOUT", time);
     (function.serve(), silent)
 }
 
@@ -28,7 +28,7 @@ const SLOW: &str = "GET /health/db HTTP/1.1\r\nhost: x\r\n\r\n";
 /// Clients such as `nc -N`, and some of HTTP/1.0, close their half to mark the end of a request.
 #[tokio::test]
 async fn a_client_that_closes_its_half_behind_its_requests_gets_every_answer() {
-    let (server, _silent) = slow();
+    let (server, _silent) = slow("1s");
     let old = "GET /health/db HTTP/1.0\r\n\r\n";
     for (requests, count) in [(SLOW, 1), (old, 1), (&SLOW.repeat(3), 3)] {
         // Longer than `HEALTH_CACHE`.
@@ -48,7 +48,7 @@ async fn a_client_that_closes_its_half_behind_its_requests_gets_every_answer() {
 
 #[tokio::test]
 async fn a_client_that_resets_its_connection_is_noticed_at_once_whatever_it_sent_before() {
-    let (mut server, _silent) = slow();
+    let (mut server, _silent) = slow("10s");
     for (later, half_closes) in [("", false), (SLOW, false), ("", true), (SLOW, true)] {
         let mut client = connect(&server);
         for part in [SLOW, later] {
@@ -64,13 +64,13 @@ async fn a_client_that_resets_its_connection_is_noticed_at_once_whatever_it_sent
         let line = server.wait_for_line("\"target\":\"access\"");
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["message"], "the client left before its answer");
-        assert!(line["duration_ms"].as_f64().unwrap() < 500.0, "{line}");
+        assert!(line["duration_ms"].as_f64().unwrap() < 5000.0, "{line}");
     }
 }
 
 #[tokio::test]
 async fn a_new_request_during_the_drain_is_refused_and_one_that_was_begun_is_answered() {
-    let (mut server, _silent) = slow();
+    let (mut server, _silent) = slow("3s");
     let (mut idle, mut begun) = (connect(&server), connect(&server));
     idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     assert_ne!(idle.read(&mut [0; 4096]).unwrap(), 0);
@@ -78,9 +78,14 @@ async fn a_new_request_during_the_drain_is_refused_and_one_that_was_begun_is_ans
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.signal("TERM");
     server.wait_for_line("draining");
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let refused = TcpStream::connect(server.url.trim_start_matches("http://"));
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    let (start, address) = (Instant::now(), server.url.trim_start_matches("http://"));
+    let refused = loop {
+        match TcpStream::connect(address) {
+            Ok(_) => assert!(start.elapsed() < Duration::from_secs(1), "it is accepted"),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     assert_eq!(idle.read(&mut [0; 4096]).unwrap(), 0, "an idle connection stays open");
     assert!(server.is_running(), "the drain was over before the new request");
     let mut answer = String::new();

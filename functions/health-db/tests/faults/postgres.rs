@@ -263,7 +263,8 @@ async fn a_restart_during_a_storm_of_probes_is_reported_in_time_and_over_at_once
     tokio::time::sleep(Duration::from_millis(500)).await;
     postgres.restart();
     server.recovers().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Those that were begun before have ended.
+    tokio::time::sleep(2 * DEADLINE).await;
     stop.store(true, Ordering::Relaxed);
     let mut seen: Vec<String> = Vec::new();
     for prober in storm {

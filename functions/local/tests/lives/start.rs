@@ -112,7 +112,7 @@ fn a_signal_while_it_starts_ends_it_with_a_sentence_and_leaves_no_process_behind
         testing::signal(local.id(), name);
         let start = Instant::now();
         let output = local.wait_with_output().unwrap();
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("local: stopped by a signal"), "{said}");

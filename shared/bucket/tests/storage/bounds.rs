@@ -40,7 +40,7 @@ async fn each(storage: &Storage, server: &Endless, limit: u64) -> Vec<Kind> {
         let taken = server.taken();
         assert!((1..limit).contains(&taken), "{operation}: {taken} {done:?}");
         assert!(
-            start.elapsed() < Duration::from_secs(3),
+            start.elapsed() < Duration::from_secs(6),
             "{operation}: {:?}",
             start.elapsed()
         );
@@ -74,7 +74,7 @@ async fn a_listing_that_never_ends_is_an_error_and_content_that_never_ends_is_co
         let taken = server.taken();
         assert!((8 * MIB..200 * MIB).contains(&taken), "{taken}");
         assert!(read(&storage, "a", None).await.is_err());
-        assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
     }
     let bounded = Endless::start(&format!("{head}Content-Length: 10\r\n"), text).await;
     for storage in [on_gcs(&bounded.url), on_s3(&bounded.url)] {

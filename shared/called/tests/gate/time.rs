@@ -52,7 +52,7 @@ async fn a_stream_ends_with_its_token_between_two_events_and_goes_on_with_a_new_
             let token = ending(now().checked_add_signed(exp).unwrap());
             let last = seen.last().copied().unwrap_or(0);
             let (ids, took) = stream(&client, &server.url, &token, last).await.expect("it ends");
-            assert!(!ids.is_empty() && took < Duration::from_millis(3500), "{took:?}");
+            assert!(!ids.is_empty() && took < Duration::from_millis(4500), "{took:?}");
             seen.extend(ids);
         }
         assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
@@ -70,7 +70,7 @@ async fn on_lambda_a_stream_ends_with_its_token_and_not_with_the_invocation() {
     let start = Instant::now();
     let mut posted = api.invoke(&event, Duration::from_secs(60)).await;
     let stream: Bytes = posted.rest().await.into();
-    assert!(start.elapsed() < Duration::from_millis(3500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(4500), "{:?}", start.elapsed());
     assert!(posted.trailers.is_none(), "{:?}", posted.stream_error());
     assert!(stream.ends_with(b"\n\n"), "{stream:?}");
 }
@@ -85,7 +85,7 @@ async fn a_handler_that_waits_for_its_deadline_waits_no_longer_than_the_token_li
     )
     .await;
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"over"[..]));
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -164,8 +164,10 @@ async fn polling_stops_in_silence_and_begins_again_with_a_reader() {
         AND query LIKE '%FROM unnest%' AND query_start > now() - interval '2 s' AND pid <> pg_backend_pid()";
     assert_eq!(scalar(&url, polls).await, 0);
     let reader = here.following("a", cursor, 10);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(scalar(&url, polls).await > 0);
+    let polled = async { while scalar(&url, polls).await == 0 {} };
+    tokio::time::timeout(Duration::from_secs(5), polled)
+        .await
+        .expect("polls");
     execute(&url, "SELECT streams.append('a', 'x')").await;
     assert!(matches!(reader.await.unwrap().unwrap(), Follow::Page(_)));
 }

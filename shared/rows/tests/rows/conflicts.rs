@@ -12,24 +12,27 @@ use tokio::time::{Instant, sleep};
 
 const TOTAL: &str = "SELECT sum(balance)::bigint FROM accounts";
 
-/// Locks an account and holds it for long enough that another one does the same.
-async fn add(executor: impl PgExecutor<'_>, id: i32) -> sqlx::Result<()> {
+/// Locks an account, and waits until both have been locked.
+async fn add(executor: impl PgExecutor<'_>, id: i32, locked: &AtomicUsize) -> sqlx::Result<()> {
     let add = sqlx::query("UPDATE accounts SET balance = balance + 1 WHERE id = $1").bind(id);
     add.execute(executor).await?;
-    sleep(Duration::from_millis(200)).await;
+    locked.fetch_add(1, Ordering::Relaxed);
+    while locked.load(Ordering::Relaxed) < 2 {
+        sleep(Duration::from_millis(1)).await;
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_deadlock_costs_a_repetition_and_no_request() {
     let accounts = Accounts::new(Postgres::shared()).await;
-    let attempts = AtomicUsize::new(0);
+    let (attempts, locked) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let deadline = within(Duration::from_secs(10));
     let transfer = async |ids: [i32; 2]| {
         let work = accounts.database.transaction(&deadline, async |transaction| {
             attempts.fetch_add(1, Ordering::Relaxed);
             for id in ids {
-                add(&mut *transaction, id).await?;
+                add(&mut *transaction, id, &locked).await?;
             }
             Ok::<_, sqlx::Error>(())
         });
@@ -48,11 +51,11 @@ async fn a_deadlock_costs_a_repetition_and_no_request() {
 #[tokio::test]
 async fn a_plain_transaction_is_refused_by_the_same_deadlock() {
     let accounts = Accounts::new(Postgres::shared()).await;
-    let pool = &accounts.plain().await;
+    let (pool, locked) = (&accounts.plain().await, &AtomicUsize::new(0));
     let transfers = [[1, 2], [2, 1]].map(|ids| async move {
         let mut transaction = pool.begin().await?;
         for id in ids {
-            add(&mut *transaction, id).await?;
+            add(&mut *transaction, id, locked).await?;
         }
         transaction.commit().await
     });

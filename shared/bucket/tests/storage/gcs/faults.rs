@@ -135,7 +135,7 @@ async fn a_read_that_makes_no_progress_ends_however_often_the_store_answers() {
     assert_eq!(read(&storage, "a", None).await.unwrap_err().kind, Kind::Unreachable);
     let requests = emulator.requests() - before;
     assert!((5..25).contains(&requests), "{requests} requests");
-    assert!(start.elapsed() < Duration::from_millis(2500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
