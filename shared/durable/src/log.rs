@@ -4,7 +4,7 @@ use shared::{
     config::Env,
     database::Database,
     deadline::Deadline,
-    streams::{Append, Create, Cursor, Error, Follow, Fork, Form, ReadFrom, Page, Streams},
+    streams::{Append, Create, Cursor, Error, Follow, Fork, Form, Page, ReadFrom, Streams},
 };
 use std::time::Duration;
 use tokio::{task::JoinHandle, time::Instant};

@@ -1,7 +1,7 @@
 //! What a role may do that has not made the schema. Its functions have the rights of their caller.
 
 use durable::{Log, append, create, fork, within};
-use shared::streams::{Append, Create, Error, Expiry, From, Producer};
+use shared::streams::{Append, Create, Error, Expiry, Producer, ReadFrom};
 use testing::{Postgres, database_of, execute, scalar};
 
 /// A role of this test with these rights, and the log as it has it.
@@ -103,7 +103,7 @@ async fn to_read_takes_select_and_of_what_expires_the_update_of_its_time() {
         }
         owner.streams.append(within, append("a", "one")).await.unwrap();
         assert_eq!(log.read_all("a", 100).await, b"one");
-        let page = log.streams.page(within, "ttl", From::Start, 1).await;
+        let page = log.streams.page(within, "ttl", ReadFrom::Start, 1).await;
         assert_eq!(page.is_ok(), renews, "{page:?}");
         assert!(is_denied(log.streams.append(within, append("a", "two")).await));
     }

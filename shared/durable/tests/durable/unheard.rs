@@ -2,7 +2,7 @@
 
 use crate::faults::Killer;
 use durable::{Log, append, within};
-use shared::streams::{Cursor, Follow, ReadFrom, Page};
+use shared::streams::{Cursor, Follow, Page, ReadFrom};
 use sqlx::postgres::PgListener;
 use std::{collections::BTreeMap, time::Duration};
 use testing::{Postgres, scalar};

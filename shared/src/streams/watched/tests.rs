@@ -1,5 +1,5 @@
 use super::{
-    super::{Cursor, Position, stream::tests::page},
+    super::{Cursor, Position, next_page::Held, stream::tests::page},
     *,
 };
 
@@ -10,7 +10,8 @@ async fn the_page_that_readers_share_is_forgotten_soon_and_the_stream_later() {
     let at = Position { incarnation: 1, end: 0 };
     let cursor = Cursor { incarnation: 1, at };
     let read = || async { Ok(page(10, 10)) };
-    let shared = reader.stream.next_page.get(&cursor, 100, read).await.unwrap();
+    let next_page = &reader.stream.next_page;
+    let shared = next_page.get(&cursor, 100, &Held::default(), read).await.unwrap();
     let shared = Arc::downgrade(&shared);
     assert_eq!(watched.with_readers().len(), 1);
     assert!(shared.upgrade().is_some(), "another reader may come for it");
