@@ -30,7 +30,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 pub use app::App;
-pub use cors::{Cors, EXPOSED_HEADERS, REQUEST_HEADERS};
+pub use cors::{Cors, EXPOSED_HEADERS};
 #[cfg(feature = "callers")]
 pub use gate::{ORIGIN_REFUSED, TokenCookie};
 pub use http::{bind, serve_until};

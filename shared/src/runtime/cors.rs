@@ -6,33 +6,7 @@ use super::gate::TokenCookie;
 use crate::config::Env;
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use std::time::Duration;
-use tower_http::cors::CorsLayer;
-
-/// What a page may send beside the headers that need no permission (Fetch, section 2.2.2).
-pub static REQUEST_HEADERS: [HeaderName; 22] = [
-    header::ACCEPT,
-    header::AUTHORIZATION,
-    header::CACHE_CONTROL,
-    header::CONTENT_TYPE,
-    header::IF_NONE_MATCH,
-    header::IF_RANGE,
-    header::RANGE,
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("last-event-id"),
-    HeaderName::from_static("producer-epoch"),
-    HeaderName::from_static("producer-id"),
-    HeaderName::from_static("producer-seq"),
-    HeaderName::from_static("stream-closed"),
-    HeaderName::from_static("stream-expires-at"),
-    HeaderName::from_static("stream-fork-offset"),
-    HeaderName::from_static("stream-fork-sub-offset"),
-    HeaderName::from_static("stream-forked-from"),
-    HeaderName::from_static("stream-seq"),
-    HeaderName::from_static("stream-ttl"),
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    REQUEST_ID,
-];
+use tower_http::cors::{AllowHeaders, CorsLayer};
 
 /// What a page may read beside the headers that need no permission.
 pub static EXPOSED_HEADERS: [HeaderName; 20 + cfg!(feature = "callers") as usize] = [
@@ -93,7 +67,7 @@ impl Cors {
         }
     }
 
-    /// Allows the origins, with credentials.
+    /// Allows the origins, with credentials and any header of a request: functions have headers of their own.
     pub(super) fn layer(&self) -> CorsLayer {
         CorsLayer::new()
             .allow_origin(self.origins.clone())
@@ -106,7 +80,7 @@ impl Cors {
                 Method::PATCH,
                 Method::DELETE,
             ])
-            .allow_headers(REQUEST_HEADERS.clone())
+            .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(EXPOSED_HEADERS.clone())
             .max_age(PREFLIGHT_AGE)
     }
