@@ -8,11 +8,14 @@ use std::time::Duration;
 use testing::{Binary, Postgres, execute, scalar};
 use tokio::{task::JoinSet, time::sleep};
 
+/// Streams with old records. A commit of an append takes 5 ms, as on a disk.
 const STREAMS: &str = "
     SELECT streams.create('logs/' || name, 'text/plain') FROM unnest(ARRAY['a', 'b', 'c']) name;
     INSERT INTO streams.records SELECT id, n * 10, now() - interval '2 h', convert_to(repeat('x', 10), 'UTF8')
         FROM streams.streams, generate_series(1, CASE path WHEN 'logs/b' THEN 10000 ELSE 100 END) n;
-    UPDATE streams.streams SET tail = (SELECT max(r.position) FROM streams.records r WHERE r.stream = id);";
+    UPDATE streams.streams SET tail = (SELECT max(r.position) FROM streams.records r WHERE r.stream = id);
+    CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NULL; END $$;
+    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON streams.records INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow();";
 const OLD: &str = "SELECT count(*) FROM streams.records WHERE appended_at < now() - interval '1 h'";
 const YOUNG: &str = "SELECT count(*) FROM streams.records WHERE appended_at >= now() - interval '1 h'";
 
