@@ -1,6 +1,6 @@
 //! The oldest records go from a stream that is in use.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
