@@ -63,27 +63,15 @@ pub fn positions_of_a_clock() -> String {
 /// Appends take their positions without a lock, and the end of the stream is that of the last one that was committed. Records have
 /// less than 16 bytes, and spaces after them up to their positions, because readers check that each byte is there.
 fn positions(position: &str) -> String {
-    let position = position.replace('\'', "''");
+    let design = append_all_with(&[
+        (" FOR NO KEY UPDATE SKIP LOCKED", ""),
+        (" FOR NO KEY UPDATE", ""),
+        ("s.tail + octet_length(stored)", position),
+        ("INTO streams.records", "INTO streams.placed"),
+        ("IF is_changed THEN", "IF s.closed THEN"),
+    ]);
     format!(
-        r"
-    DO $wrong$
-    DECLARE
-        design text := pg_get_functiondef('streams.append_all'::regproc);
-        change text[];
-    BEGIN
-        FOREACH change SLICE 1 IN ARRAY ARRAY[
-            [' FOR NO KEY UPDATE SKIP LOCKED', ''],
-            [' FOR NO KEY UPDATE', ''],
-            ['s.tail + octet_length(stored)', '{position}'],
-            ['INTO streams.records', 'INTO streams.placed'],
-            ['IF is_changed THEN', 'IF s.closed THEN']
-        ] LOOP
-            ASSERT strpos(design, change[1]) > 0, change[1];
-            design := replace(design, change[1], change[2]);
-        END LOOP;
-        EXECUTE design;
-    END
-    $wrong$;
+        r"{design}
     ALTER TABLE streams.records RENAME TO placed;
     CREATE VIEW streams.records AS
     SELECT r.stream, r.position, r.appended_at, convert_to(rpad(
@@ -99,5 +87,61 @@ fn positions(position: &str) -> String {
     $$;
     CREATE CONSTRAINT TRIGGER raise_tail AFTER INSERT ON streams.placed DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION streams.raise_tail()"
+    )
+}
+
+/// A stream is closed before its last data are there: the close is committed in a session of its own, and readers learn of it; the
+/// data follow in the transaction of the caller.
+pub fn closed_before_the_data() -> String {
+    let design = append_all_with(&[
+        (
+            "last := last + counts[n];",
+            "last := last + counts[n]; PERFORM streams.close_first(paths[n]) WHERE closes[last] AND data[last] IS NOT NULL;",
+        ),
+        ("WHEN s.closed THEN 'closed'", ""),
+    ]);
+    format!(
+        r"{design}
+    CREATE EXTENSION dblink;
+    CREATE FUNCTION streams.close_first(path text) RETURNS void LANGUAGE plpgsql AS $$
+    DECLARE
+        session text := format(
+            'host=%s port=%s dbname=%s user=%s',
+            current_setting('unix_socket_directories'), current_setting('port'), current_database(), current_user
+        );
+        close text := format(
+            'UPDATE streams.streams SET closed = true WHERE path = %L AND live RETURNING streams.ring(id)::text', path
+        );
+    BEGIN
+        PERFORM FROM dblink(session, close) r (rung text);
+        -- From one statement of a server to its next, as long as it takes on a busy machine until a reader has been woken.
+        PERFORM pg_sleep(1);
+    END
+    $$"
+    )
+}
+
+/// SQL that replaces texts in `streams.append_all`. Each must be there.
+fn append_all_with(changes: &[(&str, &str)]) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let changes = changes
+        .iter()
+        .map(|(from, to)| format!("[{}, {}]", quoted(from), quoted(to)));
+    let changes: Vec<String> = changes.collect();
+    format!(
+        r"
+    DO $wrong$
+    DECLARE
+        design text := pg_get_functiondef('streams.append_all'::regproc);
+        change text[];
+    BEGIN
+        FOREACH change SLICE 1 IN ARRAY ARRAY[{}] LOOP
+            ASSERT strpos(design, change[1]) > 0, change[1];
+            design := replace(design, change[1], change[2]);
+        END LOOP;
+        EXECUTE design;
+    END
+    $wrong$;",
+        changes.join(", ")
     )
 }
