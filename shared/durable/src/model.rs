@@ -1,12 +1,12 @@
 //! The log as it should be: in memory, with a copy of all records in each fork.
 
 mod create;
+mod ends;
+mod json;
 mod stream;
 
-use shared::streams::{
-    Append, Appended, Create, Created, Expiry, Head, Page, Position, ReadFrom, Record, Refusal, Stored,
-};
-use std::collections::BTreeMap;
+use shared::streams::{Append, Appended, Create, Created, Expiry, Head, Page, Position, ReadFrom, Record, Refusal, Stored};
+use std::collections::{BTreeMap, BTreeSet};
 use stream::{ForkOf, Stream};
 
 type Done<T> = Result<T, Refusal>;
@@ -15,20 +15,22 @@ type Done<T> = Result<T, Refusal>;
 #[derive(Debug, Default)]
 pub struct Model {
     streams: Vec<Stream>,
+    /// What has come up that no answer says.
+    pub seen: BTreeSet<&'static str>,
 }
 
 impl Model {
-    fn has_forks(&self, index: usize) -> bool {
-        let forks = self.streams.iter().enumerate();
-        let mut forks = forks.filter(|(_, stream)| stream.fork.as_ref().is_some_and(|fork| fork.source == index));
-        forks.any(|(index, stream)| !stream.gone || self.has_forks(index))
+    /// The stream that has a path, though it may have ended.
+    fn live_at(&self, path: &str) -> Option<usize> {
+        self.streams
+            .iter()
+            .rposition(|stream| stream.live && stream.path == path)
     }
 
     /// The stream at a path.
     fn find(&self, path: &str) -> Done<usize> {
-        let index = self.streams.iter().rposition(|stream| stream.path == path);
-        let index = index.ok_or(Refusal::NotFound)?;
-        match (self.streams[index].gone, self.has_forks(index)) {
+        let index = self.live_at(path).ok_or(Refusal::NotFound)?;
+        match (self.streams[index].has_ended(), self.has_forks(index)) {
             (false, _) => Ok(index),
             (true, true) => Err(Refusal::Deleted),
             (true, false) => Err(Refusal::NotFound),
@@ -41,7 +43,11 @@ impl Model {
             Ok(index) if self.matches(index, create) => return Ok((Created::Existing, self.head_of(index))),
             Ok(_) => return Err(Refusal::Differs),
             Err(Refusal::Deleted) => return Err(Refusal::Deleted),
-            Err(_) => {}
+            Err(_) => {
+                if let Some(ended) = self.live_at(&create.path) {
+                    self.release(ended);
+                }
+            }
         }
         let mut stream = match &create.fork {
             Some(_) => self.fork(create)?,
@@ -54,19 +60,22 @@ impl Model {
                     .unwrap_or("application/octet-stream".to_owned()),
                 expiry: create.expiry.unwrap_or(Expiry::Never),
                 inherits_expiry: false,
+                expires_at: None,
+                renewed: None,
                 closed: false,
-                gone: false,
+                deleted: false,
+                live: true,
                 records: Vec::new(),
+                first_kept: 0,
                 producers: BTreeMap::new(),
                 seq: None,
                 fork: None,
             },
         };
         stream.closed = create.closed;
-        let prefix = create.fork.as_ref().and_then(|fork| fork.prefix.as_ref());
-        let incarnation = self.incarnation(self.streams.len());
-        for data in prefix.into_iter().chain(&create.data) {
-            stream.push(incarnation, data.clone());
+        stream.start();
+        if let Some(data) = &create.data {
+            stream.push(self.incarnation(self.streams.len()), stream.record_of(data));
         }
         self.streams.push(stream);
         Ok((Created::New, self.head_of(self.streams.len() - 1)))
@@ -75,6 +84,7 @@ impl Model {
     /// Appends to a stream.
     pub fn append(&mut self, append: &Append) -> Done<Appended> {
         let index = self.find(&append.path)?;
+        self.renew(index, "a stream that lives because an append has renewed it");
         let incarnation = self.incarnation(index);
         let stream = &mut self.streams[index];
         let producer = append.producer.as_ref();
@@ -89,7 +99,7 @@ impl Model {
         } else if !is_closed_again {
             stream.check(append, known)?;
             if let Some(data) = &append.data {
-                stream.push(incarnation, data.clone());
+                stream.push(incarnation, stream.record_of(data));
             }
             if let Some(by) = producer {
                 stream.producers.insert(by.id.clone(), (by.epoch, by.seq));
@@ -114,14 +124,15 @@ impl Model {
     }
 
     /// The records after a position.
-    pub fn page(&self, path: &str, from: ReadFrom, limit: usize) -> Done<Page> {
+    pub fn page(&mut self, path: &str, from: ReadFrom, limit: usize) -> Done<Page> {
         let index = self.find(path)?;
         let head = self.head_of(index);
         let end = match from {
-            ReadFrom::Start => 0,
+            ReadFrom::Start => self.streams[index].first_kept,
             ReadFrom::Tail => head.tail.end,
             ReadFrom::At(at) => self.place(index, at)?,
         };
+        self.renew(index, "a stream that lives because a read has renewed it");
         let begin = Position {
             incarnation: self.streams[index].holder(end),
             end,
@@ -142,13 +153,6 @@ impl Model {
             records,
             next,
         })
-    }
-
-    /// Deletes a stream.
-    pub fn delete(&mut self, path: &str) -> Done<()> {
-        let index = self.find(path)?;
-        self.streams[index].gone = true;
-        Ok(())
     }
 
     fn incarnation(&self, index: usize) -> i64 {
@@ -181,6 +185,9 @@ impl Model {
             None => return Err(Refusal::Gone),
         };
         let is_end = at.end == 0 || stream.records.iter().any(|record| record.position.end == at.end);
+        if at.end <= upto && at.end < stream.first_kept {
+            return Err(Refusal::Gone);
+        }
         if at.end <= upto && is_end {
             Ok(at.end)
         } else {

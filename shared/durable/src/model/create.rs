@@ -16,7 +16,7 @@ impl Model {
             (Some(wanted), Some(fork)) => {
                 let point = match wanted.at {
                     None | Some(ReadFrom::Tail) => true,
-                    Some(ReadFrom::Start) => fork.at == 0,
+                    Some(ReadFrom::Start) => fork.at <= stream.first_kept,
                     Some(ReadFrom::At(at)) => at.end == fork.at && at.incarnation == stream.holder(at.end),
                 };
                 point && wanted.sub_offset == fork.sub_offset && self.streams[fork.source].path == wanted.source
@@ -47,13 +47,10 @@ impl Model {
         }
         let at = match fork.at {
             None | Some(ReadFrom::Tail) => source.end(),
-            Some(ReadFrom::Start) => 0,
+            Some(ReadFrom::Start) => source.first_kept,
             Some(ReadFrom::At(at)) => self.place(index, at)?,
         };
-        if fork.sub_offset > 0 && fork.prefix.is_none() {
-            return Err(Refusal::Beyond);
-        }
-        Ok(Stream {
+        let mut stream = Stream {
             path: create.path.clone(),
             expiry: create.expiry.unwrap_or(source.expiry),
             inherits_expiry: create.expiry.is_none(),
@@ -71,6 +68,12 @@ impl Model {
                 sub_offset: fork.sub_offset,
             }),
             ..source.clone()
-        })
+        };
+        if fork.sub_offset > 0 {
+            let next = source.records.iter().find(|record| record.position.end > at);
+            let first = next.and_then(|next| source.first_of(&next.data, fork.sub_offset));
+            stream.push(self.incarnation(self.streams.len()), first.ok_or(Refusal::Beyond)?);
+        }
+        Ok(stream)
     }
 }

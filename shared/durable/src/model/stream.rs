@@ -1,8 +1,12 @@
 //! One stream of the model.
 
-use super::Done;
+use super::{Done, json};
+use bytes::Bytes;
 use shared::streams::{Append, Expiry, Position, Record, Refusal};
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 #[derive(Clone, Debug)]
 pub struct Stream {
@@ -12,10 +16,18 @@ pub struct Stream {
     pub content_type: String,
     pub expiry: Expiry,
     pub inherits_expiry: bool,
+    /// `None` is never.
+    pub expires_at: Option<SystemTime>,
+    /// When it would have expired if it had not been renewed last, and by what.
+    pub renewed: Option<(SystemTime, &'static str)>,
     pub closed: bool,
-    pub gone: bool,
-    /// Inherited ones first.
+    pub deleted: bool,
+    /// Whether the path is taken by this stream, though it may have ended.
+    pub live: bool,
+    /// Inherited ones first, and those that were deleted since, too.
     pub records: Vec<Record>,
+    /// Records up to here were deleted.
+    pub first_kept: i64,
     pub producers: BTreeMap<String, (i64, i64)>,
     pub seq: Option<String>,
     pub fork: Option<ForkOf>,
@@ -47,7 +59,54 @@ impl Stream {
         }
     }
 
-    pub fn push(&mut self, incarnation: i64, data: bytes::Bytes) {
+    /// The time that it has to live begins.
+    pub fn start(&mut self) {
+        self.renewed = None;
+        self.expires_at = match self.expiry {
+            Expiry::At(at) => Some(at),
+            _ => self.ttl().map(|ttl| SystemTime::now() + ttl),
+        };
+    }
+
+    pub fn ttl(&self) -> Option<Duration> {
+        match self.expiry {
+            Expiry::Ttl(seconds) => Some(Duration::from_secs(seconds.into())),
+            _ => None,
+        }
+    }
+
+    /// Whether the stream was deleted or has expired.
+    pub fn has_ended(&self) -> bool {
+        self.deleted || self.expires_at.is_some_and(|at| at <= SystemTime::now())
+    }
+
+    /// The record that a body becomes: empty if it has no message.
+    pub fn record_of(&self, body: &Bytes) -> Bytes {
+        if self.is_json() {
+            json::flattened(body)
+        } else {
+            body.clone()
+        }
+    }
+
+    /// The first messages of a record of JSON, or its first bytes; `None` if it has fewer.
+    pub fn first_of(&self, record: &Bytes, count: u64) -> Option<Bytes> {
+        let count = usize::try_from(count).expect("it is small");
+        if self.is_json() {
+            json::first(record, count)
+        } else {
+            (count <= record.len()).then(|| record.slice(..count))
+        }
+    }
+
+    fn is_json(&self) -> bool {
+        self.content_type == "application/json"
+    }
+
+    pub fn push(&mut self, incarnation: i64, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
         let end = self.end() + i64::try_from(data.len()).expect("it is short");
         let position = Position { incarnation, end };
         self.records.push(Record { position, data });
@@ -74,7 +133,11 @@ impl Stream {
             _ => {}
         }
         match (&append.seq, &self.seq) {
-            (Some(new), Some(last)) if new <= last => Err(Refusal::StreamSeq),
+            (Some(new), Some(last)) if new <= last => return Err(Refusal::StreamSeq),
+            _ => {}
+        }
+        match &append.data {
+            Some(data) if self.record_of(data).is_empty() => Err(Refusal::Empty),
             _ => Ok(()),
         }
     }
