@@ -5,7 +5,9 @@ mod ends;
 mod json;
 mod stream;
 
-use shared::streams::{Append, Appended, Create, Created, Expiry, Head, Page, Position, ReadFrom, Record, Refusal, Stored};
+use shared::streams::{
+    Append, Appended, Create, Created, Expiry, Head, Page, Position, ReadFrom, Record, Refusal, Stored,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use stream::{ForkOf, Stream};
 

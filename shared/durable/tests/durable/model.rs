@@ -107,7 +107,8 @@ impl Both {
             }
             Operation::Page(path, from, limit) => {
                 let from = from.and_then(|point| self.known_at(path, point));
-                self.page(path, from.map_or(ReadFrom::Start, ReadFrom::At), *limit).await;
+                self.page(path, from.map_or(ReadFrom::Start, ReadFrom::At), *limit)
+                    .await;
             }
             Operation::Delete(path) => {
                 let real = self.log.streams.delete(within, path).await;

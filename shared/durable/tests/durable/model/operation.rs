@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*, sample::select};
-use shared::streams::{Append, Create, Expiry, Fork, Form, From, Producer};
+use shared::streams::{Append, Create, Expiry, Fork, Form, Producer, ReadFrom};
 use std::time::{Duration, SystemTime};
 
 pub const PATHS: [&str; 4] = ["a", "b", "c", "d"];
