@@ -17,7 +17,7 @@ use serde_path_to_error::Segment;
 pub struct Path<T>(pub T);
 
 /// The parameters of the query, as a struct with their names. One that may come several times is a `Vec` with
-/// `#[serde(default)]`.
+/// `#[serde(default)]`; a type around it needs `#[serde(transparent)]`. A number without a digit is none where it is an `Option`.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
 
@@ -44,9 +44,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
         let query = parts.uri.query().unwrap_or_default();
         serde_path_to_error::deserialize(serde_html_form::Deserializer::from_bytes(query.as_bytes()))
             .map(Self)
-            .map_err(|error| match error.path().iter().next() {
-                Some(Segment::Map { key }) => invalid(Some(key), error.inner().to_string()),
-                _ => invalid(None, error.inner().to_string()),
+            .map_err(|error| {
+                let detail = match error.inner().to_string() {
+                    detail if detail == "unsupported value" => "it comes more than once".to_owned(),
+                    detail => detail,
+                };
+                match error.path().iter().next() {
+                    Some(Segment::Map { key }) => invalid(Some(key), detail),
+                    _ => invalid(None, detail),
+                }
             })
     }
 }
@@ -93,6 +99,7 @@ mod tests {
     struct Page {
         #[serde(default)]
         after: u32,
+        before: Option<u32>,
         order: Option<Order>,
         #[serde(default)]
         tag: Vec<String>,
@@ -156,6 +163,8 @@ mod tests {
                 "unknown variant `best`, expected `newest` or `oldest`",
             ),
             ("/query?after=x", "after", "invalid digit found in string"),
+            ("/query?after=", "after", "cannot parse integer from empty string"),
+            ("/query?before=x", "before", "invalid digit found in string"),
             (
                 "/query?size=1&size=256",
                 "size",
@@ -194,6 +203,7 @@ mod tests {
             ("/named/7/::1", "7 ::1"),
             ("/query", "0 false [] []"),
             ("/query?after=7&order=newest&unknown=1&unknown=2", "7 true [] []"),
+            ("/query?before=", "0 false [] []"),
             ("/query?tag=a&size=2", "0 false [\"a\"] [2]"),
             (
                 "/query?tag=b+c&size=2&tag=%61&tag=&size=1",

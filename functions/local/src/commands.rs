@@ -43,15 +43,14 @@ struct Command {
 }
 
 impl Command {
-    /// What it prints where one of these arguments asks for help. Those of a job are for the job.
+    /// What it prints where one of these arguments asks for help. Those after the name of a job are for the job.
     fn help(&self, arguments: &[&str]) -> Option<String> {
-        let first = arguments.get(..1).unwrap_or_default();
-        let (asking, help) = match self.name {
-            "migrate" => (first, ::migrate::USAGE.to_owned()),
-            "job" => (first, self.text()),
-            _ => (arguments, self.text()),
-        };
-        asking.iter().any(|argument| is_help(argument)).then_some(help)
+        let own = arguments.len().min(if self.name == "job" { 1 } else { usize::MAX });
+        let is_asked = arguments[..own].iter().any(|argument| is_help(argument));
+        is_asked.then(|| match self.name {
+            "migrate" => ::migrate::USAGE.to_owned(),
+            _ => self.text(),
+        })
     }
 
     fn text(&self) -> String {
@@ -150,10 +149,12 @@ pub fn run(env: &Env) -> Run {
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (name, rest) = arguments.split_first().unwrap_or((&COMMANDS[0].name, &[]));
+    let of_name = |name: &str| COMMANDS.iter().find(|command| command.name == name);
     if is_help(name) || *name == "help" {
-        return done(end(usage(), ExitCode::SUCCESS));
+        let asked = rest.first().and_then(|name| of_name(name));
+        return done(end(asked.map_or_else(usage, Command::text), ExitCode::SUCCESS));
     }
-    let command = COMMANDS.iter().find(|command| command.name == *name);
+    let command = of_name(name);
     if let Some(help) = command.and_then(|command| command.help(rest)) {
         return done(end(help, ExitCode::SUCCESS));
     }
@@ -163,7 +164,7 @@ pub fn run(env: &Env) -> Run {
     })
 }
 
-/// Does an argument ask for help?
+/// Whether an argument asks for help.
 fn is_help(argument: &str) -> bool {
     ["--help", "-h"].contains(&argument)
 }

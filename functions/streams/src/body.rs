@@ -9,20 +9,25 @@ use shared::{
 use std::{borrow::Cow, iter};
 
 /// The data of a body of this type: messages of JSON separated by commas, or the bytes as they are. Empty for an array without
-/// messages. It is a part of the body, unless messages have white space between them.
+/// messages. It is counted as its body, and is a part of it unless messages have white space between them.
 ///
 /// # Errors
 /// The type is JSON, and the body is not.
 pub fn payload(content_type: &str, body: Buffered) -> Result<Bytes, Problem> {
-    let body = Bytes::from_owner(body);
     if Kind::of(content_type) != Kind::Json {
-        return Ok(body);
+        return Ok(Bytes::from_owner(body));
     }
-    match json::fragment(&body) {
-        Ok(Cow::Borrowed(fragment)) => Ok(body.slice_ref(fragment.as_bytes())),
-        Ok(Cow::Owned(fragment)) => Ok(fragment.into()),
-        Err(error) => Err(Problem::new(&MALFORMED_JSON).detail(format!("The body is not JSON: {error}."))),
-    }
+    let fragment = json::fragment(&body);
+    let fragment =
+        fragment.map_err(|error| Problem::new(&MALFORMED_JSON).detail(format!("The body is not JSON: {error}.")))?;
+    Ok(match fragment {
+        Cow::Owned(fragment) => Bytes::from_owner(body.replaced(fragment.into_bytes())),
+        Cow::Borrowed(fragment) => {
+            let begin = fragment.as_ptr() as usize - body.as_ptr() as usize;
+            let range = begin..begin + fragment.len();
+            Bytes::from_owner(body).slice(range)
+        }
+    })
 }
 
 /// A page of records of this kind, as one body.

@@ -74,9 +74,10 @@ pub async fn create(
     }
     let sent = media_type::from_headers(&headers)?;
     let content_type = content_type(&log, &deadline, sent, fork.as_ref(), &body).await?;
-    let data = match body.is_empty() {
-        true => Bytes::new(),
-        false => payload(content_type.as_deref().unwrap_or(media_type::DEFAULT), body)?,
+    let data = if body.is_empty() {
+        Bytes::new()
+    } else {
+        payload(content_type.as_deref().unwrap_or(media_type::DEFAULT), body)?
     };
     if let Some(fork) = &mut fork {
         fork::read_prefix(&log, &deadline, fork).await?;

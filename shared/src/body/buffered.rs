@@ -52,6 +52,16 @@ impl Buffered {
         Ok(read)
     }
 
+    /// The body with other bytes, which are counted in place of its own.
+    #[must_use]
+    pub fn replaced(mut self, bytes: Vec<u8>) -> Self {
+        BUFFERED.fetch_add(bytes.capacity(), Ordering::Relaxed);
+        BUFFERED.fetch_sub(self.counted, Ordering::Relaxed);
+        self.counted = bytes.capacity();
+        self.bytes = bytes;
+        self
+    }
+
     fn push(&mut self, data: &[u8]) -> Result<(), BodyError> {
         self.bytes.extend_from_slice(data);
         let grown = self.bytes.capacity() - self.counted;
@@ -96,6 +106,9 @@ mod tests {
         assert!(BUFFERED.load(Ordering::Relaxed) >= before + 1000);
         let mut large = Buffered::default();
         assert_eq!(large.push(&vec![0; MEMORY + 1]), Err(BodyError::Overloaded));
+        let body = body.replaced(vec![1; 3000]);
+        assert_eq!(*body, [1; 3000]);
+        assert!(BUFFERED.load(Ordering::Relaxed) >= before + 3000);
         drop((body, large));
         assert_eq!(BUFFERED.load(Ordering::Relaxed), before);
     }

@@ -123,8 +123,9 @@ impl App {
         }
         let mut preflight = Request::new(Body::empty());
         *preflight.method_mut() = Method::OPTIONS;
-        if let Some(origin) = request.headers().get(header::ORIGIN) {
-            preflight.headers_mut().insert(header::ORIGIN, origin.clone());
+        for name in [header::ORIGIN, header::ACCESS_CONTROL_REQUEST_HEADERS] {
+            let value = request.headers().get(&name).cloned();
+            preflight.headers_mut().extend(value.map(|value| (name, value)));
         }
         let mut response = cors.get_ref().clone().call(request).await?;
         for (name, value) in cors.call(preflight).await?.headers() {

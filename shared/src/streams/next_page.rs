@@ -117,6 +117,7 @@ impl NextPage {
             Err(Error::Refused(refusal)) => Err(refusal),
             Err(error) => return Err(error),
         };
+        self.state().last = None;
         self.state().last = Some(LastPage {
             cursor,
             limit,

@@ -152,6 +152,8 @@ fn every_command_has_help_which_changes_nothing() {
         (&["openapi", "--help"], "cargo run -- openapi\n"),
         (&["job", "--help"], "cargo run -- job NAME [ARGUMENTS]\n"),
         (&["migrate", "--help"], "migrate [--json] [COMMAND]\n"),
+        (&["migrate", "up", "--help"], "migrate [--json] [COMMAND]\n"),
+        (&["help", "reset"], "cargo run -- reset\n"),
     ] {
         let output = checkout.local().run(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

@@ -9,7 +9,7 @@ pub fn add(template: &str, name: &str, block: &str) -> Result<String, String> {
     let id = camel_case(name);
     if let Some(taken) = taken(template, &id) {
         return Err(format!(
-            "template.yaml has a {taken}, so that {name:?} cannot be the name of a function"
+            "template.yaml has a {taken}, or would have one with a schedule, so that {name:?} cannot be the name of a function"
         ));
     }
     let block = block.to_owned() + "\n";
