@@ -133,7 +133,12 @@ mod tests {
             Route::get("/wrong/{id}", async |Path(_): Path<(u8, u8)>| {}),
             Route::get("/query", async |Query(page): Query<Page>| {
                 let newest = matches!(page.order, Some(Order::Newest));
-                format!("{} {newest} {:?} {:?}", page.after, page.tag, page.size)
+                format!(
+                    "{} {newest} {:?} {:?}",
+                    page.before.unwrap_or(page.after),
+                    page.tag,
+                    page.size
+                )
             }),
         ];
         let request = Request::get(path).body(Body::empty()).unwrap();
@@ -203,7 +208,8 @@ mod tests {
             ("/named/7/::1", "7 ::1"),
             ("/query", "0 false [] []"),
             ("/query?after=7&order=newest&unknown=1&unknown=2", "7 true [] []"),
-            ("/query?before=", "0 false [] []"),
+            ("/query?before=&after=1", "1 false [] []"),
+            ("/query?before=2&after=1", "2 false [] []"),
             ("/query?tag=a&size=2", "0 false [\"a\"] [2]"),
             (
                 "/query?tag=b+c&size=2&tag=%61&tag=&size=1",
