@@ -43,7 +43,7 @@ async fn sweep_in_use(url: &str) -> (Value, i64) {
     let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{report}");
     let left = scalar(url, OLD).await;
-    assert!(scalar(url, YOUNG).await > before + 10, "they have appended meanwhile");
+    assert!(scalar(url, YOUNG).await > before, "they have appended meanwhile");
     assert!(writers.try_join_next().is_none(), "none of them has failed");
     writers.shutdown().await;
     (report["deleted"]["stream_rows"].take(), left)
