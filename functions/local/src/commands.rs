@@ -45,8 +45,11 @@ struct Command {
 impl Command {
     /// What it prints where one of these arguments asks for help. Those after the name of a job are for the job.
     fn help(&self, arguments: &[&str]) -> Option<String> {
-        let own = arguments.len().min(if self.name == "job" { 1 } else { usize::MAX });
-        let is_asked = arguments[..own].iter().any(|argument| is_help(argument));
+        let own = match self.name {
+            "job" => arguments.get(..1).unwrap_or_default(),
+            _ => arguments,
+        };
+        let is_asked = own.iter().any(|argument| is_help(argument));
         is_asked.then(|| match self.name {
             "migrate" => ::migrate::USAGE.to_owned(),
             _ => self.text(),

@@ -210,8 +210,3 @@ fn page_headers(page: &Page, cursor: Option<u64>) -> HeaderMap {
     headers.extend(cursor.map(|cursor| (STREAM_CURSOR, value(cursor))));
     headers
 }
-
-/// How many bytes a page has.
-fn size(page: &Page) -> usize {
-    page.records.iter().map(|record| record.data.len()).sum()
-}

@@ -117,6 +117,7 @@ impl NextPage {
             Err(Error::Refused(refusal)) => Err(refusal),
             Err(error) => return Err(error),
         };
+        // First, so that its memory is there for this one.
         self.state().last = None;
         self.state().last = Some(LastPage {
             cursor,
@@ -136,8 +137,7 @@ impl NextPage {
 impl Held {
     /// Holds the page, if there is memory for it.
     fn hold(&self, page: &Arc<Page>) -> Option<(Arc<Page>, OwnedSemaphorePermit)> {
-        let bytes = page.records.iter().map(|record| record.data.len()).sum::<usize>();
-        let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes.try_into().ok()?);
+        let permit = Arc::clone(&self.0).try_acquire_many_owned(page.size().try_into().ok()?);
         Some((Arc::clone(page), permit.ok()?))
     }
 }

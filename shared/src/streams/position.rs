@@ -62,6 +62,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// How many bytes of data it has.
+    pub fn size(&self) -> usize {
+        self.records.iter().map(|record| record.data.len()).sum()
+    }
+
     /// Whether the page reaches the tail of the stream.
     pub fn is_up_to_date(&self) -> bool {
         self.next.end == self.head.tail.end

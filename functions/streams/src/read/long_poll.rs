@@ -1,6 +1,6 @@
 //! A long poll: the next page as soon as there is one, or word that there is none yet (section 5.7).
 
-use super::{page, page_headers, size};
+use super::{page, page_headers};
 use crate::{Log, cursor, path::StreamPath, problem};
 use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
@@ -29,7 +29,7 @@ pub async fn answer(
         && let Some(next) = wait(log, path, &page, seen.is_some(), deadline).await?
     {
         // Where others have the memory, the page is a smaller one.
-        (page, permit) = match log.memory.try_acquire(size(&next)) {
+        (page, permit) = match log.memory.try_acquire(next.size()) {
             Some(permit) => (next, permit),
             None => {
                 let (page, permit) =

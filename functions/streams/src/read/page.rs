@@ -1,9 +1,6 @@
 //! A page, with its permit of the memory.
 
-use super::{
-    memory::{FREE, Full, Permit},
-    size,
-};
+use super::memory::{FREE, Full, Permit};
 use crate::{Log, path::StreamPath, problem};
 use shared::{
     deadline::Deadline,
@@ -38,7 +35,7 @@ pub async fn read(
     };
     loop {
         let page = log.streams.page(deadline, path.as_str(), from, limit).await?;
-        let (size, is_one) = (size(&page), page.records.len() == 1);
+        let (size, is_one) = (page.size(), page.records.len() == 1);
         if permit.fit(size) {
             return Ok((page, permit));
         }

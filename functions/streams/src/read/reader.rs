@@ -3,7 +3,7 @@
 use super::{
     LARGEST_EVENT,
     memory::{Full, Permit},
-    page, size,
+    page,
 };
 use crate::{Log, body::joined, media_type::Kind, path::StreamPath};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -130,7 +130,7 @@ impl Reader {
             let Follow::Page(page) = &followed else {
                 return Ok(followed);
             };
-            self.permit = self.log.memory.try_acquire(size(page));
+            self.permit = self.log.memory.try_acquire(page.size());
             if self.permit.is_some() {
                 return Ok(followed);
             }
